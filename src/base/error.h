@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* One-line error text for control paths: what failed, on what, why, what to do. */
+#ifndef BASE_ERROR_H
+#define BASE_ERROR_H
+
+#define ERROR_TEXT_MAX 512
+
+/* Owned by the caller, usually on its stack. text is "" until an error is set. */
+struct error {
+	char text[ERROR_TEXT_MAX];
+};
+
+/*
+ * Formats the message into *err (which may be NULL) and returns rc unchanged, so that a caller can
+ * write `return error_set(err, -EINVAL, "...")`. Control characters in the result become '?':
+ * texts often quote what a guest wrote. Any thread; does not touch errno.
+ */
+int error_set(struct error *err, int rc, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Text of an errno value, sign ignored: "No such file or directory". Any thread. */
+const char *error_name(int rc);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What supervisor and worker say to each other over the disk's seqpacket socket: one struct a packet.
+ * The worker never sends unasked but for WM_STOPPED. Both sides check version and size.
+ */
+#ifndef DISK_MESSAGE_H
+#define DISK_MESSAGE_H
+
+#include <stdint.h>
+
+#include "storage/storage.h"
+
+#define WM_VERSION 1
+#define WM_MAX_REFS 16 /* max-ring-page-order 4 */
+#define WM_MAX_QUEUES 1
+
+enum wm_type {
+	/* supervisor → worker */
+	WM_OPEN = 1,   /* open the image; the O_PATH descriptor comes along (SCM_RIGHTS) if there is one */
+	WM_CONNECT,    /* map the rings, bind the ports, start the queues */
+	WM_DISCONNECT, /* take no more, drain, unmap, unbind, delete the journal; idempotent */
+	WM_QUIT,       /* disconnect, close the image, exit 0; the socket's end is the answer */
+	/* worker → supervisor; serial repeats that of the message answered */
+	WM_OPENED = 64,
+	WM_CONNECTED,
+	WM_DISCONNECTED,
+	WM_FAILED,     /* the answer to OPEN or CONNECT: rc and text */
+	WM_STOPPED,    /* serial 0: a ring was stopped for good: text */
+};
+
+struct wm_queue {
+	uint32_t refs[WM_MAX_REFS];
+	uint32_t port; /* the front end's */
+};
+
+struct wm_open {
+	struct storage_target target;
+	uint8_t readonly, shared;
+	uint8_t has_fd;
+	uint8_t wait_lock; /* a worker died here: wait for the image's lock, which its last I/O releases */
+};
+
+struct wm_connect {
+	uint32_t protocol; /* enum blkif_protocol */
+	uint32_t order;    /* ring pages = 1 << order */
+	uint32_t nr_queues;
+	uint64_t generation; /* distinguishes connections of this device */
+	char guest_uuid[37];
+	struct wm_queue queue[WM_MAX_QUEUES];
+	/* what was advertised, hence accepted */
+	uint8_t flush, barrier, discard, discard_secure;
+};
+
+struct wm {
+	uint32_t version, type;
+	uint32_t serial;
+	int32_t rc;               /* FAILED: -errno */
+	char text[ERROR_TEXT_MAX]; /* FAILED, STOPPED */
+	union {
+		struct wm_open open;
+		struct wm_connect connect;
+		struct storage_caps opened;
+	};
+};
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Statistics of one disk: a page in a file of the disk's folder ("stats"), written by the worker's
+ * queue threads (each its own queue's line; relaxed stores), read by the supervisor with pread.
+ * It outlives the worker; counters only grow while the device exists. Names as in Linux's sysfs.
+ */
+#ifndef DISK_STATS_H
+#define DISK_STATS_H
+
+#include <stdint.h>
+
+#define STATS_MAGIC 0x78656e626c6b7331ull /* "xenblks1" */
+#define STATS_MAX_QUEUES 16
+#define STATS_REFUSALS 16
+
+struct stats_queue {
+	uint64_t oo_req;  /* found no free slot: request not taken at once */
+	uint64_t rd_req, wr_req, f_req, ds_req; /* requests accepted: reads, writes, flushes and barriers, discards */
+	uint64_t rd_sect, wr_sect;              /* 512-byte sectors of successful reads, writes */
+	uint64_t errors;                        /* requests answered ERROR by storage or grant failure */
+	uint64_t refused[STATS_REFUSALS];       /* by enum blkif_refusal */
+	uint64_t notify;                        /* events sent to the front end */
+	uint64_t wakeups;                       /* times the thread slept and woke */
+	uint64_t inflight;                      /* now */
+} __attribute__((aligned(64)));
+
+struct stats_page {
+	uint64_t magic;
+	uint32_t nr_queues;
+	uint32_t pad;
+	struct stats_queue queue[STATS_MAX_QUEUES];
+};
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The storage engine contract. A storage is one open image; a storage queue is one data thread's
+ * access to it. Control calls may block and explain themselves; data calls do neither.
+ *
+ * Life: storage_open → storage_queue_open per data thread → storage_submit … → drained →
+ * storage_queue_close → storage_close. Open and close: control thread. Queue calls: the thread that
+ * owns the io_uring. The engine owns nothing of the caller's but what it was lent in a storage_io
+ * between submit and done.
+ */
+#ifndef STORAGE_STORAGE_H
+#define STORAGE_STORAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/uring.h"
+
+struct storage;
+struct storage_queue;
+
+#define STORAGE_TARGET_MAX 1024
+
+enum storage_engine {
+	STORAGE_FILE, /* regular file or block device */
+	STORAGE_NULL, /* reads zeros, forgets writes; "null:SIZE" */
+};
+
+/* A parsed TARGET. */
+struct storage_target {
+	enum storage_engine engine;
+	char path[STORAGE_TARGET_MAX]; /* FILE: absolute */
+	uint64_t size;                 /* NULL: bytes */
+};
+
+/*
+ * "/path", "aio:/path", "raw:/path", "phy:/path", "null:SIZE". A leading "aio:" (libxl's prefix for
+ * raw) is stripped before anything else. 0; -EINVAL: not understood, -ENOTSUP: a known scheme (qcow2,
+ * vhd, nbd, nbd+unix, rbd) that is not built in; *err names the text and what would do.
+ */
+int storage_target_parse(const char *text, struct storage_target *out, struct error *err);
+
+/* How to open. */
+struct storage_spec {
+	struct storage_target target;
+	int fd;        /* FILE: an O_PATH descriptor of the image, which fixes its identity; lent */
+	bool readonly; /* opened O_RDONLY, too */
+	bool shared;   /* writers may share the image (mode "w!") */
+	bool wait_lock; /* wait for the lock without limit instead of -EBUSY: the fence after a death */
+};
+
+struct storage_caps {
+	uint64_t size;           /* bytes, a multiple of logical_block */
+	uint32_t logical_block;  /* bytes: the unit that requests must keep to; 512 or 4096 */
+	uint32_t physical_block; /* bytes */
+	bool readonly;
+	bool flush;              /* FLUSH works */
+	bool discard, discard_secure;
+	uint32_t discard_granularity, discard_alignment; /* bytes, granularity > 0 if discard */
+	bool rotational, removable, cdrom;
+	bool direct;             /* O_DIRECT in use */
+	uint32_t major, minor;   /* of a block device, else 0 */
+};
+
+/*
+ * Checks what the O_PATH descriptor (or path, to be opened here) is and that it can serve as a disk, as
+ * far as that is possible without opening it: exists, regular file or block device, not empty,
+ * multiple of 512. Returns the O_PATH descriptor (caller closes; -1 with *rc 0 for engines without
+ * a file). The supervisor's half of opening. Errors: one line with cause and remedy.
+ */
+int storage_resolve(const struct storage_target *target, int *fd, struct error *err);
+
+/*
+ * Opens, takes the lock (exclusive for a writer, shared for readers and for `shared` writers; -EBUSY
+ * when another process has it), flushes and drops the page cache, finds the capabilities.
+ * The descriptor is opened through /proc/self/fd/N of spec->fd, so it is the file that was checked.
+ * O_DIRECT, or buffered with a log line saying why. 0 or -errno with *err.
+ */
+int storage_open(const struct storage_spec *spec, struct storage **out, struct error *err);
+const struct storage_caps *storage_caps(const struct storage *s);
+void storage_close(struct storage *s); /* NULL is fine; queues are closed before */
+
+/* ring: the caller's io_uring, on which the engine may queue SQEs with a struct uring_op as user data
+ * (base/uring.h). The caller submits and reaps. */
+int storage_queue_open(struct storage *s, struct io_uring *ring, struct storage_queue **out,
+		       struct error *err);
+void storage_queue_close(struct storage_queue *q); /* nothing may be in flight; NULL is fine */
+
+enum storage_op { STORAGE_READ, STORAGE_WRITE, STORAGE_FLUSH, STORAGE_DISCARD };
+
+/* One operation; embedded in the caller's request. */
+struct storage_io {
+	/* filled by the caller; offset, length: bytes, multiples of logical_block, within size */
+	enum storage_op op;
+	bool secure;     /* DISCARD */
+	void *buf;       /* READ, WRITE: aligned to 4096, lent until done */
+	uint64_t offset;
+	uint64_t length; /* any length for DISCARD; READ and WRITE at most 1 GiB */
+	/* rc: 0, or -errno: nothing is known about how much was done. May be called from within
+	 * storage_submit. */
+	void (*done)(struct storage_io *io, int rc);
+	/* the engine's */
+	struct uring_op uop;
+	struct storage_queue *queue;
+	struct storage_io *next;
+	uint64_t progress;
+	int rc;
+};
+
+/* Starts the operation. Never blocks, never allocates. A FLUSH covers every WRITE that was done
+ * before it was submitted, from whatever queue. Discards do not delay other operations. */
+void storage_submit(struct storage_queue *q, struct storage_io *io);
+
+#endif
