@@ -1,2 +1,196 @@
 /* SPDX-License-Identifier: MIT */
-typedef int placeholder;
+/*
+ * Is this request allowed, and what does it ask for?
+ *
+ * Order of checks; the first that fails gives the reason:
+ *   1 unknown-op     operation is none of 0 … 6, or the reserved 4
+ *   2 unsupported    known, but this disk does not offer it (indirect: never, so far)
+ *   3 read-only      it would change data; asked before the request's shape, because on such a disk
+ *                    no shape of it could succeed
+ *   4 bad-segments   count of segments: 1 … 11, and 0 only for flush and barrier
+ *   5 bad-segment    any segment that is no range within its page
+ *   6 misaligned     sector, any segment's start or its length; for discards the length
+ *   7 out-of-range   end beyond the disk
+ * A discard has no segments: instead of 4 and 5 it must not be empty (bad-discard). Granularity and
+ * alignment are advice: what does not fit them is the storage's to round, not an error in a guest's fstrim.
+ * A flush or barrier without segments moves nothing: its sector number means nothing and is ignored
+ * (front ends leave -1 there).
+ */
+#include "blkif/request.h"
+
+#include <string.h>
+
+/* Sectors whose byte offsets fit off_t: no disk is larger, whatever its limits say. */
+#define SECTORS_MAX ((uint64_t)INT64_MAX >> BLKIF_SECTOR_SHIFT)
+
+const char *blkif_refusal_name(enum blkif_refusal r)
+{
+	switch (r) {
+	case BLKIF_OK:
+		return "ok";
+	case BLKIF_UNKNOWN_OP:
+		return "unknown-op";
+	case BLKIF_UNSUPPORTED:
+		return "unsupported";
+	case BLKIF_BAD_SEGMENTS:
+		return "bad-segments";
+	case BLKIF_BAD_SEGMENT:
+		return "bad-segment";
+	case BLKIF_MISALIGNED:
+		return "misaligned";
+	case BLKIF_OUT_OF_RANGE:
+		return "out-of-range";
+	case BLKIF_READONLY:
+		return "read-only";
+	case BLKIF_BAD_DISCARD:
+		return "bad-discard";
+	case BLKIF_REFUSALS:
+		break;
+	}
+	return "invalid";
+}
+
+int16_t blkif_refusal_status(enum blkif_refusal r)
+{
+	switch (r) {
+	case BLKIF_OK:
+		return BLKIF_RSP_OKAY;
+	case BLKIF_UNKNOWN_OP:
+	case BLKIF_UNSUPPORTED:
+		return BLKIF_RSP_EOPNOTSUPP;
+	case BLKIF_BAD_SEGMENTS:
+	case BLKIF_BAD_SEGMENT:
+	case BLKIF_MISALIGNED:
+	case BLKIF_OUT_OF_RANGE:
+	case BLKIF_READONLY:
+	case BLKIF_BAD_DISCARD:
+	case BLKIF_REFUSALS:
+		break;
+	}
+	return BLKIF_RSP_ERROR;
+}
+
+uint8_t blkif_response_op(const struct blkif_req *req)
+{
+	return req->op == BLKIF_OP_INDIRECT ? req->inner_op : req->op;
+}
+
+/* Checks 1 and 2. */
+static enum blkif_refusal check_op(const struct blkif_req *req, const struct blkif_limits *lim,
+                                   enum blkif_kind *kind)
+{
+	bool offered = true;
+
+	switch (req->op) {
+	case BLKIF_OP_READ:
+		*kind = BLKIF_KIND_READ;
+		break;
+	case BLKIF_OP_WRITE:
+		*kind = BLKIF_KIND_WRITE;
+		break;
+	case BLKIF_OP_WRITE_BARRIER:
+		*kind = BLKIF_KIND_BARRIER;
+		offered = lim->barrier;
+		break;
+	case BLKIF_OP_FLUSH_DISKCACHE:
+		*kind = BLKIF_KIND_FLUSH;
+		offered = lim->flush;
+		break;
+	case BLKIF_OP_DISCARD:
+		*kind = BLKIF_KIND_DISCARD;
+		offered = lim->discard;
+		break;
+	case BLKIF_OP_INDIRECT:
+		return BLKIF_UNSUPPORTED;
+	default: /* what a guest may write has 256 values */
+		return BLKIF_UNKNOWN_OP;
+	}
+	return offered ? BLKIF_OK : BLKIF_UNSUPPORTED;
+}
+
+static bool changes_data(const struct blkif_req *req, enum blkif_kind kind)
+{
+	switch (kind) {
+	case BLKIF_KIND_READ:
+		return false;
+	case BLKIF_KIND_WRITE:
+	case BLKIF_KIND_DISCARD:
+		return true;
+	case BLKIF_KIND_FLUSH:
+	case BLKIF_KIND_BARRIER:
+		return req->nr_segments > 0;
+	}
+	return true;
+}
+
+/* Checks 6 and 7 for `sectors` sectors (> 0), and the plan's bytes. more: bits of other sector
+ * numbers or lengths that must be aligned, too. */
+static enum blkif_refusal place(const struct blkif_req *req, const struct blkif_limits *lim,
+                                uint64_t sectors, uint32_t more, struct blkif_plan *plan)
+{
+	uint32_t mask = (lim->sector_size >> BLKIF_SECTOR_SHIFT) - 1;
+	uint64_t size = lim->sectors < SECTORS_MAX ? lim->sectors : SECTORS_MAX;
+
+	if ((req->sector | sectors | more) & mask)
+		return BLKIF_MISALIGNED;
+	/* No sum of what the guest wrote: it could wrap. */
+	if (sectors > size || req->sector > size - sectors)
+		return BLKIF_OUT_OF_RANGE;
+	plan->offset = req->sector << BLKIF_SECTOR_SHIFT;
+	plan->length = sectors << BLKIF_SECTOR_SHIFT;
+	return BLKIF_OK;
+}
+
+static enum blkif_refusal check_segments(const struct blkif_req *req,
+                                         const struct blkif_limits *lim, struct blkif_plan *plan)
+{
+	uint32_t sectors = 0, bits = 0;
+
+	for (unsigned i = 0; i < req->nr_segments; i++) {
+		const struct blkif_seg *seg = &req->seg[i];
+		if (seg->first > seg->last || seg->last >= BLKIF_SECTS_PER_PAGE)
+			return BLKIF_BAD_SEGMENT;
+		uint32_t n = seg->last - seg->first + 1u;
+		sectors += n;
+		bits |= n | seg->first; /* each piece on its own can be direct I/O */
+	}
+	plan->nr_segments = req->nr_segments;
+	return place(req, lim, sectors, bits, plan);
+}
+
+static enum blkif_refusal check_discard(const struct blkif_req *req, const struct blkif_limits *lim,
+                                        struct blkif_plan *plan)
+{
+	enum blkif_refusal why;
+
+	if (!req->nr_sectors)
+		return BLKIF_BAD_DISCARD;
+	why = place(req, lim, req->nr_sectors, 0, plan);
+	if (why)
+		return why;
+	/* blkif.h: the flag is ignored where discard-secure is 0. */
+	plan->secure = lim->discard_secure && (req->flag & BLKIF_DISCARD_SECURE);
+	return BLKIF_OK;
+}
+
+enum blkif_refusal blkif_check(const struct blkif_req *req, const struct blkif_limits *lim,
+                               struct blkif_plan *plan)
+{
+	enum blkif_refusal why;
+
+	memset(plan, 0, sizeof *plan);
+	why = check_op(req, lim, &plan->kind);
+	if (why)
+		return why;
+	if (lim->readonly && changes_data(req, plan->kind))
+		return BLKIF_READONLY;
+	if (plan->kind == BLKIF_KIND_DISCARD)
+		return check_discard(req, lim, plan);
+	if (req->nr_segments > BLKIF_DIRECT_SEGS)
+		return BLKIF_BAD_SEGMENTS;
+	if (req->nr_segments)
+		return check_segments(req, lim, plan);
+	if (plan->kind == BLKIF_KIND_FLUSH || plan->kind == BLKIF_KIND_BARRIER)
+		return BLKIF_OK;
+	return BLKIF_BAD_SEGMENTS;
+}

@@ -18,8 +18,6 @@ struct blkif_limits {
 	bool readonly;
 	bool flush, barrier;   /* operation accepted */
 	bool discard, discard_secure;
-	uint32_t discard_granularity; /* bytes, multiple of 512; 0 means sector_size */
-	uint32_t discard_alignment;   /* bytes, < granularity */
 };
 
 enum blkif_kind {
@@ -48,14 +46,13 @@ enum blkif_refusal {
 	BLKIF_MISALIGNED,     /* sector or a segment's length not a multiple of sector_size */
 	BLKIF_OUT_OF_RANGE,   /* beyond the end, or wraps */
 	BLKIF_READONLY,       /* write, discard or barrier with data on a read-only disk */
-	BLKIF_BAD_DISCARD,    /* empty, or not aligned to granularity and alignment */
+	BLKIF_BAD_DISCARD,    /* empty */
 	BLKIF_REFUSALS
 };
 const char *blkif_refusal_name(enum blkif_refusal r); /* "out-of-range" … */
 
-/* BLKIF_OK with *plan filled, or the reason. A bare FLUSH on a read-only disk is fine. A discard may
- * end at the end of the disk without being a multiple of the granularity; its start must be aligned
- * ((sector * 512 - alignment) % granularity == 0), and its end unless it is the end of the disk. */
+/* BLKIF_OK with *plan filled, or the reason. A bare FLUSH on a read-only disk is fine. A discard need
+ * not fit the granularity advertised. */
 enum blkif_refusal blkif_check(const struct blkif_req *req, const struct blkif_limits *lim,
 			       struct blkif_plan *plan);
 
