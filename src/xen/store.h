@@ -71,8 +71,9 @@ int store_end(struct store *s, xs_transaction_t t, bool commit);
 int store_state_cas(struct store *s, const char *dir, int from, int to);
 
 int store_watch(struct store *s, const char *path, const char *token);
+/* Events that came before may still be delivered afterwards: a token must not be a pointer. */
 int store_unwatch(struct store *s, const char *path, const char *token);
-int store_fd(struct store *s); /* readable when a watch event waits */
+int store_fd(struct store *s); /* readable while watch events wait, and when the connection is gone */
 /* One event: 1 with path and token copied (truncation impossible for paths we watch: longer ones
  * are cut), 0 if there is none, -errno if the connection is gone. Never blocks. */
 int store_check_watch(struct store *s, char *path, size_t path_cap, char *token, size_t token_cap);
