@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* Domains: memory, grant table and xenstore socket come and go with them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "xen/embedded/hv.h"
+#include "xen/platform.h"
+
+struct hv_domain *hv_domain_find(struct hv *hv, uint16_t domid)
+{
+	return domid <= XEN_DOMID_MAX ? hv->domains[domid] : NULL;
+}
+
+void hv_domain_put(struct hv_domain *d)
+{
+	if (--d->users)
+		return;
+	if (d->table)
+		munmap(d->table, sizeof *d->table);
+	if (d->table_fd >= 0)
+		close(d->table_fd);
+	if (d->memory_fd >= 0)
+		close(d->memory_fd);
+	hv_ids_free(&d->ports);
+	free(d->frames);
+	free(d->free_refs);
+	free(d->ref_share);
+	free(d);
+}
+
+int hv_domain_create(struct hv *hv, uint16_t domid, struct error *err)
+{
+	if (domid > XEN_DOMID_MAX)
+		return -EINVAL;
+	if (hv->domains[domid])
+		return -EEXIST;
+	int rc = -ENOMEM;
+	struct hv_domain *d = calloc(1, sizeof *d);
+	if (!d)
+		return rc;
+	*d = (struct hv_domain){.hv = hv,
+	                        .domid = domid,
+	                        .users = 1,
+	                        .serial = ++hv->last_serial,
+	                        .memory_fd = -1,
+	                        .table_fd = -1,
+	                        .next_ref = HV_FIRST_REF};
+	if (!(d->frames = calloc(HV_FRAMES, sizeof *d->frames)) ||
+	    !(d->free_refs = calloc(HV_REFS, sizeof *d->free_refs)) ||
+	    !(d->ref_share = calloc(HV_REFS, sizeof(struct hv_share *))))
+		goto out;
+	rc = d->memory_fd = hv_memfd("xen-memory", (size_t)HV_FRAMES * HV_PAGE, NULL);
+	if (rc < 0)
+		goto out;
+	rc = d->table_fd = hv_memfd("xen-grants", sizeof *d->table, (void **)&d->table);
+	if (rc < 0)
+		goto out;
+	/* From now on nobody but we can write to the table. */
+	if (fcntl(d->table_fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE)) {
+		rc = -errno;
+		goto out;
+	}
+	rc = hv_store_domain_add(d, err);
+	if (rc)
+		goto out;
+	d->alive = true;
+	hv->domains[domid] = d;
+	xsd_domain_introduced(hv->xsd, domid);
+	hv_store_flush(hv);
+	log_debug("domain %u created", domid);
+	return 0;
+out:
+	hv_domain_put(d);
+	return rc;
+}
+
+/* A handle of a domain that is no more: the process may run on, its objects end. */
+static void conn_orphan(struct hv_conn *c)
+{
+	/* What it maps stays its own until it lets go: those pages must not be given to others. */
+	if (c->kind == HV_GNTTAB)
+		return;
+	hv_conn_close(c);
+}
+
+int hv_domain_destroy(struct hv *hv, uint16_t domid)
+{
+	struct hv_domain *d = hv_domain_find(hv, domid);
+
+	if (!d)
+		return -ENOENT;
+	/* Domain 0 ends with us, when there are no connections left. */
+	if (domid == 0 && !list_empty(&hv->conns))
+		return -EINVAL;
+	d->alive = false;
+	hv->domains[domid] = NULL;
+	/* Readers with a cached mapping look here first: sequentially consistent with the copiers'.
+	 */
+	atomic_store(&d->table->dead, 1);
+	list_for_each(it, tmp, &hv->conns)
+	{
+		struct hv_conn *c = container_of(it, struct hv_conn, link);
+		if (c->domain == d)
+			conn_orphan(c);
+	}
+	hv_faults_forget(hv, domid);
+	hv_store_domain_remove(d);
+	xsd_domain_released(hv->xsd, domid);
+	hv_store_flush(hv);
+	log_debug("domain %u destroyed", domid);
+	hv_domain_put(d);
+	return 0;
+}
+
+void hv_usage(struct hv *hv, struct hv_call *call)
+{
+	struct xen_usage u = {0};
+
+	hv_reap(hv, call->conn);
+	hv_store_reap(hv);
+	u.store_conns = xsd_connections(hv->xsd);
+	for (unsigned i = 1; i <= XEN_DOMID_MAX; i++)
+		u.domains += hv->domains[i] != NULL;
+	list_for_each(it, tmp, &hv->conns)
+	{
+		struct hv_conn *c = container_of(it, struct hv_conn, link);
+		u.clients++;
+		u.ports += c->ports.used;
+		for (uint32_t i = 0; i < c->maps.size; i++)
+			if (c->maps.slot[i])
+				u.maps += ((struct hv_map *)c->maps.slot[i])->count;
+		for (uint32_t i = 0; i < c->shares.size; i++)
+			if (c->shares.slot[i])
+				u.grants += ((struct hv_share *)c->shares.slot[i])->count;
+		for (uint32_t i = 0; i < c->ports.size; i++) {
+			struct hv_port *p = c->ports.slot[i];
+			u.interdomain += p && p->line->end[!p->side];
+		}
+	}
+	memcpy(call->out, &u, sizeof u);
+	call->reply.bytes = sizeof u;
+}
