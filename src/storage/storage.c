@@ -1,2 +1,104 @@
 /* SPDX-License-Identifier: MIT */
-typedef int placeholder;
+/* Hands each call to the engine, and refuses what no engine should see. */
+#include "storage/storage.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "storage/engine.h"
+
+static const struct storage_ops *engine_ops(enum storage_engine engine)
+{
+	switch (engine) {
+	case STORAGE_FILE:
+		return &storage_file_ops;
+	case STORAGE_NULL:
+		return &storage_null_ops;
+	}
+	return NULL;
+}
+
+int storage_open(const struct storage_spec *spec, struct storage **out, struct error *err)
+{
+	const struct storage_ops *ops = engine_ops(spec->target.engine);
+
+	if (!ops)
+		return error_set(err, -EINVAL, "storage engine %d does not exist",
+		                 (int)spec->target.engine);
+	int rc = ops->open(spec, out, err);
+	if (!rc)
+		(*out)->ops = ops;
+	return rc;
+}
+
+const struct storage_caps *storage_caps(const struct storage *s)
+{
+	return &s->caps;
+}
+
+void storage_close(struct storage *s)
+{
+	if (s)
+		s->ops->close(s);
+}
+
+int storage_queue_open(struct storage *s, struct io_uring *ring, struct storage_queue **out,
+                       struct error *err)
+{
+	int rc = s->ops->queue_open(s, ring, out, err);
+
+	if (!rc) {
+		(*out)->storage = s;
+		(*out)->ring = ring;
+	}
+	return rc;
+}
+
+void storage_queue_close(struct storage_queue *q)
+{
+	if (q)
+		q->storage->ops->queue_close(q);
+}
+
+/* 0: the engine does it. 1: nothing to do. -errno: refused. The caller has checked all this against
+ * the guest already; a write behind the end would make an image grow, so it is checked here again.
+ */
+static int submit_check(const struct storage_caps *caps, const struct storage_io *io)
+{
+	switch (io->op) {
+	case STORAGE_FLUSH:
+		return caps->readonly ? 1 : 0;
+	case STORAGE_WRITE:
+	case STORAGE_DISCARD:
+		if (caps->readonly)
+			return -EROFS;
+		break;
+	case STORAGE_READ:
+		break;
+	}
+	if (io->offset > caps->size || io->length > caps->size - io->offset)
+		return -EINVAL;
+	return io->length ? 0 : 1;
+}
+
+void storage_submit(struct storage_queue *q, struct storage_io *io)
+{
+	int rc = submit_check(&q->storage->caps, io);
+
+	io->queue = q;
+	if (rc)
+		io->done(io, rc > 0 ? 0 : rc);
+	else
+		q->storage->ops->submit(q, io);
+}
+
+const char *storage_short(char buf[STORAGE_SHORT_MAX], const char *path)
+{
+	size_t len = strlen(path);
+
+	if (len < STORAGE_SHORT_MAX)
+		return path;
+	snprintf(buf, STORAGE_SHORT_MAX, "...%s", path + len - (STORAGE_SHORT_MAX - 4));
+	return buf;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/* The helper thread of a queue's discards. The data thread hears of their end through an eventfd
+ * that its io_uring reads, but only while there is something to wait for: an idle disk has no
+ * operation on its ring. */
+#include "storage/discard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/list.h"
+
+/* The longest piece that a kill has to wait for. */
+#define CHUNK (64ull << 20)
+
+#define HELPER_STACK (128 << 10)
+
+static void list_put(struct discard_list *l, struct storage_io *io)
+{
+	io->next = NULL;
+	*l->last = io;
+	l->last = &io->next;
+}
+
+static struct storage_io *list_take_all(struct discard_list *l)
+{
+	struct storage_io *io = l->first;
+
+	l->first = NULL;
+	l->last = &l->first;
+	return io;
+}
+
+static struct storage_io *list_take(struct discard_list *l)
+{
+	struct storage_io *io = l->first;
+
+	l->first = io->next;
+	if (!l->first)
+		l->last = &l->first;
+	return io;
+}
+
+static int discard_piece(const struct discard *d, bool secure, uint64_t offset, uint64_t length)
+{
+	uint64_t range[2] = {offset, length};
+	int r;
+
+	do
+		r = d->block ? ioctl(d->fd, secure ? BLKSECDISCARD : BLKDISCARD, range)
+		             : fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		                         (off_t)offset, (off_t)length);
+	while (r && errno == EINTR);
+	return r ? -errno : 0;
+}
+
+/* Pieces end at multiples of CHUNK, so they do not cut the device's own units. */
+static int discard_range(const struct discard *d, const struct storage_io *io)
+{
+	uint64_t at = io->offset, end = io->offset + io->length;
+	int rc = 0;
+
+	while (at < end && !rc) {
+		uint64_t n = CHUNK - at % CHUNK;
+		if (n > end - at)
+			n = end - at;
+		rc = discard_piece(d, io->secure, at, n);
+		at += n;
+	}
+	return rc;
+}
+
+static void *helper_main(void *arg)
+{
+	struct discard *d = arg;
+
+	pthread_mutex_lock(&d->lock);
+	for (;;) {
+		while (!d->todo.first && !d->stop)
+			pthread_cond_wait(&d->wake, &d->lock);
+		if (!d->todo.first)
+			break;
+		struct storage_io *io = list_take(&d->todo);
+		pthread_mutex_unlock(&d->lock);
+		io->rc = discard_range(d, io);
+		pthread_mutex_lock(&d->lock);
+		list_put(&d->finished, io);
+		pthread_mutex_unlock(&d->lock);
+		/* Fails only if 2^64 - 1 wake-ups had not been read. */
+		while (eventfd_write(d->eventfd, 1) && errno == EINTR) {
+		}
+		pthread_mutex_lock(&d->lock);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+static void arm(struct discard *d)
+{
+	struct io_uring_sqe *sqe = uring_sqe(d->ring);
+
+	io_uring_prep_read(sqe, d->eventfd, &d->events, sizeof d->events, 0);
+	uring_set_op(sqe, &d->uop);
+	d->armed = true;
+}
+
+/* res does not matter: a wake-up without anything finished, or a failed read, is followed by
+ * another one. */
+static void events_done(struct uring_op *uop, int res)
+{
+	struct discard *d = container_of(uop, struct discard, uop);
+
+	d->armed = false;
+	pthread_mutex_lock(&d->lock);
+	struct storage_io *io = list_take_all(&d->finished);
+	pthread_mutex_unlock(&d->lock);
+	while (io) {
+		struct storage_io *next = io->next;
+		d->outstanding--;
+		io->done(io, io->rc);
+		io = next;
+	}
+	/* done() may have submitted more, which arms too. */
+	if (d->outstanding && !d->armed)
+		arm(d);
+}
+
+void discard_submit(struct discard *d, struct storage_io *io)
+{
+	pthread_mutex_lock(&d->lock);
+	list_put(&d->todo, io);
+	pthread_cond_signal(&d->wake);
+	pthread_mutex_unlock(&d->lock);
+	d->outstanding++;
+	if (!d->armed)
+		arm(d);
+}
+
+static int helper_start(struct discard *d)
+{
+	pthread_attr_t attr;
+	sigset_t all, before;
+	int rc = pthread_attr_init(&attr);
+
+	if (rc)
+		return -rc;
+	pthread_attr_setstacksize(&attr, HELPER_STACK);
+	/* Signals are the other threads' business. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&d->helper, &attr, helper_main, d);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	if (!rc)
+		pthread_setname_np(d->helper, "discard");
+	return -rc;
+}
+
+int discard_start(struct discard *d, int fd, bool block, struct io_uring *ring)
+{
+	*d = (struct discard){.fd = fd, .block = block, .ring = ring, .uop.done = events_done};
+	list_take_all(&d->todo);
+	list_take_all(&d->finished);
+	/* Blocking: io_uring then waits for it, instead of completing with EAGAIN. */
+	d->eventfd = eventfd(0, EFD_CLOEXEC);
+	if (d->eventfd < 0)
+		return -errno;
+	pthread_mutex_init(&d->lock, NULL);
+	pthread_cond_init(&d->wake, NULL);
+	int rc = helper_start(d);
+	if (rc) {
+		pthread_cond_destroy(&d->wake);
+		pthread_mutex_destroy(&d->lock);
+		close(d->eventfd);
+	}
+	return rc;
+}
+
+void discard_stop(struct discard *d)
+{
+	pthread_mutex_lock(&d->lock);
+	d->stop = true;
+	pthread_cond_signal(&d->wake);
+	pthread_mutex_unlock(&d->lock);
+	pthread_join(d->helper, NULL);
+	pthread_cond_destroy(&d->wake);
+	pthread_mutex_destroy(&d->lock);
+	close(d->eventfd);
+}

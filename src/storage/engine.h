@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* What an engine is made of; for the files of this folder only. */
+#ifndef STORAGE_ENGINE_H
+#define STORAGE_ENGINE_H
+
+#include "base/list.h"
+#include "storage/storage.h"
+
+/* Contracts: those of the storage_* call of the same name. submit gets only what storage_submit let
+ * through: within the size, and nothing that changes a read-only image. */
+struct storage_ops {
+	int (*open)(const struct storage_spec *spec, struct storage **out, struct error *err);
+	int (*queue_open)(struct storage *s, struct io_uring *ring, struct storage_queue **out,
+	                  struct error *err);
+	void (*submit)(struct storage_queue *q, struct storage_io *io);
+	void (*queue_close)(struct storage_queue *q);
+	void (*close)(struct storage *s);
+};
+
+/* Control thread; constant after open, so data threads may read it. Embedded in the engine's own.
+ */
+struct storage {
+	const struct storage_ops *ops; /* set by storage_open */
+	struct storage_caps caps;
+};
+
+/* The data thread that opened it. Embedded in the engine's own; filled by storage_queue_open. */
+struct storage_queue {
+	struct storage *storage;
+	struct io_uring *ring;
+};
+
+extern const struct storage_ops storage_file_ops, storage_null_ops;
+
+#define STORAGE_SHORT_MAX 128
+
+/* path for an error text, so that the rest of the line still fits: a long one loses its head. */
+const char *storage_short(char buf[STORAGE_SHORT_MAX], const char *path);
+
+#endif

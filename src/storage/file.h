@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of the file engine: opening, capabilities, I/O, discards. */
+#ifndef STORAGE_FILE_H
+#define STORAGE_FILE_H
+
+#include <sys/stat.h>
+
+#include "storage/discard.h"
+#include "storage/engine.h"
+
+/* Control thread; constant after open. */
+struct file {
+	struct storage base;
+	int fd; /* the only open file description of the image: it carries lock and I/O alike */
+	bool block;
+};
+
+/* The data thread that opened it. */
+struct file_queue {
+	struct storage_queue base;
+	int fd;
+	struct discard discard; /* in use if caps.discard */
+};
+
+/* Fills f->base.caps (but for readonly and direct) of the open image. 0 or -errno. */
+int file_caps_find(struct file *f, const struct stat *st, const char *path, struct error *err);
+
+/* Whether the regular file can be used with O_DIRECT in units of 512 bytes. If not, *why says why
+ * (static). Needs f->fd open with O_DIRECT. */
+bool file_direct_usable(const struct file *f, const char **why);
+
+/* Whether a regular file's size can be a disk's. 0 or -EINVAL. */
+int file_size_check(uint64_t size, const char *path, struct error *err);
+
+/* The data calls of the engine. */
+int file_queue_open(struct storage *s, struct io_uring *ring, struct storage_queue **out,
+                    struct error *err);
+void file_queue_close(struct storage_queue *q);
+void file_submit(struct storage_queue *q, struct storage_io *io);
+
+#endif
