@@ -1,2 +1,289 @@
 /* SPDX-License-Identifier: MIT */
-typedef int placeholder;
+/* The in-flight journal: file, stores in order, recovery. */
+#include "disk/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* All stores that a successor may read: release, so that it sees them in this order. */
+#define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELEASE)
+#define LOAD(field) __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
+
+static size_t journal_bytes(uint32_t slots)
+{
+	return JOURNAL_HEADER_BYTES + (size_t)slots * sizeof(struct journal_slot);
+}
+
+static int journal_map(struct journal *j, int fd, uint32_t slots)
+{
+	void *map = mmap(NULL, journal_bytes(slots), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (map == MAP_FAILED)
+		return -errno;
+	j->h = map;
+	j->slot = (void *)((char *)map + JOURNAL_HEADER_BYTES);
+	j->slots = slots;
+	j->fd = fd;
+	return 0;
+}
+
+static int lock_wait(int fd)
+{
+	while (flock(fd, LOCK_EX))
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+int journal_create(struct journal *j, const char *path, const struct journal_identity *id,
+		   uint32_t slots, uint64_t start, struct error *err)
+{
+	char temp[sizeof j->path + 8];
+	int rc;
+
+	*j = (struct journal){.fd = -1};
+	snprintf(j->path, sizeof j->path, "%s", path);
+	snprintf(temp, sizeof temp, "%s.new", path);
+	int fd = open(temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set(err, -errno, "cannot create journal %s: %s", temp, error_name(errno));
+	rc = lock_wait(fd);
+	/* All room now: a full run directory is an error here, not a SIGBUS later. */
+	if (!rc && (rc = -posix_fallocate(fd, 0, (off_t)journal_bytes(slots))) == 0)
+		rc = journal_map(j, fd, slots);
+	if (rc) {
+		close(fd);
+		unlink(temp);
+		return error_set(err, rc,
+				 "cannot make room for journal %s: %s; free space in the run directory",
+				 temp, error_name(rc));
+	}
+	*j->h = (struct journal_header){
+		.magic = JOURNAL_MAGIC,
+		.version = JOURNAL_VERSION,
+		.header_size = sizeof(struct journal_header),
+		.slot_size = sizeof(struct journal_slot),
+		.slots = slots,
+		.identity = *id,
+		.cons = start,
+		.rsp = start,
+	};
+	if (rename(temp, path)) {
+		rc = error_set(err, -errno, "cannot rename journal %s: %s", temp, error_name(errno));
+		unlink(temp);
+		journal_close(j, false);
+	}
+	return rc;
+}
+
+/* The header as untrusted input. */
+static int header_check(const struct journal_header *h, off_t size,
+			const struct journal_identity *id, uint32_t slots, struct error *err)
+{
+	if (size < (off_t)JOURNAL_HEADER_BYTES || h->magic != JOURNAL_MAGIC)
+		return error_set(err, -EBADMSG, "is not a journal of xenblkd");
+	if (h->version != JOURNAL_VERSION)
+		return error_set(err, -EBADMSG, "has version %u, this worker knows %u", h->version,
+				 JOURNAL_VERSION);
+	if (h->header_size != sizeof *h || h->slot_size != sizeof(struct journal_slot))
+		return error_set(err, -EBADMSG, "is damaged: sizes do not fit its version");
+	if (memcmp(&h->identity, id, sizeof *id))
+		return -ESTALE;
+	if (h->slots != slots || size != (off_t)journal_bytes(slots))
+		return error_set(err, -EBADMSG, "is damaged: %u slots in %lld bytes, expected %u",
+				 h->slots, (long long)size, slots);
+	return 0;
+}
+
+int journal_open(struct journal *j, const char *path, const struct journal_identity *id,
+		 uint32_t slots, struct error *err)
+{
+	struct journal_header head = {0};
+	struct error why = {""};
+	struct stat st;
+	int rc;
+
+	*j = (struct journal){.fd = -1};
+	snprintf(j->path, sizeof j->path, "%s", path);
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return error_set(err, -errno, "journal %s: %s", path, error_name(errno));
+	rc = lock_wait(fd);
+	if (!rc && fstat(fd, &st))
+		rc = -errno;
+	if (!rc && pread(fd, &head, sizeof head, 0) < 0)
+		rc = -errno;
+	if (!rc)
+		rc = header_check(&head, st.st_size, id, slots, &why);
+	if (!rc)
+		rc = journal_map(j, fd, slots);
+	if (rc) {
+		close(fd);
+		error_set(err, rc, "journal %s %s", path, why.text[0] ? why.text : error_name(rc));
+	}
+	return rc;
+}
+
+void journal_close(struct journal *j, bool unlink_it)
+{
+	if (unlink_it && j->path[0])
+		unlink(j->path);
+	if (j->h && j->fd >= 0)
+		munmap(j->h, journal_bytes(j->slots));
+	if (j->fd >= 0)
+		close(j->fd);
+	*j = (struct journal){.fd = -1};
+}
+
+void journal_take(struct journal *j, uint32_t slot, uint64_t seq)
+{
+	struct journal_slot *s = &j->slot[slot];
+
+	s->attempts = 0;
+	s->last_fault = 0;
+	STORE(s->seq, seq);
+	/* Between these two stores the seq tells a successor that cons lags behind. */
+	STORE(s->state, JOURNAL_TAKEN);
+	STORE(j->h->cons, seq + 1);
+}
+
+void journal_answer(struct journal *j, uint32_t slot, int16_t status, uint64_t rsp)
+{
+	struct journal_slot *s = &j->slot[slot];
+
+	STORE(s->status, status);
+	STORE(s->rsp, rsp);
+	STORE(s->state, JOURNAL_ANSWERED);
+}
+
+void journal_published(struct journal *j, uint64_t rsp)
+{
+	STORE(j->h->rsp, rsp);
+}
+
+void journal_free(struct journal *j, uint32_t slot)
+{
+	STORE(j->slot[slot].state, JOURNAL_FREE);
+}
+
+void journal_stop(struct journal *j)
+{
+	STORE(j->h->stopped, 1);
+}
+
+/* ---- recovery ---- */
+
+static int recovery_bad(struct journal *j, struct error *err, const char *what)
+{
+	journal_stop(j);
+	return error_set(err, -EBADMSG, "journal and ring do not fit: %s; the disk is stopped", what);
+}
+
+/* Order of slot numbers by seq or rsp, for qsort_r. */
+static int by_seq(const void *a, const void *b, void *journal)
+{
+	const struct journal_slot *slot = ((struct journal *)journal)->slot;
+	uint64_t x = slot[*(const uint32_t *)a].seq, y = slot[*(const uint32_t *)b].seq;
+
+	return (x > y) - (x < y);
+}
+
+static int by_rsp(const void *a, const void *b, void *journal)
+{
+	const struct journal_slot *slot = ((struct journal *)journal)->slot;
+	uint64_t x = slot[*(const uint32_t *)a].rsp, y = slot[*(const uint32_t *)b].rsp;
+
+	return (x > y) - (x < y);
+}
+
+/* Lists TAKEN slots and those ANSWERED from header.rsp on; checks each field's range. */
+static int recovery_scan(struct journal *j, uint64_t cons, uint64_t rsp,
+			 struct journal_recovery *out)
+{
+	out->nr_answered = out->nr_taken = 0;
+	for (uint32_t i = 0; i < j->slots; i++) {
+		const struct journal_slot *s = &j->slot[i];
+		switch (s->state) {
+		case JOURNAL_FREE:
+			break;
+		case JOURNAL_TAKEN:
+			if (s->seq >= cons)
+				return -EBADMSG;
+			out->taken[out->nr_taken++] = i;
+			break;
+		case JOURNAL_ANSWERED:
+			if (s->rsp >= cons)
+				return -EBADMSG;
+			if (s->rsp >= rsp)
+				out->answered[out->nr_answered++] = i;
+			else
+				journal_free(j, i); /* published; the kill came before the free */
+			break;
+		default:
+			return -EBADMSG;
+		}
+	}
+	return 0;
+}
+
+int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_epoch,
+		    struct journal_recovery *out, struct error *err)
+{
+	uint64_t cons = LOAD(j->h->cons), rsp = LOAD(j->h->rsp);
+
+	if (j->h->stopped)
+		return recovery_bad(j, err, "it was stopped before");
+	if (rsp > cons || cons - rsp > j->slots)
+		return recovery_bad(j, err, "impossible counters");
+	/* A take cut off between its last two stores. */
+	for (uint32_t i = 0; i < j->slots; i++)
+		if (j->slot[i].state == JOURNAL_TAKEN && j->slot[i].seq == cons) {
+			STORE(j->h->cons, ++cons);
+			break;
+		}
+	if (recovery_scan(j, cons, rsp, out))
+		return recovery_bad(j, err, "impossible slot");
+	if (cons - rsp != (uint64_t)out->nr_taken + out->nr_answered)
+		return recovery_bad(j, err, "slots do not add up");
+	qsort_r(out->taken, out->nr_taken, sizeof *out->taken, by_seq, j);
+	qsort_r(out->answered, out->nr_answered, sizeof *out->answered, by_rsp, j);
+	for (uint32_t i = 0; i < out->nr_answered; i++)
+		if (j->slot[out->answered[i]].rsp != rsp + i)
+			return recovery_bad(j, err, "responses are not contiguous");
+	for (uint32_t i = 1; i < out->nr_taken; i++)
+		if (j->slot[out->taken[i]].seq == j->slot[out->taken[i - 1]].seq)
+			return recovery_bad(j, err, "a request stands twice");
+
+	/* The ring says which of two values of rsp_prod was the last one stored. */
+	uint64_t published = rsp;
+	if (ring_rsp_prod == (uint32_t)(rsp + out->nr_answered))
+		published = rsp + out->nr_answered;
+	else if (ring_rsp_prod != (uint32_t)rsp)
+		return recovery_bad(j, err, "the guest changed rsp_prod");
+	journal_published(j, published);
+	if (published != rsp) {
+		for (uint32_t i = 0; i < out->nr_answered; i++)
+			journal_free(j, out->answered[i]);
+		out->nr_answered = 0;
+	}
+	if (fault_epoch > j->h->fault_epoch) {
+		for (uint32_t i = 0; i < out->nr_taken; i++) {
+			struct journal_slot *s = &j->slot[out->taken[i]];
+			if (s->last_fault != fault_epoch) {
+				s->attempts++;
+				STORE(s->last_fault, fault_epoch);
+			}
+		}
+		STORE(j->h->fault_epoch, fault_epoch);
+	}
+	out->cons = cons;
+	out->published = published;
+	return 0;
+}

@@ -45,6 +45,10 @@ struct wm_connect {
 	uint32_t order;    /* ring pages = 1 << order */
 	uint32_t nr_queues;
 	uint64_t generation; /* distinguishes connections of this device */
+	/* Our state in xenstore is Connected already: a journal of the same connection is recovered, and
+	 * without one the ring goes on at its rsp_prod. 0: a new connection, an old journal is deleted. */
+	uint8_t resume;
+	uint64_t fault_epoch; /* how many workers of this connection died by a fault so far */
 	char guest_uuid[37];
 	struct wm_queue queue[WM_MAX_QUEUES];
 	/* what was advertised, hence accepted */

@@ -1,2 +1,214 @@
 /* SPDX-License-Identifier: MIT */
-typedef int placeholder;
+/* Making, starting, stopping and freeing a queue: the control thread's half. */
+#include "disk/queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "disk/request.h"
+
+#define BIND_TRIES 100 /* of 10 ms: a dead worker's end of the channel may linger */
+
+static int queue_alloc(struct queue *q, struct error *err)
+{
+	uint32_t n = q->ring.slots;
+
+	q->request = calloc(n, sizeof *q->request);
+	q->free_slots = calloc(n, sizeof *q->free_slots);
+	/* Untouched pages cost nothing: slots are a stack, so an idle disk uses few of them. */
+	q->buffers = mmap(NULL, (size_t)n * REQUEST_BYTES, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (q->buffers == MAP_FAILED)
+		q->buffers = NULL;
+	q->wake_fd = eventfd(0, EFD_CLOEXEC);
+	if (!q->request || !q->free_slots || !q->buffers || q->wake_fd < 0)
+		return error_set(err, -ENOMEM, "out of memory for a ring of %u requests", n);
+	madvise(q->buffers, (size_t)n * REQUEST_BYTES, MADV_NOHUGEPAGE);
+	for (uint32_t i = 0; i < n; i++) {
+		q->request[i].slot = i;
+		q->request[i].queue = q;
+	}
+	fifo_init(&q->waiting);
+	fifo_init(&q->copy_in);
+	fifo_init(&q->copy_out);
+	fifo_init(&q->finished);
+	fifo_init(&q->answered);
+	return 0;
+}
+
+static int map_ring(struct queue *q, struct error *err)
+{
+	uint32_t pages = 1u << q->c.order;
+	int rc = xen_gnttab_open(q->c.platform, &q->gnttab, err);
+
+	if (rc)
+		return rc;
+	rc = xen_gnttab_map(q->gnttab, q->c.domid, pages, q->c.wire.refs, true, &q->ring_pages);
+	if (rc)
+		return error_set(err, rc, "cannot map ring of %u page%s, first reference %u: %s", pages,
+				 pages > 1 ? "s" : "", q->c.wire.refs[0], error_name(rc));
+	blkif_ring_attach(&q->ring, q->ring_pages, q->c.order, q->c.protocol);
+	return 0;
+}
+
+/* Slots that recovery does not need are free. */
+static void fill_free_slots(struct queue *q)
+{
+	for (uint32_t i = q->ring.slots; i-- > 0;)
+		if (q->journal.slot[i].state == JOURNAL_FREE)
+			q->free_slots[q->nr_free++] = i;
+}
+
+/* Finds where to go on: with the journal of the same connection, or at the ring's rsp_prod. */
+static int attach_journal(struct queue *q, struct journal_recovery *rec, bool *recovered,
+			  struct error *err)
+{
+	uint32_t rsp_prod = blkif_ring_rsp_prod(&q->ring);
+	int rc = -ENOENT;
+
+	*recovered = false;
+	if (q->c.resume)
+		rc = journal_open(&q->journal, q->c.journal_path, &q->c.identity, q->ring.slots, err);
+	if (!rc) {
+		*recovered = true;
+		rc = journal_recover(&q->journal, rsp_prod, q->c.fault_epoch, rec, err);
+		if (rc)
+			return rc;
+		q->cons = rec->cons;
+		q->pub = q->pvt = rec->published;
+		fill_free_slots(q);
+		return 0;
+	}
+	if (rc != -ENOENT && rc != -ESTALE)
+		return rc;
+	if (blkif_ring_req_prod(&q->ring) - rsp_prod > q->ring.slots)
+		return error_set(err, -EPROTO, "the ring is inconsistent: req_prod %u, rsp_prod %u, %u slots",
+				 blkif_ring_req_prod(&q->ring), rsp_prod, q->ring.slots);
+	rc = journal_create(&q->journal, q->c.journal_path, &q->c.identity, q->ring.slots, rsp_prod,
+			    err);
+	if (rc)
+		return rc;
+	q->cons = q->pub = q->pvt = rsp_prod;
+	fill_free_slots(q);
+	return 0;
+}
+
+static int bind_port(struct queue *q, struct error *err)
+{
+	struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+	int rc = xen_evtchn_open(q->c.platform, &q->evtchn, err);
+
+	if (rc)
+		return rc;
+	for (int i = 0; i < BIND_TRIES; i++) {
+		rc = xen_evtchn_bind_interdomain(q->evtchn, q->c.domid, q->c.wire.port);
+		if (rc > 0) {
+			q->port = (uint32_t)rc;
+			return 0;
+		}
+		if (!q->c.resume)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return error_set(err, rc, "cannot bind event-channel %u of domain %u: %s", q->c.wire.port,
+			 q->c.domid, error_name(rc));
+}
+
+int queue_new(const struct queue_config *config, struct queue **out, struct error *err)
+{
+	struct queue *q = calloc(1, sizeof *q);
+	struct journal_recovery *rec = malloc(sizeof *rec);
+	bool recovered = false;
+	int rc = -ENOMEM;
+
+	if (!q || !rec) {
+		error_set(err, rc, "out of memory");
+		free(q);
+		free(rec);
+		return rc;
+	}
+	q->c = *config;
+	q->journal.fd = q->wake_fd = -1;
+	sem_init(&q->started, 0, 0);
+	rc = map_ring(q, err);
+	if (!rc)
+		rc = queue_alloc(q, err);
+	if (!rc)
+		rc = attach_journal(q, rec, &recovered, err);
+	if (!rc)
+		rc = bind_port(q, err);
+	if (rc) {
+		queue_free(q, config->resume);
+	} else {
+		if (recovered) {
+			log_info("queue %u: recovered, %u answers and %u requests to do again",
+				 q->c.index, rec->nr_answered, rec->nr_taken);
+			queue_replay(q, rec);
+		}
+		*out = q;
+	}
+	free(rec);
+	return rc;
+}
+
+int queue_start(struct queue *q, struct error *err)
+{
+	int rc = -pthread_create(&q->thread, NULL, queue_thread, q);
+
+	if (rc)
+		return error_set(err, rc, "cannot start the thread of queue %u: %s", q->c.index,
+				 error_name(rc));
+	while (sem_wait(&q->started) && errno == EINTR) {
+	}
+	if (q->start_rc) {
+		pthread_join(q->thread, NULL);
+		return error_set(err, q->start_rc, "queue %u cannot start: %s (see the log)", q->c.index,
+				 error_name(q->start_rc));
+	}
+	q->running = true;
+	return 0;
+}
+
+void queue_stop(struct queue *q)
+{
+	uint64_t one = 1;
+
+	if (!q->running)
+		return;
+	/* Pairs with the thread's acquire loads: it takes nothing after it saw this. */
+	__atomic_store_n(&q->stopping, true, __ATOMIC_RELEASE);
+	if (write(q->wake_fd, &one, sizeof one) < 0)
+		log_error("cannot wake queue %u: %s", q->c.index, error_name(errno));
+	pthread_join(q->thread, NULL);
+	q->running = false;
+}
+
+void queue_free(struct queue *q, bool keep_journal)
+{
+	if (!q)
+		return;
+	xen_evtchn_close(q->evtchn);
+	if (q->ring_pages)
+		xen_gnttab_unmap(q->gnttab, q->ring_pages, 1u << q->c.order);
+	xen_gnttab_close(q->gnttab);
+	journal_close(&q->journal, !keep_journal);
+	if (q->buffers)
+		munmap(q->buffers, (size_t)q->ring.slots * REQUEST_BYTES);
+	if (q->wake_fd >= 0)
+		close(q->wake_fd);
+	free(q->free_slots);
+	free(q->request);
+	sem_destroy(&q->started);
+	free(q);
+}
+
+const char *queue_stopped_reason(const struct queue *q)
+{
+	return __atomic_load_n(&q->stopped, __ATOMIC_ACQUIRE);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The in-flight journal of one queue: what was taken from the ring and not yet published. A file on
+ * tmpfs, mapped by the worker alone; whoever holds its flock owns journal and ring. The order of the
+ * stores is the crash protocol (docs/crash-recovery.md); after a crash every field is untrusted.
+ *
+ * Counters are 64 bit and never wrap; the ring's index is their low half.
+ */
+#ifndef DISK_JOURNAL_H
+#define DISK_JOURNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "blkif/abi.h"
+#include "disk/message.h"
+
+#define JOURNAL_MAGIC 0x78656e626c6b6a31ull /* "xenblkj1" */
+#define JOURNAL_VERSION 1
+#define JOURNAL_SLOTS_MAX 512 /* ring of 16 pages */
+
+enum journal_state {
+	JOURNAL_FREE = 0,
+	JOURNAL_TAKEN = 1,    /* the request is ours to execute */
+	JOURNAL_ANSWERED = 2, /* its response stands in ring slot `rsp` */
+};
+
+struct journal_slot {
+	uint32_t state; /* enum journal_state */
+	uint16_t attempts;
+	int16_t status; /* BLKIF_RSP_*, once ANSWERED */
+	uint64_t last_fault;
+	uint64_t seq; /* request counter: the order in which it was taken */
+	uint64_t rsp; /* response counter, once ANSWERED */
+	uint8_t raw[BLKIF_SLOT_MAX];
+	uint8_t pad[48];
+};
+
+/* What a connection is known by: a journal of another one is never executed. */
+struct journal_identity {
+	uint32_t domid, devid;
+	char guest_uuid[40];
+	uint32_t protocol, order, queue, port;
+	uint32_t refs[WM_MAX_REFS];
+	uint64_t image_dev, image_ino;
+};
+
+struct journal_header {
+	uint64_t magic;
+	uint32_t version, header_size, slot_size, slots;
+	struct journal_identity identity;
+	uint64_t cons; /* requests taken */
+	uint64_t rsp;  /* responses published (never ahead of the ring) */
+	uint32_t stopped;
+	uint64_t fault_epoch;
+};
+
+#define JOURNAL_HEADER_BYTES 4096
+_Static_assert(sizeof(struct journal_header) <= JOURNAL_HEADER_BYTES, "header page");
+_Static_assert(sizeof(struct journal_slot) == 192, "slot is three cache lines");
+
+/* Owned by the queue's thread, once that runs. */
+struct journal {
+	struct journal_header *h;
+	struct journal_slot *slot;
+	uint32_t slots;
+	int fd; /* -1: memory only (tests) */
+	char path[256];
+};
+
+/*
+ * Makes a new journal at path (temporary file, locked, filled, renamed), replacing an old one. cons
+ * and rsp start at `start`. 0 or -errno with *err.
+ */
+int journal_create(struct journal *j, const char *path, const struct journal_identity *id,
+		   uint32_t slots, uint64_t start, struct error *err);
+/*
+ * Opens, locks (waits for the lock: its holder is dead or dying) and maps the journal of the same
+ * connection. -ENOENT: there is none; -ESTALE: it is one of another connection; -EBADMSG: not a journal of
+ * ours, damaged, or of another version (*err says which). Nothing is changed.
+ */
+int journal_open(struct journal *j, const char *path, const struct journal_identity *id,
+		 uint32_t slots, struct error *err);
+/* unlink_it: the connection has ended. Idempotent. */
+void journal_close(struct journal *j, bool unlink_it);
+
+/* ---- the stores, in the order that the protocol demands; each one is a release ---- */
+
+/* take, after the request was copied into slot->raw. */
+void journal_take(struct journal *j, uint32_t slot, uint64_t seq);
+/* answer, after the response was put into ring slot rsp. */
+void journal_answer(struct journal *j, uint32_t slot, int16_t status, uint64_t rsp);
+/* publish, after the ring's rsp_prod was moved to rsp; then free the slots answered before it. */
+void journal_published(struct journal *j, uint64_t rsp);
+void journal_free(struct journal *j, uint32_t slot);
+void journal_stop(struct journal *j);
+
+/* ---- recovery ---- */
+
+struct journal_recovery {
+	uint64_t cons, published; /* counters to go on with */
+	uint32_t nr_answered;     /* responses to write again: slots in order of rsp */
+	uint32_t nr_taken;        /* requests to execute again: slots in order of seq */
+	uint32_t answered[JOURNAL_SLOTS_MAX], taken[JOURNAL_SLOTS_MAX];
+};
+
+/*
+ * Steps 3 to 6 and 8 of the recovery: completes a take that was cut off, decides by the ring's rsp_prod
+ * which responses the guest has seen, frees their slots, counts attempts if fault_epoch is new.
+ * May be repeated after a crash at any point. 0, or -EBADMSG when the journal contradicts itself or
+ * the ring: nothing may be executed (the header is marked stopped).
+ */
+int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_epoch,
+		    struct journal_recovery *out, struct error *err);
+
+#endif

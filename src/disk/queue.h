@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One queue of a disk: a ring, its thread, its io_uring, its journal. The control thread makes it,
+ * starts it, asks it to stop and joins it; all else happens in the queue's own thread.
+ */
+#ifndef DISK_QUEUE_H
+#define DISK_QUEUE_H
+
+#include "base/error.h"
+#include "blkif/request.h"
+#include "disk/journal.h"
+#include "disk/stats.h"
+#include "storage/storage.h"
+#include "xen/platform.h"
+
+struct queue;
+
+struct queue_config {
+	unsigned index;
+	char thread_name[16];
+	uint16_t domid;
+	enum blkif_protocol protocol;
+	unsigned order;
+	struct wm_queue wire;
+	struct blkif_limits limits;
+	struct journal_identity identity;
+	char journal_path[256];
+	bool resume;
+	uint64_t fault_epoch;
+	struct xen_platform *platform; /* lent until queue_free */
+	struct storage *storage;       /* lent until queue_free */
+	struct stats_queue *stats;     /* lent; written by the queue's thread only */
+	int notice_fd; /* eventfd of the control thread: written when the ring was stopped; lent */
+	int stats_timer_fd; /* timerfd of the control thread, armed once there is something to show; lent */
+	int *stats_armed;   /* atomic flag belonging to it */
+};
+
+/* Maps the ring, makes or recovers the journal, binds the port. Control thread. Nothing is taken
+ * from the ring yet. On failure all is undone, but for a journal that stays for a later try. */
+int queue_new(const struct queue_config *config, struct queue **out, struct error *err);
+/* Starts the thread; returns when it runs (or failed to set up its io_uring). */
+int queue_start(struct queue *q, struct error *err);
+/* Takes no more, answers all that was taken, joins the thread. Waits for the storage. Idempotent. */
+void queue_stop(struct queue *q);
+/* After queue_stop: unmaps, unbinds, closes the journal and (keep_journal false) deletes it. */
+void queue_free(struct queue *q, bool keep_journal);
+/* Why the ring was stopped for good, or NULL. Control thread, after a notice. */
+const char *queue_stopped_reason(const struct queue *q);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One request from start to finish: its kind is a list of steps, each done by the storage or by a
+ * batch of grant copies. Answers are the ring side's business (queue.c).
+ */
+#include "disk/request.h"
+
+#include <errno.h>
+
+enum step { STEP_DONE, STEP_COPY_IN, STEP_READ, STEP_WRITE, STEP_FLUSH, STEP_DISCARD, STEP_COPY_OUT };
+
+/* Steps on data are skipped where a request has none. A barrier's data is on the disk before what
+ * follows: a flush on both sides. */
+static const uint8_t steps[][5] = {
+	[BLKIF_KIND_READ] = {STEP_READ, STEP_COPY_OUT},
+	[BLKIF_KIND_WRITE] = {STEP_COPY_IN, STEP_WRITE},
+	[BLKIF_KIND_FLUSH] = {STEP_FLUSH, STEP_COPY_IN, STEP_WRITE},
+	[BLKIF_KIND_BARRIER] = {STEP_FLUSH, STEP_COPY_IN, STEP_WRITE, STEP_FLUSH},
+	[BLKIF_KIND_DISCARD] = {STEP_DISCARD},
+};
+
+static int16_t status_of(int rc)
+{
+	if (!rc)
+		return BLKIF_RSP_OKAY;
+	return rc == -EOPNOTSUPP ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR;
+}
+
+static void request_next(struct queue *q, struct request *r);
+
+static void storage_done(struct storage_io *io, int rc)
+{
+	struct request *r = container_of(io, struct request, io);
+	struct queue *q = r->queue;
+
+	if (rc)
+		queue_finish(q, r, status_of(rc));
+	else
+		request_next(q, r);
+}
+
+static void storage_step(struct queue *q, struct request *r, enum storage_op op)
+{
+	r->io.op = op;
+	r->io.secure = r->plan.secure;
+	r->io.offset = r->plan.offset;
+	r->io.length = r->plan.length;
+	r->io.done = storage_done;
+	storage_submit(q->storage, &r->io);
+}
+
+static void request_next(struct queue *q, struct request *r)
+{
+	for (;;) {
+		bool data = r->plan.length > 0;
+		switch ((enum step)steps[r->plan.kind][r->step++]) {
+		case STEP_DONE:
+			queue_finish(q, r, BLKIF_RSP_OKAY);
+			return;
+		case STEP_COPY_IN:
+			if (!data)
+				break;
+			fifo_put(&q->copy_in, r);
+			return;
+		case STEP_COPY_OUT:
+			fifo_put(&q->copy_out, r);
+			return;
+		case STEP_READ:
+			storage_step(q, r, STORAGE_READ);
+			return;
+		case STEP_WRITE:
+			if (!data)
+				break;
+			storage_step(q, r, STORAGE_WRITE);
+			return;
+		case STEP_FLUSH:
+			/* The second flush of a barrier covers its data. */
+			if (r->step > 1 && !data)
+				break;
+			storage_step(q, r, STORAGE_FLUSH);
+			return;
+		case STEP_DISCARD:
+			storage_step(q, r, STORAGE_DISCARD);
+			return;
+		}
+	}
+}
+
+void request_begin(struct queue *q, struct request *r)
+{
+	r->step = 0;
+	/* The data of a request stands in its buffer without gaps, so one storage operation moves it. */
+	r->io.buf = q->buffers + (size_t)r->slot * REQUEST_BYTES;
+	request_next(q, r);
+}
+
+/* Runs the copies of the requests from `first` on, as many as are in q->copies, and lets each go on. */
+static void copies_run(struct queue *q, struct fifo *batch, uint32_t n)
+{
+	struct xen_copy *c = q->copies;
+	struct request *r;
+
+	xen_gnttab_copy(q->gnttab, q->c.domid, c, n);
+	while ((r = fifo_get(batch))) {
+		bool ok = true;
+		for (unsigned i = 0; i < r->plan.nr_segments; i++)
+			ok &= (c++)->status == 0;
+		if (ok)
+			request_next(q, r);
+		else
+			queue_finish(q, r, BLKIF_RSP_ERROR);
+	}
+}
+
+static void copies_of(struct queue *q, struct request *r, struct xen_copy *c, bool to_guest)
+{
+	char *at = r->io.buf;
+
+	for (unsigned i = 0; i < r->plan.nr_segments; i++) {
+		const struct blkif_seg *seg = &r->req.seg[i];
+		uint16_t length = (uint16_t)((seg->last - seg->first + 1) << BLKIF_SECTOR_SHIFT);
+		*c++ = (struct xen_copy){
+			.local = at,
+			.ref = seg->gref,
+			.offset = (uint16_t)(seg->first << BLKIF_SECTOR_SHIFT),
+			.length = length,
+			.to_guest = to_guest,
+		};
+		at += length;
+	}
+}
+
+static void copies_flush(struct queue *q, struct fifo *list, bool to_guest)
+{
+	struct fifo batch;
+	struct request *r;
+	uint32_t n = 0;
+
+	fifo_init(&batch);
+	while ((r = fifo_get(list))) {
+		if (n + r->plan.nr_segments > COPY_BATCH) {
+			copies_run(q, &batch, n);
+			n = 0;
+		}
+		copies_of(q, r, &q->copies[n], to_guest);
+		n += r->plan.nr_segments;
+		fifo_put(&batch, r);
+	}
+	if (n)
+		copies_run(q, &batch, n);
+}
+
+void request_copies(struct queue *q)
+{
+	/* A null engine's write is done at once and never comes back here; a flush that was done at once
+	 * makes a new copy-in, hence the loop. */
+	while (q->copy_in.head)
+		copies_flush(q, &q->copy_in, false);
+	if (q->copy_out.head)
+		copies_flush(q, &q->copy_out, true);
+}

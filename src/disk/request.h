@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* A request in flight and the queue's insides, shared by the files of the data plane only. */
+#ifndef DISK_REQUEST_H
+#define DISK_REQUEST_H
+
+#include <pthread.h>
+#include <semaphore.h>
+
+#include "base/list.h"
+#include "blkif/ring.h"
+#include "disk/queue.h"
+
+#define REQUEST_BYTES (BLKIF_DIRECT_SEGS * XEN_PAGE_SIZE) /* largest data of one request */
+#define COPY_BATCH 256 /* pieces per grant-copy call */
+
+/* Owned by the queue's thread. Index in queue->request = its journal slot. */
+struct request {
+	struct storage_io io;
+	struct blkif_req req; /* decoded from the journal's private copy */
+	struct blkif_plan plan;
+	struct queue *queue;
+	struct request *next; /* on exactly one list, or in flight at the storage */
+	uint32_t slot;
+	int16_t status;
+	uint8_t step;  /* index into the kind's steps */
+	bool refused;  /* by blkif_check: counted there */
+	bool alone;    /* starts when nothing else is in flight, holds back all later ones */
+};
+
+/* Singly linked FIFO. */
+struct fifo {
+	struct request *head, **tail;
+};
+
+static inline void fifo_init(struct fifo *f)
+{
+	f->head = NULL;
+	f->tail = &f->head;
+}
+
+static inline void fifo_put(struct fifo *f, struct request *r)
+{
+	r->next = NULL;
+	*f->tail = r;
+	f->tail = &r->next;
+}
+
+static inline struct request *fifo_get(struct fifo *f)
+{
+	struct request *r = f->head;
+
+	if (r && !(f->head = r->next))
+		f->tail = &f->head;
+	return r;
+}
+
+/* Owned by its thread once that runs; `stopping` and `stopped` are the only words shared with the control thread. */
+struct queue {
+	struct queue_config c;
+	/* ring and counters (64 bit; the ring's index is the low half) */
+	struct blkif_ring ring;
+	void *ring_pages;
+	uint64_t cons; /* requests taken */
+	uint64_t pvt;  /* responses written */
+	uint64_t pub;  /* responses published */
+	struct journal journal;
+	uint32_t *free_slots; /* stack */
+	uint32_t nr_free;
+	/* requests */
+	struct request *request; /* one per slot */
+	char *buffers;           /* REQUEST_BYTES per slot */
+	struct fifo waiting;     /* taken, not started, in order */
+	struct fifo copy_in, copy_out, finished;
+	struct fifo answered; /* responses written, not published: their slots are freed then */
+	uint32_t inflight;    /* started, not answered */
+	bool alone_running;
+	struct xen_copy copies[COPY_BATCH];
+	/* world */
+	struct xen_gnttab *gnttab;
+	struct xen_evtchn *evtchn;
+	uint32_t port;
+	bool masked;
+	bool poll_armed;
+	struct io_uring uring;
+	struct storage_queue *storage;
+	struct uring_op poll_op, wake_op;
+	uint64_t wake_value;
+	int wake_fd; /* eventfd, written by the control thread */
+	uint64_t spin_ns;
+	/* control */
+	pthread_t thread;
+	bool running;
+	int start_rc;
+	sem_t started;
+	bool stopping;       /* atomic: set by the control thread */
+	const char *stopped; /* atomic: set by the queue's thread, why it takes no more for good */
+};
+
+/* request.c: one request between start and finish */
+void request_begin(struct queue *q, struct request *r); /* starts its first step */
+void request_copies(struct queue *q);                   /* runs the waiting copies, both ways */
+
+/* ring_side.c: between the ring and the requests */
+uint32_t queue_take(struct queue *q);        /* copies new requests in; how many */
+void queue_start_ready(struct queue *q);     /* starts what order allows */
+void queue_finish(struct queue *q, struct request *r, int16_t status); /* to be answered */
+bool queue_answer(struct queue *q);          /* answers and publishes what is finished */
+void queue_stop_ring(struct queue *q, const char *reason);
+void queue_replay(struct queue *q, const struct journal_recovery *rec);
+
+/* thread.c */
+void *queue_thread(void *arg);
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Between ring and requests: take, order, answer, publish. The order of stores to journal and ring is
+ * the crash protocol; the journal's functions name the steps.
+ */
+#include <unistd.h>
+
+#include "disk/request.h"
+
+#define COUNT(field, n) __atomic_store_n(&(field), (field) + (n), __ATOMIC_RELAXED)
+
+void queue_stop_ring(struct queue *q, const char *reason)
+{
+	uint64_t one = 1;
+
+	if (q->stopped)
+		return;
+	journal_stop(&q->journal);
+	/* The control thread reads it after the notice. */
+	__atomic_store_n(&q->stopped, reason, __ATOMIC_RELEASE);
+	if (write(q->c.notice_fd, &one, sizeof one) < 0) {
+	}
+}
+
+/* Decodes and checks the private copy; refused requests are finished at once. */
+static void request_accept(struct queue *q, struct request *r)
+{
+	struct stats_queue *st = q->c.stats;
+
+	blkif_decode_req(q->ring.proto, q->journal.slot[r->slot].raw, &r->req);
+	enum blkif_refusal why = blkif_check(&r->req, &q->c.limits, &r->plan);
+	r->refused = why != BLKIF_OK;
+	if (why) {
+		COUNT(st->refused[why], 1);
+		/* Counted as started, as queue_finish expects. */
+		q->inflight++;
+		queue_finish(q, r, blkif_refusal_status(why));
+		return;
+	}
+	switch (r->plan.kind) {
+	case BLKIF_KIND_READ:
+		COUNT(st->rd_req, 1);
+		break;
+	case BLKIF_KIND_WRITE:
+		COUNT(st->wr_req, 1);
+		break;
+	case BLKIF_KIND_FLUSH:
+	case BLKIF_KIND_BARRIER:
+		COUNT(st->f_req, 1);
+		break;
+	case BLKIF_KIND_DISCARD:
+		COUNT(st->ds_req, 1);
+		break;
+	}
+	r->alone |= r->plan.kind == BLKIF_KIND_BARRIER;
+	fifo_put(&q->waiting, r);
+}
+
+uint32_t queue_take(struct queue *q)
+{
+	uint32_t prod, n;
+
+	if (q->stopped || __atomic_load_n(&q->stopping, __ATOMIC_ACQUIRE))
+		return 0;
+	prod = blkif_ring_req_prod(&q->ring);
+	n = prod - (uint32_t)q->cons;
+	/* A slot is free again only when its response was published: else the guest lies. */
+	if (n > q->ring.slots - (uint32_t)(q->cons - q->pub)) {
+		queue_stop_ring(q, "the front end's req_prod overran the ring");
+		return 0;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		struct request *r = &q->request[q->free_slots[--q->nr_free]];
+		blkif_ring_copy_req(&q->ring, (uint32_t)q->cons, q->journal.slot[r->slot].raw);
+		journal_take(&q->journal, r->slot, q->cons);
+		q->cons++;
+		r->alone = false;
+		request_accept(q, r);
+	}
+	return n;
+}
+
+void queue_start_ready(struct queue *q)
+{
+	struct request *r;
+
+	while ((r = q->waiting.head) && !q->alone_running && !(r->alone && q->inflight)) {
+		fifo_get(&q->waiting);
+		q->inflight++;
+		q->alone_running = r->alone;
+		request_begin(q, r);
+	}
+}
+
+void queue_finish(struct queue *q, struct request *r, int16_t status)
+{
+	r->status = status;
+	fifo_put(&q->finished, r);
+}
+
+static void account(struct queue *q, const struct request *r)
+{
+	struct stats_queue *st = q->c.stats;
+
+	if (r->status == BLKIF_RSP_OKAY) {
+		uint64_t sectors = r->plan.length >> BLKIF_SECTOR_SHIFT;
+		if (r->plan.kind == BLKIF_KIND_READ)
+			COUNT(st->rd_sect, sectors);
+		else if (r->plan.kind != BLKIF_KIND_DISCARD)
+			COUNT(st->wr_sect, sectors);
+	} else if (!r->refused) {
+		COUNT(st->errors, 1);
+	}
+}
+
+/* The response is written over the request that stood in slot pvt: taken long ago, as pvt < cons. */
+static void answer(struct queue *q, struct request *r)
+{
+	struct blkif_rsp rsp = {
+		.id = r->req.id,
+		.op = blkif_response_op(&r->req),
+		.status = r->status,
+	};
+
+	blkif_ring_put_rsp(&q->ring, (uint32_t)q->pvt, &rsp);
+	journal_answer(&q->journal, r->slot, r->status, q->pvt);
+	q->pvt++;
+	q->inflight--;
+	if (r->alone)
+		q->alone_running = false;
+	account(q, r);
+	fifo_put(&q->answered, r);
+}
+
+static void publish(struct queue *q, bool always_notify)
+{
+	struct request *r;
+	bool notify = blkif_ring_publish(&q->ring, (uint32_t)q->pub, (uint32_t)q->pvt);
+
+	journal_published(&q->journal, q->pvt);
+	q->pub = q->pvt;
+	while ((r = fifo_get(&q->answered))) {
+		journal_free(&q->journal, r->slot);
+		q->free_slots[q->nr_free++] = r->slot;
+	}
+	if (notify || always_notify) {
+		COUNT(q->c.stats->notify, 1);
+		xen_evtchn_notify(q->evtchn, q->port);
+	}
+}
+
+bool queue_answer(struct queue *q)
+{
+	struct request *r;
+
+	if (!q->finished.head)
+		return false;
+	while ((r = fifo_get(&q->finished)))
+		answer(q, r);
+	publish(q, false);
+	return true;
+}
+
+void queue_replay(struct queue *q, const struct journal_recovery *rec)
+{
+	for (uint32_t i = 0; i < rec->nr_answered; i++) {
+		struct request *r = &q->request[rec->answered[i]];
+		/* Decoded anew: a fallen worker may have written the journal. */
+		blkif_decode_req(q->ring.proto, q->journal.slot[r->slot].raw, &r->req);
+		int16_t status = q->journal.slot[r->slot].status;
+		struct blkif_rsp rsp = {
+			.id = r->req.id,
+			.op = blkif_response_op(&r->req),
+			.status = status == BLKIF_RSP_OKAY || status == BLKIF_RSP_EOPNOTSUPP
+					  ? status
+					  : BLKIF_RSP_ERROR,
+		};
+		blkif_ring_put_rsp(&q->ring, (uint32_t)q->pvt, &rsp);
+		q->pvt++;
+		fifo_put(&q->answered, r);
+	}
+	/* Always: nobody knows whether the dead one's event was sent. */
+	publish(q, true);
+	for (uint32_t i = 0; i < rec->nr_taken; i++) {
+		struct request *r = &q->request[rec->taken[i]];
+		const struct journal_slot *s = &q->journal.slot[r->slot];
+		r->alone = s->attempts > 0;
+		if (s->attempts < 3) {
+			request_accept(q, r);
+			continue;
+		}
+		/* Poison: three workers died by a fault with this one in hand. */
+		blkif_decode_req(q->ring.proto, s->raw, &r->req);
+		r->alone = r->refused = false;
+		q->inflight++;
+		queue_finish(q, r, BLKIF_RSP_ERROR);
+	}
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The queue's thread: works while there is work, looks on for a bounded time after it, then sleeps in
+ * its io_uring, where storage completions, the event channel and the control thread wake it.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "disk/request.h"
+
+#define SPIN_MIN_NS 2000u
+#define SPIN_MAX_NS 50000u
+#define URING_ENTRIES 256
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+static void event_ready(struct uring_op *op, int res)
+{
+	struct queue *q = container_of(op, struct queue, poll_op);
+
+	q->poll_armed = false;
+	/* The port stays masked until the thread sleeps again: events meanwhile cost the guest nothing. */
+	while (xen_evtchn_pending(q->evtchn) > 0)
+		q->masked = true;
+}
+
+static void wake_arm(struct queue *q)
+{
+	struct io_uring_sqe *sqe = uring_sqe(&q->uring);
+
+	io_uring_prep_read(sqe, q->wake_fd, &q->wake_value, sizeof q->wake_value, 0);
+	uring_set_op(sqe, &q->wake_op);
+}
+
+static void woken(struct uring_op *op, int res)
+{
+	struct queue *q = container_of(op, struct queue, wake_op);
+
+	if (res >= 0 && !__atomic_load_n(&q->stopping, __ATOMIC_ACQUIRE))
+		wake_arm(q);
+}
+
+static int uring_setup(struct queue *q)
+{
+	struct io_uring_params p = {
+		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
+			 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE,
+		.cq_entries = 4096,
+	};
+	int rc = io_uring_queue_init_params(URING_ENTRIES, &q->uring, &p);
+
+	if (rc == -EINVAL) { /* a kernel before 6.0 */
+		p = (struct io_uring_params){.flags = IORING_SETUP_CQSIZE, .cq_entries = 4096};
+		rc = io_uring_queue_init_params(URING_ENTRIES, &q->uring, &p);
+	}
+	return rc;
+}
+
+/* One round without waiting; true if anything moved. */
+static bool work(struct queue *q)
+{
+	bool moved = queue_take(q) > 0;
+
+	queue_start_ready(q);
+	request_copies(q);
+	if (io_uring_sq_ready(&q->uring))
+		io_uring_submit(&q->uring);
+	moved |= uring_reap(&q->uring) > 0;
+	request_copies(q);
+	moved |= queue_answer(q);
+	return moved;
+}
+
+/* Ask the control thread to show new numbers a second from now; once per second of activity. */
+static void stats_touch(struct queue *q)
+{
+	struct itimerspec in = {.it_value.tv_sec = 1};
+
+	if (!__atomic_load_n(q->c.stats_armed, __ATOMIC_RELAXED) &&
+	    !__atomic_exchange_n(q->c.stats_armed, 1, __ATOMIC_RELAXED))
+		timerfd_settime(q->c.stats_timer_fd, 0, &in, NULL);
+}
+
+/* Looks for work for a time that grows while looking pays and shrinks while it does not. */
+static bool spin(struct queue *q)
+{
+	uint64_t until = clock_ns() + q->spin_ns;
+
+	struct io_uring_cqe *cqe;
+
+	do {
+		/* peek, not cq_ready: it also lets the kernel post what it holds back for us. */
+		if (blkif_ring_req_prod(&q->ring) != (uint32_t)q->cons ||
+		    !io_uring_peek_cqe(&q->uring, &cqe)) {
+			q->spin_ns = q->spin_ns * 2 > SPIN_MAX_NS ? SPIN_MAX_NS : q->spin_ns * 2;
+			return true;
+		}
+		cpu_relax();
+	} while (clock_ns() < until);
+	q->spin_ns = q->spin_ns / 2 < SPIN_MIN_NS ? SPIN_MIN_NS : q->spin_ns / 2;
+	return false;
+}
+
+static void sleep_until_event(struct queue *q)
+{
+	bool taking = !q->stopped && !__atomic_load_n(&q->stopping, __ATOMIC_ACQUIRE);
+
+	if (taking) {
+		/* Only if the ring is still empty after it asked for an event may it sleep. */
+		if (blkif_ring_arm_req(&q->ring, (uint32_t)q->cons) != (uint32_t)q->cons)
+			return;
+		if (!q->poll_armed) {
+			struct io_uring_sqe *sqe = uring_sqe(&q->uring);
+			io_uring_prep_poll_add(sqe, xen_evtchn_fd(q->evtchn), POLLIN);
+			uring_set_op(sqe, &q->poll_op);
+			q->poll_armed = true;
+		}
+		if (q->masked) {
+			q->masked = false;
+			xen_evtchn_unmask(q->evtchn, q->port);
+		}
+	}
+	__atomic_store_n(&q->c.stats->inflight, q->inflight, __ATOMIC_RELAXED);
+	io_uring_submit_and_wait(&q->uring, 1);
+	__atomic_store_n(&q->c.stats->wakeups, q->c.stats->wakeups + 1, __ATOMIC_RELAXED);
+}
+
+static bool drained(const struct queue *q)
+{
+	return __atomic_load_n(&q->stopping, __ATOMIC_ACQUIRE) && !q->inflight && !q->waiting.head;
+}
+
+static int thread_setup(struct queue *q)
+{
+	struct error err = {""};
+	int rc = uring_setup(q);
+
+	if (rc) {
+		log_error("cannot set up io_uring: %s; is it disabled (kernel.io_uring_disabled)?",
+			  error_name(rc));
+		return rc;
+	}
+	rc = storage_queue_open(q->c.storage, &q->uring, &q->storage, &err);
+	if (rc) {
+		log_error("%s", err.text);
+		io_uring_queue_exit(&q->uring);
+		return rc;
+	}
+	q->poll_op.done = event_ready;
+	q->wake_op.done = woken;
+	wake_arm(q);
+	q->spin_ns = SPIN_MIN_NS;
+	return 0;
+}
+
+void *queue_thread(void *arg)
+{
+	struct queue *q = arg;
+	bool may_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+
+	prctl(PR_SET_NAME, q->c.thread_name);
+	q->start_rc = thread_setup(q);
+	sem_post(&q->started);
+	if (q->start_rc)
+		return NULL;
+	while (!drained(q)) {
+		if (work(q)) {
+			stats_touch(q);
+			continue;
+		}
+		if (may_spin && spin(q))
+			continue;
+		sleep_until_event(q);
+	}
+	__atomic_store_n(&q->c.stats->inflight, 0, __ATOMIC_RELAXED);
+	storage_queue_close(q->storage);
+	io_uring_queue_exit(&q->uring);
+	return NULL;
+}
