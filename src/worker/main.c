@@ -1,2 +1,116 @@
 /* SPDX-License-Identifier: MIT */
-int main(void) { return 1; }
+/*
+ * xenblkd-worker: serves one disk. Started by xenblkd with the listening socket as descriptor 3; not
+ * meant to be started by hand.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/parse.h"
+#include "worker/worker.h"
+
+#define LISTEN_FD 3
+
+static const struct option options[] = {
+	{"dir", required_argument, NULL, 'd'},	 {"embedded", required_argument, NULL, 'e'},
+	{"domid", required_argument, NULL, 'D'}, {"devid", required_argument, NULL, 'v'},
+	{"name", required_argument, NULL, 'n'},	 {"verbose", no_argument, NULL, 'V'},
+	{0},
+};
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: xenblkd-worker --dir DIR --domid N --devid N --name DOMID:VDEV "
+			"[--embedded DIR] [--verbose]   (started by xenblkd)\n");
+	return 2;
+}
+
+static int parse_options(struct worker *w, int argc, char **argv, bool *verbose)
+{
+	int c;
+
+	w->domid = w->devid = UINT32_MAX;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		int rc = 0;
+		switch (c) {
+		case 'd':
+			w->dir = optarg;
+			break;
+		case 'e':
+			w->embedded = optarg;
+			break;
+		case 'D':
+			rc = parse_u32(optarg, 0, XEN_DOMID_MAX, &w->domid);
+			break;
+		case 'v':
+			rc = parse_u32(optarg, 0, UINT32_MAX - 1, &w->devid);
+			break;
+		case 'n':
+			w->name = optarg;
+			break;
+		case 'V':
+			*verbose = true;
+			break;
+		default:
+			rc = -EINVAL;
+		}
+		if (rc)
+			return rc;
+	}
+	return w->dir && w->name && w->domid != UINT32_MAX && w->devid != UINT32_MAX &&
+			       optind == argc
+		       ? 0
+		       : -EINVAL;
+}
+
+/* "xenblkd.1.xvda", cut to what the kernel keeps. */
+static void set_title(const struct worker *w)
+{
+	char title[16];
+	const char *vdev = strchr(w->name, ':');
+
+	snprintf(title, sizeof title, "xenblkd.%u.%s", w->domid, vdev ? vdev + 1 : w->name);
+	prctl(PR_SET_NAME, title);
+}
+
+int main(int argc, char **argv)
+{
+	struct worker w = {0};
+	struct error err = {""};
+	bool verbose = false;
+	char ident[64];
+	int rc, listening = 0;
+	socklen_t len = sizeof listening;
+
+	if (parse_options(&w, argc, argv, &verbose))
+		return usage();
+	if (getsockopt(LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) || !listening)
+		return usage();
+	snprintf(ident, sizeof ident, "xenblkd %s", w.name);
+	log_init(ident, verbose);
+	set_title(&w);
+	signal(SIGPIPE, SIG_IGN);
+	rc = loop_init(&w.loop);
+	if (!rc)
+		rc = xen_platform_open(w.embedded, 0, &w.platform, &err);
+	if (!rc)
+		rc = stats_init(&w, &err);
+	if (!rc)
+		rc = session_init(&w, LISTEN_FD);
+	if (!rc)
+		rc = loop_run(&w.loop);
+	if (rc)
+		log_error("%s", err.text[0] ? err.text : error_name(rc));
+	disk_close(&w);
+	xen_platform_close(w.platform);
+	loop_fini(&w.loop);
+	return rc ? 1 : 0;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the worker gives up before a guest's first byte reaches it: capabilities, every file but those
+ * of its own folder (Landlock, where the kernel has it), and every system call that serving an open
+ * disk does not need (seccomp; a refused call fails with EPERM).
+ */
+#include <cap-ng.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "worker/worker.h"
+
+static const int allowed_calls[] = {
+	/* the data path */
+	SCMP_SYS(io_uring_enter), SCMP_SYS(ioctl), SCMP_SYS(read), SCMP_SYS(write),
+	SCMP_SYS(fallocate), SCMP_SYS(futex), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
+	SCMP_SYS(timerfd_settime), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
+	/* connecting and disconnecting: grants, ports, journal, statistics */
+	SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_register), SCMP_SYS(socket), SCMP_SYS(connect),
+	SCMP_SYS(accept4), SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(recvmsg),
+	SCMP_SYS(recvfrom), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(openat),
+	SCMP_SYS(close), SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(writev),
+	SCMP_SYS(ftruncate), SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(unlink),
+	SCMP_SYS(unlinkat), SCMP_SYS(flock), SCMP_SYS(fcntl), SCMP_SYS(fstat),
+	SCMP_SYS(newfstatat), SCMP_SYS(lseek), SCMP_SYS(dup), SCMP_SYS(eventfd2),
+	SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(fsync), SCMP_SYS(fdatasync),
+	/* the C library: memory, threads, signals, the end */
+	SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mprotect), SCMP_SYS(mremap), SCMP_SYS(madvise),
+	SCMP_SYS(brk), SCMP_SYS(clone), SCMP_SYS(clone3), SCMP_SYS(set_robust_list),
+	SCMP_SYS(rseq), SCMP_SYS(prctl), SCMP_SYS(gettid), SCMP_SYS(getpid),
+	SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity), SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(nanosleep), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall), SCMP_SYS(tgkill),
+	SCMP_SYS(getrandom), SCMP_SYS(exit), SCMP_SYS(exit_group),
+};
+
+static int calls_restrict(void)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	int rc = ctx ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < sizeof allowed_calls / sizeof *allowed_calls && !rc; i++)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed_calls[i], 0);
+	if (!rc)
+		rc = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return rc;
+}
+
+/* From now on only files beneath dir can be opened. -EOPNOTSUPP or -ENOSYS: a kernel without it. */
+static int files_restrict(const char *dir)
+{
+	const uint64_t all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1; /* all that version 1 knows */
+	struct landlock_ruleset_attr attr = {.handled_access_fs = all};
+	struct landlock_path_beneath_attr beneath = {
+		.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+				  LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE,
+		.parent_fd = open(dir, O_PATH | O_CLOEXEC),
+	};
+	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
+	int rc = 0;
+
+	if (ruleset < 0 || beneath.parent_fd < 0 ||
+	    syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) ||
+	    syscall(SYS_landlock_restrict_self, ruleset, 0))
+		rc = -errno;
+	if (ruleset >= 0)
+		close(ruleset);
+	if (beneath.parent_fd >= 0)
+		close(beneath.parent_fd);
+	return rc;
+}
+
+int sandbox_enter(const char *dir, struct error *err)
+{
+	int rc;
+
+	capng_clear(CAPNG_SELECT_BOTH);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || capng_apply(CAPNG_SELECT_BOTH))
+		return error_set(err, -EPERM, "cannot drop privileges: %s", error_name(errno));
+	rc = files_restrict(dir);
+	if (rc == -EOPNOTSUPP || rc == -ENOSYS)
+		log_debug("this kernel has no Landlock: files are restricted by ownership only");
+	else if (rc)
+		return error_set(err, rc, "cannot restrict file access: %s", error_name(rc));
+	rc = calls_restrict();
+	if (rc)
+		return error_set(err, rc, "cannot restrict system calls: %s", error_name(rc));
+	return 0;
+}

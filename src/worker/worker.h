@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* The worker's state and the calls between its files. All of it belongs to the main thread. */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include "base/loop.h"
+#include "disk/message.h"
+#include "disk/queue.h"
+
+struct worker {
+	struct loop loop;
+	/* from the command line */
+	const char *dir;      /* the disk's folder */
+	const char *embedded; /* directory of an embedded Xen, or NULL */
+	const char *name;     /* "1:xvda" */
+	uint32_t domid, devid;
+	/* the supervisor */
+	struct loop_fd listener;
+	struct loop_fd peer; /* fd -1: none at the moment */
+	/* the disk */
+	struct xen_platform *platform;
+	struct storage *storage;
+	uint64_t image_dev, image_ino;
+	bool readonly;
+	struct queue *queue[WM_MAX_QUEUES];
+	unsigned nr_queues; /* 0: not connected */
+	/* statistics */
+	struct stats_page *stats;
+	struct loop_fd stats_timer;
+	int stats_armed; /* atomic: set by queue threads */
+	struct loop_fd notice;
+	bool stop_reported;
+	bool sandboxed;
+};
+
+/* session.c: messages of the supervisor */
+int session_init(struct worker *w, int listen_fd);
+void session_send(struct worker *w, const struct wm *m);
+
+/* disk.c: what the messages ask for. 0 or -errno with *err. */
+int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_caps *caps,
+	      struct error *err);
+int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err);
+void disk_disconnect(struct worker *w); /* idempotent */
+void disk_close(struct worker *w);      /* idempotent; disconnects first */
+
+/* stats_text.c: statistics as plain files in DIR/statistics */
+int stats_init(struct worker *w, struct error *err);
+void stats_text_write(struct worker *w);
+
+/* sandbox.c: gives up all that serving an open disk does not need; for good. dir: the disk's folder. */
+int sandbox_enter(const char *dir, struct error *err);
+
+#endif
