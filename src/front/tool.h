@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside the xenblkfront tool: its options, and what its commands share. */
+#ifndef FRONT_TOOL_H
+#define FRONT_TOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "xenblkfront.h"
+
+/* Exit statuses. */
+enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2 };
+
+enum bench_op { BENCH_READ, BENCH_WRITE, BENCH_MIXED };
+
+/* The command line. Written once by main, then read only. */
+struct tool_options {
+	struct xenblkfront_options front;
+	bool json, connect, progress, no_flush, secure;
+	bool have_offset, have_length;
+	uint64_t offset, length;
+	enum bench_op op;
+	bool sequential;
+	unsigned depth, seconds;
+	uint64_t size;
+};
+
+/* A command gets an open handle, connected if the command asked for it, and returns an exit status.
+ * It has said what went wrong. */
+int tool_info(struct xenblkfront *f, const struct tool_options *o);
+int tool_read(struct xenblkfront *f, const struct tool_options *o);
+int tool_write(struct xenblkfront *f, const struct tool_options *o);
+int tool_flush(struct xenblkfront *f, const struct tool_options *o);
+int tool_discard(struct xenblkfront *f, const struct tool_options *o);
+int tool_bench(struct xenblkfront *f, const struct tool_options *o);
+
+/* "xenblkfront: …" on stderr; returns TOOL_FAILED. */
+int tool_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The handle's error text. */
+int tool_front_error(const struct xenblkfront *f);
+/* SIGINT or SIGTERM came; the second one kills. */
+bool tool_interrupted(void);
+/* Waits until fd is ready for `events` of poll(): false if a signal came first. */
+bool tool_wait_fd(int fd, short events);
+
+/* ---- progress on stderr ---- */
+
+/* On the stack of the command that shows it. */
+struct progress {
+	bool shown;
+	const char *verb;
+	uint64_t total, done; /* bytes; total 0: not known */
+	uint64_t start_ns, last_ns;
+};
+
+void progress_start(struct progress *p, const struct tool_options *o, const char *verb,
+		    uint64_t total);
+void progress_add(struct progress *p, uint64_t bytes);
+void progress_end(struct progress *p);
+
+#endif
