@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* Discards of regular files: they make holes, and nobody waits for them. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define MIB (1u << 20)
+
+/* What a file system may count of its own. */
+#define SLACK 65536
+
+/* In the place of the C library's, so that a discard can be watched, held up and made to fail. */
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static off_t longest; /* under gate */
+static int fault;     /* under gate; the next one's errno */
+
+int fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	pthread_mutex_lock(&gate);
+	int failed = fault;
+	fault = 0;
+	if (len > longest)
+		longest = len;
+	pthread_mutex_unlock(&gate);
+	errno = failed;
+	return failed ? -1 : (int)syscall(SYS_fallocate, fd, mode, offset, len);
+}
+
+static uint64_t allocated(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+static void punches(void **state)
+{
+	const char *path = test_path("punched");
+	unsigned char *buf = buffer(8 * MIB);
+	struct stat st;
+	struct rig r;
+
+	image_fill(path, 8 * MIB);
+	rig_open(&r, path, 0);
+	uint64_t before = allocated(path);
+	assert_true(before >= 8 * MIB);
+	assert_int_equal(rig_do(&r, STORAGE_DISCARD, NULL, MIB, 4 * MIB), 0);
+	assert_true(allocated(path) <= before - 4 * MIB + SLACK);
+	assert_int_equal(rig_do(&r, STORAGE_READ, buf, 0, 8 * MIB), 0);
+	for (unsigned i = 0; i < 8 * MIB; i++)
+		if (buf[i] != (i >= MIB && i < 5 * MIB ? 0 : pattern(i)))
+			fail_msg("byte %u is wrong", i);
+	/* To the end: the size stays. */
+	assert_int_equal(rig_do(&r, STORAGE_DISCARD, NULL, 7 * MIB + 512, MIB - 512), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 8 * MIB);
+	assert_int_equal(rig_do(&r, STORAGE_READ, buf, 7 * MIB, MIB), 0);
+	for (unsigned i = 0; i < MIB; i++)
+		if (buf[i] != (i >= 512 ? 0 : pattern(7 * MIB + i)))
+			fail_msg("byte %u is wrong", i);
+	rig_close(&r);
+	free(buf);
+}
+
+/* In pieces that a kill can wait for, every one of them. */
+static void large(void **state)
+{
+	static const unsigned at[] = {0, 64, 100, 127, 191};
+	const char *path = test_path("pieces");
+	unsigned char *buf = buffer(MIB);
+	struct rig r;
+
+	image_create(path, 192ull * MIB);
+	rig_open(&r, path, 0);
+	memset(buf, 1, MIB);
+	for (unsigned i = 0; i < sizeof at / sizeof *at; i++)
+		assert_int_equal(rig_do(&r, STORAGE_WRITE, buf, (uint64_t)at[i] * MIB, MIB), 0);
+	longest = 0;
+	assert_int_equal(rig_do(&r, STORAGE_DISCARD, NULL, MIB / 2, 191ull * MIB), 0);
+	assert_int_equal(longest, 64 * MIB);
+	for (unsigned i = 0; i < sizeof at / sizeof *at; i++) {
+		assert_int_equal(rig_do(&r, STORAGE_READ, buf, (uint64_t)at[i] * MIB, MIB), 0);
+		for (unsigned k = 0; k < MIB; k++)
+			if (buf[k] != ((!at[i] && k < MIB / 2) || (at[i] == 191 && k >= MIB / 2)))
+				fail_msg("byte %u of MiB %u is wrong", k, at[i]);
+	}
+	assert_true(allocated(path) <= MIB + SLACK);
+	rig_close(&r);
+	free(buf);
+}
+
+static void secure(void **state)
+{
+	const char *path = test_path("secure");
+	struct rig_io io = {.io = {.op = STORAGE_DISCARD}};
+	struct rig r;
+
+	image_fill(path, MIB);
+	uint64_t before = allocated(path);
+	rig_open(&r, path, 0);
+	rig_submit(&r, &io, STORAGE_FLUSH, NULL, 0, 0);
+	assert_int_equal(rig_wait(&r, &io), 0);
+	io.io.op = STORAGE_DISCARD;
+	io.io.secure = true;
+	io.io.length = MIB;
+	io.order = 0;
+	storage_submit(r.queue, &io.io);
+	assert_int_equal(rig_wait(&r, &io), -EOPNOTSUPP);
+	assert_int_equal(allocated(path), before);
+	rig_close(&r);
+}
+
+static void in_order(void **state)
+{
+	enum { N = 200 };
+	const char *path = test_path("many");
+	struct rig_io *io = calloc(N, sizeof *io);
+	struct rig r;
+
+	image_fill(path, N * 4096);
+	rig_open(&r, path, 0);
+	for (unsigned i = 0; i < N; i++)
+		rig_submit(&r, &io[i], STORAGE_DISCARD, NULL, i * 4096, 4096);
+	for (unsigned i = 0; i < N; i++) {
+		assert_int_equal(rig_wait(&r, &io[i]), 0);
+		assert_int_equal(io[i].order, i + 1);
+	}
+	assert_true(allocated(path) <= SLACK);
+	rig_close(&r);
+	free(io);
+}
+
+/* A done() that submits the next one, as a barrier does. */
+struct chain {
+	struct storage_io io;
+	struct rig *rig;
+	unsigned left;
+};
+
+static void chain_done(struct storage_io *io, int rc)
+{
+	struct chain *c = (struct chain *)io;
+
+	assert_int_equal(rc, 0);
+	if (!--c->left)
+		return;
+	c->io.offset += 4096;
+	storage_submit(c->rig->queue, &c->io);
+}
+
+static void chained(void **state)
+{
+	const char *path = test_path("chain");
+	struct rig r;
+
+	image_fill(path, 64 * 4096);
+	rig_open(&r, path, 0);
+	struct chain c = {.io = {.op = STORAGE_DISCARD, .length = 4096, .done = chain_done},
+	                  .rig = &r,
+	                  .left = 64};
+	storage_submit(r.queue, &c.io);
+	while (c.left) {
+		assert_true(io_uring_submit_and_wait(&r.ring, 1) >= 0);
+		uring_reap(&r.ring);
+	}
+	assert_true(allocated(path) <= SLACK);
+	/* Nothing stays on the ring of an idle disk: the next completion is this one's. */
+	struct rig_io io;
+	rig_submit(&r, &io, STORAGE_FLUSH, NULL, 0, 0);
+	assert_int_equal(rig_wait(&r, &io), 0);
+	rig_close(&r);
+}
+
+/* Nobody waits for a discard that takes long. */
+static void beside_others(void **state)
+{
+	const char *path = test_path("slow");
+	unsigned char *buf = buffer(4096);
+	struct rig_io discard;
+	struct rig r;
+
+	image_fill(path, MIB);
+	rig_open(&r, path, 0);
+	pthread_mutex_lock(&gate);
+	rig_submit(&r, &discard, STORAGE_DISCARD, NULL, 0, MIB / 2);
+	for (unsigned i = 0; i < 10; i++) {
+		assert_int_equal(rig_do(&r, STORAGE_READ, buf, MIB / 2 + i * 4096, 4096), 0);
+		assert_int_equal(rig_do(&r, STORAGE_WRITE, buf, MIB / 2 + i * 4096, 4096), 0);
+	}
+	assert_int_equal(discard.order, 0);
+	/* Nor does the data thread ask for it over and over. */
+	assert_int_equal(r.completions, 20);
+	pthread_mutex_unlock(&gate);
+	assert_int_equal(rig_wait(&r, &discard), 0);
+	assert_int_equal(r.completions, 21);
+	rig_close(&r);
+	free(buf);
+}
+
+/* An error ends it and is passed on; the next one is done again. */
+static void fails(void **state)
+{
+	const char *path = test_path("fails");
+	struct rig r;
+
+	image_fill(path, MIB);
+	assert_int_equal(truncate(path, 256 * MIB), 0);
+	rig_open(&r, path, 0);
+	fault = EOPNOTSUPP;
+	assert_int_equal(rig_do(&r, STORAGE_DISCARD, NULL, 0, 256 * MIB), -EOPNOTSUPP);
+	fault = EINTR;
+	assert_int_equal(rig_do(&r, STORAGE_DISCARD, NULL, 0, 256 * MIB), 0);
+	assert_int_equal(fault, 0);
+	assert_true(allocated(path) <= SLACK);
+	rig_close(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(punches),  cmocka_unit_test(large),   cmocka_unit_test(secure),
+	    cmocka_unit_test(in_order), cmocka_unit_test(chained), cmocka_unit_test(beside_others),
+	    cmocka_unit_test(fails),
+	};
+
+	return cmocka_run_group_tests_name("discard", tests, NULL, NULL);
+}

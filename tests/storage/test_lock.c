@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/* One writer or many readers; the lock is the fence after a death. */
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define SIZE (32u << 20)
+#define DEPTH 32
+
+static char path[256];
+
+/* A process of its own that opens the image. */
+struct holder {
+	pid_t pid;
+	int says; /* a struct answer, once it has one */
+};
+
+struct answer {
+	int rc;
+	uint64_t size;
+};
+
+enum behaviour { HOLD, WRITE_ON, DISCARD_ON };
+
+static void keep_writing(struct rig *r)
+{
+	static struct rig_io io[DEPTH];
+	unsigned char *buf = buffer(SIZE / DEPTH);
+
+	memset(buf, 0xdd, SIZE / DEPTH);
+	for (unsigned i = 0;; i++) {
+		unsigned at = i % DEPTH;
+		if (i >= DEPTH)
+			rig_wait(r, &io[at]);
+		rig_submit(r, &io[at], STORAGE_WRITE, buf, (uint64_t)at * (SIZE / DEPTH),
+		           SIZE / DEPTH);
+	}
+}
+
+static void keep_discarding(struct rig *r)
+{
+	for (;;)
+		rig_do(r, STORAGE_DISCARD, NULL, 0, r->caps->size);
+}
+
+static void nothing(int sig)
+{
+}
+
+static void holder_main(int out, int flags, enum behaviour behaviour)
+{
+	struct sigaction sa = {.sa_handler = nothing}; /* without SA_RESTART */
+	struct error err;
+	struct rig r;
+
+	sigaction(SIGUSR1, &sa, NULL);
+	struct answer answer = {.rc = rig_try_open(&r, path, flags, &err)};
+	if (!answer.rc)
+		answer.size = r.caps->size;
+	if (write(out, &answer, sizeof answer) < 0 || answer.rc)
+		_exit(1);
+	switch (behaviour) {
+	case HOLD:
+		for (;;)
+			pause();
+	case WRITE_ON:
+		keep_writing(&r);
+		break;
+	case DISCARD_ON:
+		keep_discarding(&r);
+		break;
+	}
+	_exit(1);
+}
+
+static struct holder holder_start(int flags, enum behaviour behaviour)
+{
+	int pipefd[2];
+
+	assert_int_equal(pipe(pipefd), 0);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		close(pipefd[0]);
+		alarm(100); /* whatever becomes of the test */
+		holder_main(pipefd[1], flags, behaviour);
+	}
+	close(pipefd[1]);
+	return (struct holder){pid, pipefd[0]};
+}
+
+/* The size that it found. */
+static uint64_t holder_says(struct holder *h)
+{
+	struct answer answer = {.rc = 12345};
+
+	assert_int_equal(read(h->says, &answer, sizeof answer), sizeof answer);
+	assert_int_equal(answer.rc, 0);
+	return answer.size;
+}
+
+static bool holder_silent(struct holder *h, int ms)
+{
+	struct pollfd p = {.fd = h->says, .events = POLLIN};
+
+	return poll(&p, 1, ms) == 0;
+}
+
+static void holder_kill(struct holder *h)
+{
+	kill(h->pid, SIGKILL);
+}
+
+static void holder_reap(struct holder *h)
+{
+	assert_int_equal(waitpid(h->pid, NULL, 0), h->pid);
+	close(h->says);
+}
+
+static void holder_end(struct holder *h)
+{
+	holder_kill(h);
+	holder_reap(h);
+}
+
+static void expect_busy(int flags)
+{
+	struct storage *s;
+	struct error err;
+	char text[ERROR_TEXT_MAX];
+
+	assert_int_equal(image_open(path, flags, &s, &err), -EBUSY);
+	snprintf(text, sizeof text,
+	         "image %s is in use by another process (its lock is held); detach it there first, "
+	         "or share it with mode w!",
+	         path);
+	assert_string_equal(err.text, text);
+}
+
+static void expect_free(int flags)
+{
+	struct storage *s;
+	struct error err;
+
+	if (image_open(path, flags, &s, &err))
+		fail_msg("%s", err.text);
+	storage_close(s);
+}
+
+static void combinations(void **state)
+{
+	struct holder h;
+
+	h = holder_start(0, HOLD);
+	assert_int_equal(holder_says(&h), SIZE);
+	expect_busy(0);
+	expect_busy(OPEN_RO);
+	expect_busy(OPEN_SHARED);
+	holder_end(&h);
+	expect_free(0);
+
+	h = holder_start(OPEN_RO, HOLD);
+	assert_int_equal(holder_says(&h), SIZE);
+	expect_busy(0);
+	expect_free(OPEN_RO);
+	holder_end(&h);
+
+	h = holder_start(OPEN_SHARED, HOLD);
+	assert_int_equal(holder_says(&h), SIZE);
+	expect_busy(0);
+	expect_free(OPEN_SHARED);
+	expect_free(OPEN_RO);
+	holder_end(&h);
+}
+
+static void given_back(void **state)
+{
+	struct rig r;
+
+	rig_open(&r, path, 0);
+	expect_busy(0);
+	rig_close(&r);
+	rig_open(&r, path, 0);
+	rig_close(&r);
+}
+
+/* It waits as long as it takes, through signals. */
+static void waits(void **state)
+{
+	/* Not this process: a fork has the same descriptor, hence the same lock. */
+	struct holder first = holder_start(0, HOLD);
+
+	assert_int_equal(holder_says(&first), SIZE);
+	struct holder h = holder_start(OPEN_WAIT, HOLD);
+	assert_true(holder_silent(&h, 100));
+	for (int i = 0; i < 10; i++) {
+		kill(h.pid, SIGUSR1);
+		assert_true(holder_silent(&h, 10));
+	}
+	/* What the owner does to the image until then counts. */
+	assert_int_equal(truncate(path, SIZE / 2), 0);
+	holder_end(&first);
+	assert_int_equal(holder_says(&h), SIZE / 2);
+	assert_int_equal(truncate(path, SIZE), 0);
+	holder_end(&h);
+}
+
+/* Once the lock is ours, nothing that the dead one had under way reaches the disk. */
+static void killed_while_writing(void **state)
+{
+	unsigned char *ours = buffer(SIZE / DEPTH), *back = buffer(SIZE / DEPTH);
+
+	memset(ours, 0x11, SIZE / DEPTH);
+	for (int round = 0; round < 3; round++) {
+		struct holder h = holder_start(0, WRITE_ON);
+		struct rig r;
+		assert_int_equal(holder_says(&h), SIZE);
+		expect_busy(0);
+		holder_kill(&h);
+		rig_open(&r, path, OPEN_WAIT);
+		for (unsigned i = 0; i < DEPTH; i++)
+			assert_int_equal(
+			    rig_do(&r, STORAGE_WRITE, ours, i * (SIZE / DEPTH), SIZE / DEPTH), 0);
+		holder_reap(&h);
+		for (unsigned i = 0; i < DEPTH; i++) {
+			assert_int_equal(
+			    rig_do(&r, STORAGE_READ, back, i * (SIZE / DEPTH), SIZE / DEPTH), 0);
+			assert_memory_equal(back, ours, SIZE / DEPTH);
+		}
+		rig_close(&r);
+	}
+	free(ours);
+	free(back);
+}
+
+static void killed_while_discarding(void **state)
+{
+	struct rig r;
+
+	/* So that it is under way for sure. */
+	image_create(path, 256ull << 30);
+	struct holder h = holder_start(0, DISCARD_ON);
+	assert_int_equal(holder_says(&h), 256ull << 30);
+	expect_busy(0);
+	holder_kill(&h);
+	rig_open(&r, path, OPEN_WAIT);
+	rig_close(&r);
+	holder_reap(&h);
+	image_create(path, SIZE);
+}
+
+static int setup(void **state)
+{
+	snprintf(path, sizeof path, "%s", test_path("image"));
+	image_fill(path, SIZE);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(combinations),
+	    cmocka_unit_test(given_back),
+	    cmocka_unit_test(waits),
+	    cmocka_unit_test(killed_while_writing),
+	    cmocka_unit_test(killed_while_discarding),
+	};
+
+	return cmocka_run_group_tests_name("lock", tests, setup, NULL);
+}

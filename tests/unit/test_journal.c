@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/* The in-flight journal: its file, and what recovery makes of every place where a kill can cut. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "disk/journal.h"
+
+#define SLOTS 32
+
+struct fixture {
+	char dir[64], path[96];
+	struct journal_identity id;
+	struct journal j;
+	struct journal_recovery rec;
+	struct error err;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+
+	snprintf(f->dir, sizeof f->dir, "/tmp/journal-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->path, sizeof f->path, "%s/journal-0", f->dir);
+	memset(&f->id, 0, sizeof f->id);
+	f->id.domid = 1;
+	f->id.devid = 51712;
+	f->id.refs[0] = 8;
+	f->id.port = 3;
+	/* Near the wrap of the ring's 32-bit index. */
+	assert_int_equal(journal_create(&f->j, f->path, &f->id, SLOTS, 0xfffffff0u, &f->err), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	journal_close(&f->j, true);
+	assert_int_equal(access(f->path, F_OK), -1);
+	assert_int_equal(rmdir(f->dir), 0);
+	free(f);
+	return 0;
+}
+
+static int recover(struct fixture *f, uint64_t ring_rsp_prod, uint64_t epoch)
+{
+	return journal_recover(&f->j, (uint32_t)ring_rsp_prod, epoch, &f->rec, &f->err);
+}
+
+/* Re-opens the file as the next worker does. */
+static void reopen(struct fixture *f)
+{
+	journal_close(&f->j, false);
+	assert_int_equal(journal_open(&f->j, f->path, &f->id, SLOTS, &f->err), 0);
+}
+
+static const uint64_t base = 0xfffffff0u;
+
+static void empty(void **state)
+{
+	struct fixture *f = *state;
+
+	reopen(f);
+	assert_int_equal(recover(f, base, 0), 0);
+	assert_int_equal(f->rec.cons, base);
+	assert_int_equal(f->rec.published, base);
+	assert_int_equal(f->rec.nr_taken, 0);
+	assert_int_equal(f->rec.nr_answered, 0);
+}
+
+static void taken_in_order(void **state)
+{
+	struct fixture *f = *state;
+
+	/* Slots in another order than the requests; the index wraps in between. */
+	for (uint32_t i = 0; i < SLOTS; i++)
+		journal_take(&f->j, (i * 7) % SLOTS, base + i);
+	reopen(f);
+	assert_int_equal(recover(f, base, 0), 0);
+	assert_int_equal(f->rec.cons, base + SLOTS);
+	assert_int_equal(f->rec.nr_taken, SLOTS);
+	for (uint32_t i = 0; i < SLOTS; i++)
+		assert_int_equal(f->rec.taken[i], (i * 7) % SLOTS);
+}
+
+static void killed_between_taken_and_cons(void **state)
+{
+	struct fixture *f = *state;
+
+	journal_take(&f->j, 5, base);
+	f->j.h->cons = base; /* the last store of the take did not happen */
+	reopen(f);
+	assert_int_equal(recover(f, base, 0), 0);
+	assert_int_equal(f->rec.cons, base + 1);
+	assert_int_equal(f->j.h->cons, base + 1);
+	assert_int_equal(f->rec.nr_taken, 1);
+	/* And once more: nothing is counted twice. */
+	reopen(f);
+	assert_int_equal(recover(f, base, 0), 0);
+	assert_int_equal(f->rec.cons, base + 1);
+	assert_int_equal(f->rec.nr_taken, 1);
+}
+
+static void killed_before_taken(void **state)
+{
+	struct fixture *f = *state;
+
+	/* seq stored, state not: the request is still in the ring only. */
+	f->j.slot[5].seq = base;
+	reopen(f);
+	assert_int_equal(recover(f, base, 0), 0);
+	assert_int_equal(f->rec.cons, base);
+	assert_int_equal(f->rec.nr_taken, 0);
+}
+
+/* Two requests taken, the second answered first (out of order). */
+static void answer_second(struct fixture *f)
+{
+	journal_take(&f->j, 0, base);
+	journal_take(&f->j, 1, base + 1);
+	journal_answer(&f->j, 1, BLKIF_RSP_OKAY, base);
+}
+
+static void answered_not_published(void **state)
+{
+	struct fixture *f = *state;
+
+	answer_second(f);
+	reopen(f);
+	assert_int_equal(recover(f, base, 0), 0);
+	assert_int_equal(f->rec.published, base);
+	assert_int_equal(f->rec.nr_answered, 1);
+	assert_int_equal(f->rec.answered[0], 1);
+	assert_int_equal(f->rec.nr_taken, 1);
+	assert_int_equal(f->rec.taken[0], 0);
+}
+
+static void published_in_ring_only(void **state)
+{
+	struct fixture *f = *state;
+
+	answer_second(f);
+	reopen(f);
+	assert_int_equal(recover(f, base + 1, 0), 0); /* the ring's rsp_prod moved */
+	assert_int_equal(f->rec.published, base + 1);
+	assert_int_equal(f->j.h->rsp, base + 1);
+	assert_int_equal(f->rec.nr_answered, 0);
+	assert_int_equal(f->j.slot[1].state, JOURNAL_FREE);
+	assert_int_equal(f->rec.nr_taken, 1);
+}
+
+static void published_not_freed(void **state)
+{
+	struct fixture *f = *state;
+
+	answer_second(f);
+	journal_published(&f->j, base + 1);
+	reopen(f);
+	assert_int_equal(recover(f, base + 1, 0), 0);
+	assert_int_equal(f->rec.published, base + 1);
+	assert_int_equal(f->j.slot[1].state, JOURNAL_FREE);
+	assert_int_equal(f->rec.nr_answered, 0);
+}
+
+static void ring_tampered(void **state)
+{
+	struct fixture *f = *state;
+
+	answer_second(f);
+	reopen(f);
+	assert_int_equal(recover(f, base + 2, 0), -EBADMSG);
+	assert_int_equal(f->j.h->stopped, 1);
+	/* Stopped stays stopped, also if the guest repairs its ring. */
+	reopen(f);
+	assert_int_equal(recover(f, base, 0), -EBADMSG);
+}
+
+static void contradictions(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *what;
+		size_t offset; /* in slot 1 */
+		uint64_t value;
+		size_t size;
+	} cases[] = {
+		{"state", offsetof(struct journal_slot, state), 3, 4},
+		{"state", offsetof(struct journal_slot, state), JOURNAL_FREE, 4},
+		{"rsp", offsetof(struct journal_slot, rsp), 0xfffffff1u, 8},
+		{"rsp", offsetof(struct journal_slot, rsp), UINT64_MAX, 8},
+		{"rsp", offsetof(struct journal_slot, rsp), 0xffffffefu, 8},
+	};
+
+	answer_second(f);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct journal_slot saved = f->j.slot[1];
+		memcpy((char *)&f->j.slot[1] + cases[i].offset, &cases[i].value, cases[i].size);
+		assert_int_equal(recover(f, base, 0), -EBADMSG);
+		f->j.slot[1] = saved;
+		f->j.h->stopped = 0;
+	}
+	f->j.slot[0].seq = base + 5; /* beyond cons */
+	assert_int_equal(recover(f, base, 0), -EBADMSG);
+	f->j.slot[0].seq = base;
+	f->j.h->stopped = 0;
+	f->j.h->rsp = base + 7; /* ahead of cons */
+	assert_int_equal(recover(f, base, 0), -EBADMSG);
+	f->j.h->rsp = base;
+	f->j.h->stopped = 0;
+	f->j.h->cons = base + SLOTS + 1;
+	assert_int_equal(recover(f, base, 0), -EBADMSG);
+	f->j.h->cons = base + 2;
+	f->j.h->stopped = 0;
+	assert_int_equal(recover(f, base, 0), 0);
+}
+
+static void poison_counts_each_epoch_once(void **state)
+{
+	struct fixture *f = *state;
+
+	answer_second(f);
+	assert_int_equal(recover(f, base, 0), 0);
+	assert_int_equal(f->j.slot[0].attempts, 0); /* kill -9 never counts */
+	assert_int_equal(recover(f, base, 1), 0);
+	assert_int_equal(f->j.slot[0].attempts, 1);
+	assert_int_equal(recover(f, base, 1), 0);
+	assert_int_equal(f->j.slot[0].attempts, 1);
+	f->j.h->fault_epoch = 1; /* killed before this store of the next epoch */
+	assert_int_equal(recover(f, base, 2), 0);
+	f->j.h->fault_epoch = 1;
+	assert_int_equal(recover(f, base, 2), 0);
+	assert_int_equal(f->j.slot[0].attempts, 2);
+}
+
+static void foreign_files(void **state)
+{
+	struct fixture *f = *state;
+	struct journal other;
+	struct journal_identity id = f->id;
+
+	id.refs[0] = 9;
+	assert_int_equal(journal_open(&other, "/nonexistent/journal", &f->id, SLOTS, &f->err), -ENOENT);
+	f->j.h->version = 2;
+	journal_close(&f->j, false);
+	assert_int_equal(journal_open(&other, f->path, &f->id, SLOTS, &f->err), -EBADMSG);
+	assert_non_null(strstr(f->err.text, "has version 2, this worker knows 1"));
+	int fd = open(f->path, O_RDWR);
+	uint32_t one = 1;
+	assert_int_equal(pwrite(fd, &one, 4, offsetof(struct journal_header, version)), 4);
+	assert_int_equal(journal_open(&other, f->path, &id, SLOTS, &f->err), -ESTALE);
+	assert_int_equal(ftruncate(fd, 5000), 0);
+	assert_int_equal(journal_open(&other, f->path, &f->id, SLOTS, &f->err), -EBADMSG);
+	assert_int_equal(ftruncate(fd, 10), 0);
+	assert_int_equal(journal_open(&other, f->path, &f->id, SLOTS, &f->err), -EBADMSG);
+	assert_non_null(strstr(f->err.text, "is not a journal of xenblkd"));
+	close(fd);
+	assert_int_equal(journal_create(&f->j, f->path, &f->id, SLOTS, 0, &f->err), 0);
+}
+
+static void one_owner(void **state)
+{
+	struct fixture *f = *state;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		/* The lock is held: opening waits, for ever. */
+		struct journal other;
+		alarm(1);
+		journal_open(&other, f->path, &f->id, SLOTS, NULL);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(empty),
+		T(taken_in_order),
+		T(killed_between_taken_and_cons),
+		T(killed_before_taken),
+		T(answered_not_published),
+		T(published_in_ring_only),
+		T(published_not_freed),
+		T(ring_tampered),
+		T(contradictions),
+		T(poison_counts_each_epoch_once),
+		T(foreign_files),
+		T(one_owner),
+	};
+
+	return cmocka_run_group_tests_name("journal", tests, NULL, NULL);
+}
