@@ -54,27 +54,44 @@ static int calls_restrict(void)
 	return rc;
 }
 
-/* From now on only files beneath dir can be opened. -EOPNOTSUPP or -ENOSYS: a kernel without it. */
+static int beneath(int ruleset, const char *dir, uint64_t access)
+{
+	struct landlock_path_beneath_attr attr = {
+		.allowed_access = access,
+		.parent_fd = open(dir, O_PATH | O_CLOEXEC),
+	};
+	int rc = 0;
+
+	if (attr.parent_fd < 0 ||
+	    syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0))
+		rc = -errno;
+	if (attr.parent_fd >= 0)
+		close(attr.parent_fd);
+	return rc;
+}
+
+/* From now on only files beneath dir can be opened, and on a real Xen its devices. -EOPNOTSUPP or
+ * -ENOSYS: a kernel without it. */
 static int files_restrict(const char *dir)
 {
 	const uint64_t all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1; /* all that version 1 knows */
+	const uint64_t use = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE;
 	struct landlock_ruleset_attr attr = {.handled_access_fs = all};
-	struct landlock_path_beneath_attr beneath = {
-		.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-				  LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE,
-		.parent_fd = open(dir, O_PATH | O_CLOEXEC),
-	};
 	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
-	int rc = 0;
+	int rc;
 
-	if (ruleset < 0 || beneath.parent_fd < 0 ||
-	    syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) ||
-	    syscall(SYS_landlock_restrict_self, ruleset, 0))
+	if (ruleset < 0)
+		return -errno;
+	rc = beneath(ruleset, dir,
+		     use | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE);
+	if (!rc) {
+		rc = beneath(ruleset, "/dev/xen", use);
+		if (rc == -ENOENT)
+			rc = 0;
+	}
+	if (!rc && syscall(SYS_landlock_restrict_self, ruleset, 0))
 		rc = -errno;
-	if (ruleset >= 0)
-		close(ruleset);
-	if (beneath.parent_fd >= 0)
-		close(beneath.parent_fd);
+	close(ruleset);
 	return rc;
 }
 

@@ -2,11 +2,11 @@
 /* The factory: chooses a Xen, and hands every call to it. */
 #include "xen/platform.h"
 
-#include <errno.h>
 #include <stddef.h>
 
 #include "xen/embedded/client.h"
 #include "xen/platform_ops.h"
+#include "xen/real/real.h"
 
 int xen_platform_open(const char *embedded_dir, uint16_t domid, struct xen_platform **out,
                       struct error *err)
@@ -14,9 +14,7 @@ int xen_platform_open(const char *embedded_dir, uint16_t domid, struct xen_platf
 	*out = NULL;
 	if (embedded_dir)
 		return embedded_open(embedded_dir, domid, out, err);
-	return error_set(err, -ENOSYS,
-	                 "cannot use the Xen of this machine: support for it is not built in; use "
-	                 "--embedded DIR");
+	return real_open(out, err);
 }
 
 void xen_platform_close(struct xen_platform *p)

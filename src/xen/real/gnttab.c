@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* Grants of the real Xen: mapping and copying those of others, sharing pages of our own. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <xengnttab.h>
+
+#include "base/list.h"
+#include "xen/real/real_priv.h"
+
+#define COPY_MAX 256 /* pieces handed over in one call; more are split */
+
+/* Owned by the thread that uses the handle. */
+struct real_gnttab {
+	struct xen_gnttab pub;
+	xengnttab_handle *handle;
+	xengnttab_grant_copy_segment_t segments[COPY_MAX];
+};
+
+struct real_gntshr {
+	struct xen_gntshr pub;
+	xengntshr_handle *handle;
+};
+
+static struct real_gnttab *gnttab_of(struct xen_gnttab *g)
+{
+	return container_of(g, struct real_gnttab, pub);
+}
+
+static struct real_gntshr *gntshr_of(struct xen_gntshr *s)
+{
+	return container_of(s, struct real_gntshr, pub);
+}
+
+int real_gnttab_open(struct xen_platform *p, struct xen_gnttab **out, struct error *err)
+{
+	struct real_gnttab *g = calloc(1, sizeof *g);
+
+	if (!g)
+		return error_set(err, -ENOMEM, "out of memory");
+	g->pub.ops = p->ops;
+	g->handle = xengnttab_open(NULL, 0);
+	if (!g->handle) {
+		int rc = -errno;
+		free(g);
+		return error_set(err, rc,
+				 "cannot open /dev/xen/gntdev: %s; load xen-gntdev, and see that this "
+				 "user may open it",
+				 error_name(rc));
+	}
+	*out = &g->pub;
+	return 0;
+}
+
+void real_gnttab_close(struct xen_gnttab *pub)
+{
+	struct real_gnttab *g = gnttab_of(pub);
+
+	xengnttab_close(g->handle);
+	free(g);
+}
+
+int real_gnttab_map(struct xen_gnttab *pub, uint16_t domid, uint32_t count, const uint32_t *refs,
+		    bool writable, void **addr)
+{
+	uint32_t copy[64];
+
+	/* The library wants to write what it only reads. */
+	if (!count || count > sizeof copy / sizeof *copy)
+		return -EINVAL;
+	for (uint32_t i = 0; i < count; i++)
+		copy[i] = refs[i];
+	*addr = xengnttab_map_domain_grant_refs(gnttab_of(pub)->handle, count, domid, copy,
+						writable ? PROT_READ | PROT_WRITE : PROT_READ);
+	return *addr ? 0 : errno ? -errno : -EINVAL;
+}
+
+int real_gnttab_unmap(struct xen_gnttab *pub, void *addr, uint32_t count)
+{
+	return xengnttab_unmap(gnttab_of(pub)->handle, addr, count) ? -errno : 0;
+}
+
+static void segment_fill(xengnttab_grant_copy_segment_t *s, uint16_t domid,
+			 const struct xen_copy *piece)
+{
+	union xengnttab_copy_ptr local = {.virt = piece->local};
+	union xengnttab_copy_ptr foreign = {
+		.foreign = {.ref = piece->ref, .offset = piece->offset, .domid = domid}};
+
+	s->source = piece->to_guest ? local : foreign;
+	s->dest = piece->to_guest ? foreign : local;
+	s->len = piece->length;
+	s->flags = piece->to_guest ? GNTCOPY_dest_gref : GNTCOPY_source_gref;
+	s->status = GNTST_general_error;
+}
+
+int real_gnttab_copy(struct xen_gnttab *pub, uint16_t domid, struct xen_copy *pieces, uint32_t n)
+{
+	struct real_gnttab *g = gnttab_of(pub);
+	int rc = 0;
+
+	for (uint32_t at = 0; at < n; at += COPY_MAX) {
+		uint32_t part = n - at < COPY_MAX ? n - at : COPY_MAX;
+		for (uint32_t i = 0; i < part; i++)
+			segment_fill(&g->segments[i], domid, &pieces[at + i]);
+		if (!rc && xengnttab_grant_copy(g->handle, part, g->segments))
+			rc = -errno;
+		for (uint32_t i = 0; i < part; i++)
+			pieces[at + i].status = rc ? GNTST_general_error : g->segments[i].status;
+	}
+	return rc;
+}
+
+/* ---- pages of our own ---- */
+
+int real_gntshr_open(struct xen_platform *p, struct xen_gntshr **out, struct error *err)
+{
+	struct real_gntshr *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return error_set(err, -ENOMEM, "out of memory");
+	s->pub.ops = p->ops;
+	s->handle = xengntshr_open(NULL, 0);
+	if (!s->handle) {
+		int rc = -errno;
+		free(s);
+		return error_set(err, rc,
+				 "cannot open /dev/xen/gntalloc: %s; load xen-gntalloc, and see that "
+				 "this user may open it",
+				 error_name(rc));
+	}
+	*out = &s->pub;
+	return 0;
+}
+
+void real_gntshr_close(struct xen_gntshr *pub)
+{
+	xengntshr_close(gntshr_of(pub)->handle);
+	free(gntshr_of(pub));
+}
+
+int real_gntshr_share(struct xen_gntshr *pub, uint16_t domid, uint32_t count, bool writable,
+		      uint32_t *refs, void **addr)
+{
+	*addr = xengntshr_share_pages(gntshr_of(pub)->handle, domid, (int)count, refs, writable);
+	return *addr ? 0 : errno ? -errno : -EIO;
+}
+
+int real_gntshr_unshare(struct xen_gntshr *pub, void *addr, uint32_t count)
+{
+	return xengntshr_unshare(gntshr_of(pub)->handle, addr, count) ? -errno : 0;
+}
+
+int real_gntshr_revoke(struct xen_gntshr *pub, const uint32_t *refs, uint32_t count)
+{
+	return -ENOTSUP; /* the kernel revokes only what nobody uses */
+}
