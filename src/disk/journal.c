@@ -95,7 +95,7 @@ static int header_check(const struct journal_header *h, off_t size,
 	if (h->header_size != sizeof *h || h->slot_size != sizeof(struct journal_slot))
 		return error_set(err, -EBADMSG, "is damaged: sizes do not fit its version");
 	if (memcmp(&h->identity, id, sizeof *id))
-		return -ESTALE;
+		return error_set(err, -ESTALE, "belongs to another connection or another image");
 	if (h->slots != slots || size != (off_t)journal_bytes(slots))
 		return error_set(err, -EBADMSG, "is damaged: %u slots in %lld bytes, expected %u",
 				 h->slots, (long long)size, slots);

@@ -19,7 +19,8 @@ enum wm_type {
 	WM_OPEN = 1,   /* open the image; the O_PATH descriptor comes along (SCM_RIGHTS) if there is one */
 	WM_CONNECT,    /* map the rings, bind the ports, start the queues */
 	WM_DISCONNECT, /* take no more, drain, unmap, unbind, delete the journal; idempotent */
-	WM_QUIT,       /* disconnect, close the image, exit 0; the socket's end is the answer */
+	WM_QUIT,       /* drain, close the image, exit 0; the socket's end is the answer. The journal of a ring
+	                * that was connected stays for the next worker */
 	/* worker → supervisor; serial repeats that of the message answered */
 	WM_OPENED = 64,
 	WM_CONNECTED,
@@ -45,8 +46,8 @@ struct wm_connect {
 	uint32_t order;    /* ring pages = 1 << order */
 	uint32_t nr_queues;
 	uint64_t generation; /* distinguishes connections of this device */
-	/* Our state in xenstore is Connected already: a journal of the same connection is recovered, and
-	 * without one the ring goes on at its rsp_prod. 0: a new connection, an old journal is deleted. */
+	/* This ring was served by an earlier worker: its journal is recovered; without one the ring goes on
+	 * only if no request is in it. 0: a new connection, an old journal is replaced. */
 	uint8_t resume;
 	uint64_t fault_epoch; /* how many workers of this connection died by a fault so far */
 	char guest_uuid[37];

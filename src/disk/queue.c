@@ -65,38 +65,54 @@ static void fill_free_slots(struct queue *q)
 			q->free_slots[q->nr_free++] = i;
 }
 
-/* Finds where to go on: with the journal of the same connection, or at the ring's rsp_prod. */
+/* A connection that was ours before: its journal says what was done. */
+static int resume_journal(struct queue *q, struct journal_recovery *rec, struct error *err)
+{
+	int rc = journal_open(&q->journal, q->c.journal_path, &q->c.identity, q->ring.slots, err);
+
+	if (!rc)
+		rc = journal_recover(&q->journal, blkif_ring_rsp_prod(&q->ring), q->c.fault_epoch, rec,
+				     err);
+	if (rc)
+		return rc;
+	q->cons = rec->cons;
+	q->pub = q->pvt = rec->published;
+	return 0;
+}
+
+static int new_journal(struct queue *q, struct error *err)
+{
+	uint32_t req = blkif_ring_req_prod(&q->ring), rsp = blkif_ring_rsp_prod(&q->ring);
+	int rc;
+
+	if (req - rsp > q->ring.slots)
+		return error_set(err, -EPROTO,
+				 "the ring is inconsistent: req_prod %u, rsp_prod %u, %u slots", req, rsp,
+				 q->ring.slots);
+	/* Answers overwrite requests out of order: what stands in such a ring may be no request. */
+	if (q->c.resume && req != rsp)
+		return error_set(err, -EBADMSG,
+				 "the journal is lost and %u requests are in the ring: nobody knows which "
+				 "were executed; detach the disk or restart the guest",
+				 req - rsp);
+	rc = journal_create(&q->journal, q->c.journal_path, &q->c.identity, q->ring.slots, rsp, err);
+	if (!rc)
+		q->cons = q->pub = q->pvt = rsp;
+	return rc;
+}
+
+/* Finds where to go on. */
 static int attach_journal(struct queue *q, struct journal_recovery *rec, bool *recovered,
 			  struct error *err)
 {
-	uint32_t rsp_prod = blkif_ring_rsp_prod(&q->ring);
-	int rc = -ENOENT;
+	int rc = q->c.resume ? resume_journal(q, rec, err) : -ENOENT;
 
-	*recovered = false;
-	if (q->c.resume)
-		rc = journal_open(&q->journal, q->c.journal_path, &q->c.identity, q->ring.slots, err);
-	if (!rc) {
-		*recovered = true;
-		rc = journal_recover(&q->journal, rsp_prod, q->c.fault_epoch, rec, err);
-		if (rc)
-			return rc;
-		q->cons = rec->cons;
-		q->pub = q->pvt = rec->published;
+	*recovered = !rc;
+	if (rc == -ENOENT)
+		rc = new_journal(q, err);
+	if (!rc)
 		fill_free_slots(q);
-		return 0;
-	}
-	if (rc != -ENOENT && rc != -ESTALE)
-		return rc;
-	if (blkif_ring_req_prod(&q->ring) - rsp_prod > q->ring.slots)
-		return error_set(err, -EPROTO, "the ring is inconsistent: req_prod %u, rsp_prod %u, %u slots",
-				 blkif_ring_req_prod(&q->ring), rsp_prod, q->ring.slots);
-	rc = journal_create(&q->journal, q->c.journal_path, &q->c.identity, q->ring.slots, rsp_prod,
-			    err);
-	if (rc)
-		return rc;
-	q->cons = q->pub = q->pvt = rsp_prod;
-	fill_free_slots(q);
-	return 0;
+	return rc;
 }
 
 static int bind_port(struct queue *q, struct error *err)
@@ -147,7 +163,7 @@ int queue_new(const struct queue_config *config, struct queue **out, struct erro
 		queue_free(q, config->resume);
 	} else {
 		if (recovered) {
-			log_info("queue %u: recovered, %u answers and %u requests to do again",
+			log_info("queue %u: goes on, %u answers to give and %u requests to do again",
 				 q->c.index, rec->nr_answered, rec->nr_taken);
 			queue_replay(q, rec);
 		}

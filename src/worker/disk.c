@@ -118,7 +118,7 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 	    (m->protocol != BLKIF_PROTO_X86_32 && m->protocol != BLKIF_PROTO_X86_64))
 		return error_set(err, -EINVAL, "ring order %u, %u queues, protocol %u: not supported",
 				 m->order, m->nr_queues, m->protocol);
-	disk_disconnect(w);
+	disk_disconnect(w, false);
 	w->stop_reported = false;
 	for (; w->nr_queues < m->nr_queues && !rc; w->nr_queues++) {
 		rc = connect_queue(w, m, w->nr_queues, err);
@@ -127,7 +127,7 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 		rc = queue_start(w->queue[w->nr_queues], err);
 	}
 	if (rc)
-		disk_disconnect(w);
+		disk_disconnect(w, m->resume);
 	else
 		log_info("connected: %u queue%s of %u page%s, %s", m->nr_queues,
 			 m->nr_queues > 1 ? "s" : "", 1u << m->order, m->order ? "s" : "",
@@ -135,12 +135,12 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 	return rc;
 }
 
-void disk_disconnect(struct worker *w)
+void disk_disconnect(struct worker *w, bool keep_journal)
 {
 	for (unsigned i = 0; i < w->nr_queues; i++)
 		queue_stop(w->queue[i]);
 	for (unsigned i = 0; i < w->nr_queues; i++) {
-		queue_free(w->queue[i], false);
+		queue_free(w->queue[i], keep_journal);
 		w->queue[i] = NULL;
 	}
 	if (w->nr_queues)
@@ -150,7 +150,7 @@ void disk_disconnect(struct worker *w)
 
 void disk_close(struct worker *w)
 {
-	disk_disconnect(w);
+	disk_disconnect(w, true);
 	storage_close(w->storage);
 	w->storage = NULL;
 }

@@ -56,7 +56,7 @@ static void dispatch(struct worker *w, const struct wm *m, int fd)
 		reply(w, m, WM_CONNECTED, rc, &err, NULL);
 		return;
 	case WM_DISCONNECT:
-		disk_disconnect(w);
+		disk_disconnect(w, false);
 		reply(w, m, WM_DISCONNECTED, 0, &err, NULL);
 		return;
 	case WM_QUIT:

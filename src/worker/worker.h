@@ -41,8 +41,9 @@ void session_send(struct worker *w, const struct wm *m);
 int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_caps *caps,
 	      struct error *err);
 int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err);
-void disk_disconnect(struct worker *w); /* idempotent */
-void disk_close(struct worker *w);      /* idempotent; disconnects first */
+/* Idempotent. keep_journal: the front end is still connected, and a later worker goes on with it. */
+void disk_disconnect(struct worker *w, bool keep_journal);
+void disk_close(struct worker *w); /* idempotent; disconnects first, keeping the journal */
 
 /* stats_text.c: statistics as plain files in DIR/statistics */
 int stats_init(struct worker *w, struct error *err);
