@@ -7,6 +7,42 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Length of the printable UTF-8 character at p, or 0. */
+static int printable(const unsigned char *p)
+{
+	/* By the lead byte: how many follow, and the range of the first of these, which keeps out
+	 * over-long forms, surrogates and what lies behind U+10FFFF. */
+	int more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : 1;
+	unsigned min = 0x80, max = 0xbf;
+
+	if (*p < 0x80)
+		return *p >= 0x20 && *p != 0x7f;
+	if (*p < 0xc2 || *p > 0xf4)
+		return 0;
+	if (*p == 0xc2 || *p == 0xe0)
+		min = 0xa0; /* below U+00A0 there are control characters, too */
+	else if (*p == 0xf0)
+		min = 0x90;
+	else if (*p == 0xed)
+		max = 0x9f;
+	else if (*p == 0xf4)
+		max = 0x8f;
+	for (int i = 1; i <= more; i++, min = 0x80, max = 0xbf)
+		if (p[i] < min || p[i] > max)
+			return 0;
+	return more + 1;
+}
+
+void text_printable(char *text)
+{
+	while (*text) {
+		int n = printable((const unsigned char *)text);
+		if (!n)
+			*text = '?';
+		text += n ? n : 1;
+	}
+}
+
 int error_set(struct error *err, int rc, const char *fmt, ...)
 {
 	if (!err)
@@ -18,9 +54,7 @@ int error_set(struct error *err, int rc, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
+	text_printable(text);
 	memcpy(err->text, text, sizeof text);
 	return rc;
 }

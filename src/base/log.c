@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/error.h"
+
 static char log_ident[64] = "xenblkd";
 static bool log_debug_on;
 
@@ -25,9 +27,7 @@ static void log_line(const char *level, const char *fmt, va_list ap)
 	n += vsnprintf(line + n, sizeof line - 1 - (size_t)n, fmt, ap);
 	if (n > (int)sizeof line - 2)
 		n = sizeof line - 2;
-	for (int i = 0; i < n; i++)
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = '?';
+	text_printable(line);
 	line[n++] = '\n';
 	/* A log that cannot be written must not stop a disk. */
 	if (write(STDERR_FILENO, line, (size_t)n) < 0) {

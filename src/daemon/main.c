@@ -1,2 +1,282 @@
 /* SPDX-License-Identifier: MIT */
-int main(void) { return 1; }
+/*
+ * xenblkd: the supervisor. The only process that talks to xenstore; finds the devices of the back
+ * end kinds it serves, and has one xenblkd-worker per disk. Guests' memory and data never come
+ * here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/device.h"
+
+#define WORKERS_QUIT_NS (10 * NS_PER_S) /* drain, then kill: journals survive that */
+
+static int make_parents(const char *path)
+{
+	char part[PATH_MAX];
+
+	if (strlen(path) >= sizeof part)
+		return -ENAMETOOLONG;
+	strcpy(part, path);
+	for (char *p = part + 1;; p++) {
+		if (*p && *p != '/')
+			continue;
+		char was = *p;
+		*p = '\0';
+		if (mkdir(part, 0755) && errno != EEXIST && (!was || errno != EROFS))
+			return -errno;
+		*p = was;
+		if (!was)
+			return 0;
+	}
+}
+
+static int make_run_dir(struct daemon *d, struct error *err)
+{
+	char real[PATH_MAX];
+	int rc = make_parents(d->opt.run_dir);
+
+	if (rc || !realpath(d->opt.run_dir, real))
+		return error_set(err, rc ? rc : -errno, "cannot make run directory %s: %s",
+		                 d->opt.run_dir, error_name(rc ? rc : errno));
+	if (access(real, R_OK | W_OK | X_OK))
+		return error_set(err, -errno, "cannot write in run directory %s: %s", real,
+		                 error_name(errno));
+	if (strlen(real) >= RUN_DIR_MAX)
+		return error_set(err, -ENAMETOOLONG,
+		                 "run directory %s: the path must be shorter than %d bytes, for "
+		                 "sockets stand in it; choose a shorter one",
+		                 real, RUN_DIR_MAX);
+	strcpy(d->run_dir, real);
+	return 0;
+}
+
+static int take_lock(struct daemon *d, struct error *err)
+{
+	char path[RUN_DIR_MAX + 8], pid[16] = "?";
+	int rc;
+
+	snprintf(path, sizeof path, "%s/lock", d->run_dir);
+	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (d->lock_fd < 0)
+		return error_set(err, -errno, "cannot open %s: %s", path, error_name(errno));
+	if (!flock(d->lock_fd, LOCK_EX | LOCK_NB)) {
+		int n = snprintf(pid, sizeof pid, "%d\n", getpid());
+		if (ftruncate(d->lock_fd, 0) || pwrite(d->lock_fd, pid, (size_t)n, 0) != n)
+			return error_set(err, -errno, "cannot write %s: %s", path,
+			                 error_name(errno));
+		return 0;
+	}
+	rc = -errno;
+	if (rc != -EWOULDBLOCK)
+		return error_set(err, rc, "cannot lock %s: %s", path, error_name(rc));
+	ssize_t n = pread(d->lock_fd, pid, sizeof pid - 1, 0);
+	if (n > 0)
+		pid[strspn(pid, "0123456789")] = '\0';
+	return error_set(
+	    err, rc,
+	    "another xenblkd serves %s already: process %s; stop it, or give another --run-dir",
+	    d->run_dir, pid);
+}
+
+/* The other programs stand beside ours, or where a package puts them. */
+static void find_programs(struct daemon *d)
+{
+	char path[PATH_MAX + 32];
+	ssize_t n = readlink("/proc/self/exe", d->program_dir, sizeof d->program_dir - 1);
+
+	d->program_dir[n > 0 ? n : 0] = '\0';
+	char *slash = strrchr(d->program_dir, '/');
+	if (slash)
+		*slash = '\0';
+	snprintf(path, sizeof path, "%s/xenblkd-worker", d->program_dir);
+	if (!access(path, X_OK))
+		return;
+	n = snprintf(path, sizeof path, "%s/../libexec/xenblkd", d->program_dir);
+	if (!access(path, X_OK) && (size_t)n < sizeof d->program_dir)
+		strcpy(d->program_dir, path);
+}
+
+static void count_worker(struct device *dev, void *arg)
+{
+	*(unsigned *)arg += dev->worker.pid != 0;
+}
+
+void daemon_stop_check(struct daemon *d)
+{
+	unsigned n = 0;
+
+	table_each(d, count_worker, &n);
+	if (!n)
+		loop_stop(&d->loop);
+}
+
+static void quit_worker(struct device *dev, void *arg)
+{
+	loop_timer_cancel(&dev->worker.backoff);
+	worker_quit(dev, WORKERS_QUIT_NS);
+}
+
+static void stop_expired(struct loop_timer *t)
+{
+	log_warn("workers that cannot even be killed are left to themselves");
+	loop_stop(&container_of(t, struct daemon, stop_timer)->loop);
+}
+
+void daemon_stop(struct daemon *d)
+{
+	if (d->stopping)
+		return;
+	d->stopping = true;
+	table_each(d, quit_worker, NULL);
+	d->stop_timer.expired = stop_expired;
+	loop_timer_arm(&d->loop, &d->stop_timer, WORKERS_QUIT_NS + 2 * NS_PER_S);
+	daemon_stop_check(d);
+}
+
+static void signal_ready(struct loop_fd *lfd, uint32_t events)
+{
+	struct daemon *d = container_of(lfd, struct daemon, signal_fd);
+	struct signalfd_siginfo info;
+
+	if (read(lfd->fd, &info, sizeof info) != (ssize_t)sizeof info)
+		return;
+	log_info("signal %u: stopping", info.ssi_signo);
+	daemon_stop(d);
+}
+
+/* Before any thread starts, libxenstore's included. */
+static int setup_process(struct daemon *d, struct error *err)
+{
+	struct rlimit files;
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	/* Two descriptors a disk. */
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	d->signal_fd = (struct loop_fd){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+	                                .ready = signal_ready};
+	int rc = d->signal_fd.fd < 0 ? -errno : loop_init(&d->loop);
+	if (!rc)
+		rc = loop_add(&d->loop, &d->signal_fd, EPOLLIN);
+	return rc ? error_set(err, rc, "cannot set up the event loop: %s", error_name(rc)) : 0;
+}
+
+static int start(struct daemon *d, struct error *err)
+{
+	int rc = setup_process(d, err);
+
+	find_programs(d);
+	if (!rc)
+		rc = make_run_dir(d, err);
+	if (!rc)
+		rc = take_lock(d, err);
+	if (!rc && d->opt.embedded)
+		rc = embedded_start(d, err);
+	if (!rc)
+		rc = xen_platform_open(d->opt.embedded ? d->run_dir : NULL, 0, &d->platform, err);
+	if (!rc)
+		rc = store_open(xen_platform_store_path(d->platform), &d->store, err);
+	if (rc)
+		return rc;
+	leftovers_end_workers(d);
+	rc = discovery_start(d, err);
+	if (!rc)
+		rc = control_start(d, err);
+	if (!rc)
+		leftovers_remove_folders(d);
+	return rc;
+}
+
+static void run(struct daemon *d)
+{
+	int rc = 0;
+
+	puts("ready");
+	fflush(stdout);
+	while (!rc && !d->loop.stop) {
+		rc = loop_once(&d->loop, list_empty(&d->dirty) ? -1 : 0);
+		discovery_run_dirty(d);
+	}
+	if (rc) {
+		log_error("event loop: %s", error_name(rc));
+		d->exit_status = 1;
+	}
+}
+
+static void forget(struct device *dev, void *arg)
+{
+	char path[SOCKET_PATH_MAX];
+
+	if (dev->d->stopping && !dev->worker.pid) {
+		snprintf(path, sizeof path, "%s/worker.sock", dev->folder);
+		unlink(path);
+	}
+	device_forget(dev);
+}
+
+static void finish(struct daemon *d)
+{
+	unsigned devices = d->nr_devices;
+	char path[SOCKET_PATH_MAX];
+
+	control_stop(d);
+	table_each(d, forget, NULL);
+	if (d->store) {
+		discovery_stop(d);
+		store_close(d->store);
+	}
+	xen_platform_close(d->platform);
+	d->nr_devices = devices;
+	snprintf(path, sizeof path, "%s/disks", d->run_dir);
+	if (!devices && d->run_dir[0])
+		rmdir(path);
+	/* Not on an error: what it serves may be in use. */
+	if (d->stopping || !d->exit_status)
+		embedded_stop(d);
+	if (d->signal_fd.fd >= 0)
+		close(d->signal_fd.fd);
+	loop_fini(&d->loop);
+	if (d->lock_fd >= 0)
+		close(d->lock_fd);
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon d;
+	struct error err;
+	int status = options_parse(argc, argv, &d.opt);
+
+	if (status >= 0)
+		return status;
+	log_init("xenblkd", d.opt.verbose);
+	d.lock_fd = d.signal_fd.fd = d.control_fd.fd = d.loop.epfd = -1;
+	list_init(&d.clients);
+	table_init(&d);
+	if (start(&d, &err)) {
+		log_error("%s", err.text);
+		d.exit_status = 1;
+	} else {
+		run(&d);
+	}
+	finish(&d);
+	return d.exit_status;
+}

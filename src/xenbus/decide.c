@@ -1,2 +1,222 @@
 /* SPDX-License-Identifier: MIT */
-typedef int placeholder;
+/* The life cycle of a device as a table: one function per state of ours. */
+#include "xenbus/decide.h"
+
+#include "xen/store.h"
+
+static bool has_worker(const struct snapshot *s)
+{
+	return s->image == IMAGE_OPENING || s->image == IMAGE_OPEN || s->image == IMAGE_FAILED;
+}
+
+/* Towards an idle ring; ACT_NOTHING while it drains and once it is idle. */
+static enum action quiet(const struct snapshot *s)
+{
+	if (s->ring == RING_IDLE || s->ring == RING_DISCONNECTING)
+		return ACT_NOTHING;
+	return ACT_DISCONNECT_RING;
+}
+
+static enum action open_image(const struct snapshot *s)
+{
+	if ((s->image == IMAGE_NONE || s->image == IMAGE_CLOSED) && s->source_ready)
+		return ACT_OPEN_IMAGE;
+	return ACT_NOTHING;
+}
+
+/* The ring drained, then Closed. With online=0 the image is let go before: what waits for Closed
+ * is the toolstack's script that removes the image's device, or a new domain that opens it. */
+static enum action close_down(const struct snapshot *s)
+{
+	if (s->ring != RING_IDLE)
+		return quiet(s);
+	if (!s->online) {
+		if (s->image == IMAGE_CLOSING)
+			return ACT_NOTHING;
+		if (has_worker(s))
+			return ACT_RELEASE;
+	}
+	return ACT_WRITE_CLOSED;
+}
+
+/* The front end is ready: both halves, in whatever order they come. */
+static enum action bring_up(const struct snapshot *s)
+{
+	if (s->ring == RING_FAILED || (s->ring == RING_CONNECTED && s->ring_changed))
+		return ACT_DISCONNECT_RING;
+	if (s->image != IMAGE_OPEN)
+		return open_image(s);
+	if (s->ring == RING_IDLE)
+		return ACT_CONNECT_RING;
+	if (s->ring == RING_CONNECTED && s->ours != XS_CONNECTED)
+		return ACT_WRITE_CONNECTED;
+	return ACT_NOTHING;
+}
+
+static enum action in_gone(const struct snapshot *s)
+{
+	if (s->ring != RING_IDLE)
+		return quiet(s);
+	if (has_worker(s))
+		return ACT_RELEASE;
+	return s->image == IMAGE_CLOSING ? ACT_NOTHING : ACT_REMOVE;
+}
+
+/* InitWait, and Initialised, which we do not use ourselves. */
+static enum action in_initwait(const struct snapshot *s)
+{
+	if (s->fatal)
+		return ACT_FATAL_STATE;
+	switch (s->theirs) {
+	case XS_UNKNOWN:
+		return s->fe_seen ? close_down(s) : open_image(s);
+	case XS_INITIALISING:
+		/* A ring from before it went back here is not the one that it will offer. */
+		return s->ring != RING_IDLE ? quiet(s) : open_image(s);
+	case XS_INITIALISED:
+	case XS_CONNECTED:
+		return bring_up(s);
+	case XS_CLOSING:
+		return ACT_WRITE_CLOSING;
+	case XS_CLOSED:
+		return close_down(s);
+	}
+	return ACT_FATAL_STATE;
+}
+
+static enum action in_connected(const struct snapshot *s)
+{
+	if (s->fatal)
+		return ACT_FATAL_STATE;
+	switch (s->theirs) {
+	case XS_INITIALISING:
+		return ACT_NOTHING;
+	case XS_INITIALISED:
+	case XS_CONNECTED:
+		return bring_up(s);
+	case XS_CLOSING:
+		/* The ring goes on: it may still have something to write. */
+		return ACT_WRITE_CLOSING;
+	case XS_CLOSED:
+	case XS_UNKNOWN:
+		return close_down(s);
+	}
+	return ACT_FATAL_STATE;
+}
+
+static enum action in_closing(const struct snapshot *s)
+{
+	if (s->theirs == XS_CLOSED || s->theirs == XS_UNKNOWN)
+		return close_down(s);
+	if (!s->online) {
+		bool nothing_to_close = s->theirs >= XS_INITIALISING && s->theirs <= XS_INITIALISED;
+		return nothing_to_close || s->force ? close_down(s) : ACT_NOTHING;
+	}
+	/* Back at the start already: its Closed was missed. */
+	if (s->theirs == XS_INITIALISING && !s->fatal)
+		return close_down(s);
+	return ACT_NOTHING;
+}
+
+static enum action in_closed(const struct snapshot *s)
+{
+	if (!s->online) {
+		if (s->ring != RING_IDLE)
+			return quiet(s);
+		return has_worker(s) ? ACT_RELEASE : ACT_NOTHING;
+	}
+	switch (s->theirs) {
+	case XS_INITIALISING:
+		return s->ring != RING_IDLE ? quiet(s) : ACT_ADVERTISE;
+	case XS_INITIALISED:
+	case XS_CONNECTED:
+		return s->fatal ? quiet(s) : bring_up(s);
+	case XS_CLOSING:
+		return ACT_WRITE_CLOSING;
+	}
+	return quiet(s);
+}
+
+enum action decide(const struct snapshot *s)
+{
+	switch (s->ours) {
+	case XS_UNKNOWN:
+		return in_gone(s);
+	case XS_INITIALISING:
+		return ACT_ADVERTISE;
+	case XS_INITWAIT:
+	case XS_INITIALISED:
+		return in_initwait(s);
+	case XS_CONNECTED:
+		return in_connected(s);
+	case XS_CLOSING:
+		return in_closing(s);
+	case XS_CLOSED:
+		return in_closed(s);
+	}
+	return ACT_NOTHING;
+}
+
+const char *image_phase_name(enum image_phase p)
+{
+	switch (p) {
+	case IMAGE_NONE:
+		return "none";
+	case IMAGE_OPENING:
+		return "opening";
+	case IMAGE_OPEN:
+		return "open";
+	case IMAGE_FAILED:
+		return "failed";
+	case IMAGE_CLOSING:
+	case IMAGE_CLOSED:
+		return "closed";
+	}
+	return "?";
+}
+
+const char *ring_phase_name(enum ring_phase p)
+{
+	switch (p) {
+	case RING_IDLE:
+		return "idle";
+	case RING_CONNECTING:
+		return "connecting";
+	case RING_CONNECTED:
+		return "connected";
+	case RING_DISCONNECTING:
+		return "disconnecting";
+	case RING_FAILED:
+		return "failed";
+	}
+	return "?";
+}
+
+const char *action_name(enum action a)
+{
+	switch (a) {
+	case ACT_NOTHING:
+		return "nothing";
+	case ACT_ADVERTISE:
+		return "advertise";
+	case ACT_OPEN_IMAGE:
+		return "open image";
+	case ACT_CONNECT_RING:
+		return "connect ring";
+	case ACT_WRITE_CONNECTED:
+		return "write Connected";
+	case ACT_DISCONNECT_RING:
+		return "disconnect ring";
+	case ACT_WRITE_CLOSING:
+		return "write Closing";
+	case ACT_WRITE_CLOSED:
+		return "write Closed";
+	case ACT_RELEASE:
+		return "release";
+	case ACT_REMOVE:
+		return "remove";
+	case ACT_FATAL_STATE:
+		return "fatal";
+	}
+	return "?";
+}

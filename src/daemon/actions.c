@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* What decide() orders, done. */
+#include <errno.h>
+
+#include "base/log.h"
+#include "daemon/device.h"
+
+static int advertise(struct device *dev)
+{
+	int rc = publish_initwait(dev->d->store, dev->backend, dev->ours);
+
+	if (rc)
+		return rc;
+	if (dev->ring == RING_FAILED)
+		dev->ring = RING_IDLE;
+	if (dev->image == IMAGE_FAILED)
+		dev->image = IMAGE_NONE;
+	ring_forget(dev);
+	device_recover(dev);
+	dev->worker.nr_deaths = dev->worker.streak = 0;
+	return 0;
+}
+
+static int write_connected(struct device *dev)
+{
+	int rc = publish_connected(dev->d->store, dev->backend, dev->ours, &dev->keys);
+
+	if (!rc) {
+		if (!dev->stopped)
+			device_recover(dev);
+		device_log(dev, "connected: \"%.200s\", %llu sectors, %s%s", dev->source.text,
+		           (unsigned long long)dev->keys.sectors,
+		           blkif_protocol_name(dev->conn.keys.protocol),
+		           dev->source.readonly ? ", read-only" : "");
+	}
+	return rc;
+}
+
+static int write_closed(struct device *dev)
+{
+	int rc;
+
+	/* Its requests are done, or its worker is dead: whoever connects next starts afresh. */
+	ring_forget(dev);
+	rc = store_state_cas(dev->d->store, dev->backend, dev->ours, XS_CLOSED);
+	if (!rc) {
+		if (dev->stopped)
+			device_recover(dev);
+		device_log(dev, "closed");
+	}
+	return rc;
+}
+
+static int fatal_state(struct device *dev)
+{
+	if (!dev->fatal)
+		device_fatal(dev, -EINVAL, false,
+		             "saw state %d (%s) at front end, where it makes no sense", dev->theirs,
+		             xenbus_state_name(dev->theirs));
+	return store_state_cas(dev->d->store, dev->backend, dev->ours, XS_CLOSING);
+}
+
+int device_act(struct device *dev, enum action a)
+{
+	switch (a) {
+	case ACT_ADVERTISE:
+		return advertise(dev);
+	case ACT_OPEN_IMAGE:
+		image_open(dev);
+		return 0;
+	case ACT_CONNECT_RING:
+		ring_connect(dev);
+		return 0;
+	case ACT_WRITE_CONNECTED:
+		return write_connected(dev);
+	case ACT_DISCONNECT_RING:
+		ring_disconnect(dev);
+		return 0;
+	case ACT_WRITE_CLOSING:
+		return store_state_cas(dev->d->store, dev->backend, dev->ours, XS_CLOSING);
+	case ACT_WRITE_CLOSED:
+		return write_closed(dev);
+	case ACT_RELEASE:
+		image_release(dev);
+		return 0;
+	case ACT_FATAL_STATE:
+		return fatal_state(dev);
+	case ACT_NOTHING:
+	case ACT_REMOVE: /* device_update's own */
+		break;
+	}
+	return 0;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* The supervisor: one thread, one loop. What its files share. */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/list.h"
+#include "base/loop.h"
+#include "daemon/options.h"
+#include "xen/platform.h"
+#include "xen/store.h"
+
+#define RUN_DIR_MAX \
+	61 /* with the NUL; DIR/disks/DOMID:VDEV/worker.sock must fit a socket address */
+#define TABLE_BUCKETS 1024
+
+struct device;
+
+/* One line a second gets through, and a few more at once; the others are counted. */
+struct log_limit {
+	uint64_t next_ns;
+	unsigned dropped;
+};
+
+/* Owned by the supervisor's only thread. */
+struct daemon {
+	struct options opt;
+	struct loop loop;
+	struct xen_platform *platform;
+	struct store *store;
+	struct loop_fd store_fd, signal_fd, control_fd;
+	int lock_fd;
+	unsigned own_domid;
+	char run_dir[RUN_DIR_MAX];                 /* absolute */
+	char program_dir[PATH_MAX];                /* where our own program stands */
+	char roots[MAX_KINDS][STORE_PATH_MAX / 2]; /* /local/domain/N/backend/KIND */
+	/* devices: by domain and number, and by domain */
+	struct list by_id[TABLE_BUCKETS], by_domain[TABLE_BUCKETS];
+	struct list dirty;
+	unsigned nr_devices;
+	unsigned last_watch;               /* serial of the last front end watch */
+	struct log_limit limit;            /* lines about nodes that are no devices */
+	char last_ignored[STORE_PATH_MAX]; /* the node of the last such line */
+	struct list clients;               /* of the control socket */
+	unsigned nr_clients;
+	pid_t xen_pid; /* of the embedded Xen if xenblkd started it, else 0 */
+	bool stopping;
+	int exit_status;
+	struct loop_timer stop_timer;
+};
+
+/* main.c */
+void daemon_stop(struct daemon *d);       /* as SIGTERM; returns at once */
+void daemon_stop_check(struct daemon *d); /* a worker ended: was it the last? */
+
+/* embedded.c */
+int embedded_start(struct daemon *d, struct error *err); /* starts one unless one is alive */
+void embedded_stop(struct daemon *d); /* ends the one that xenblkd started, if no device is left */
+
+/* leftovers.c: workers and folders of an earlier supervisor */
+void leftovers_end_workers(struct daemon *d);
+void leftovers_remove_folders(struct daemon *d); /* of devices that are gone */
+
+/* table.c */
+void table_init(struct daemon *d);
+struct device *table_find(struct daemon *d, uint16_t domid, uint32_t devid); /* or NULL */
+void table_add(struct device *dev);
+void table_remove(struct device *dev);
+/* fn may remove the device it is called with. */
+void table_each(struct daemon *d, void (*fn)(struct device *dev, void *arg), void *arg);
+void table_each_of_domain(struct daemon *d, uint16_t domid,
+                          void (*fn)(struct device *dev, void *arg), void *arg);
+
+/* discovery.c */
+int discovery_start(struct daemon *d, struct error *err); /* watches and the first scan */
+void discovery_stop(struct daemon *d);
+void discovery_watch_frontend(struct device *dev, const char *path); /* instead of the old one */
+void discovery_unwatch_frontend(struct device *dev);
+void discovery_run_dirty(struct daemon *d); /* updates every dirty device once */
+
+/* control.c */
+int control_start(struct daemon *d, struct error *err);
+void control_stop(struct daemon *d);
+
+/* Whether a line may be logged now; *dropped: how many were not since the last one. */
+bool log_limit_pass(struct log_limit *l, unsigned *dropped);
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/* One device: its keys are read as a whole, decide() says what follows, until nothing does. */
+#include "daemon/device.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "xenbus/path.h"
+
+#define ACTIONS_MAX 16 /* of one update; more would be a fault of ours and is not worth a spin */
+#define RETRY_NS (100 * NS_PER_MS)         /* after conflicts without end and the like */
+#define REMOVAL_NS (7 * NS_PER_S)          /* the toolstack waits 10 s for Closed */
+#define REMOVAL_KILL_NS (1500 * NS_PER_MS) /* then, for a drain that does not end */
+
+void device_dirty(struct device *dev)
+{
+	list_remove(&dev->dirty_link);
+	list_append(&dev->d->dirty, &dev->dirty_link);
+}
+
+void device_keys_stale(struct device *dev)
+{
+	dev->keys_stale = true;
+	device_dirty(dev);
+}
+
+static void retry_expired(struct loop_timer *t)
+{
+	device_dirty(container_of(t, struct device, retry));
+}
+
+/* The toolstack is about to give up: first the front end is not waited for any more, then the drain
+ * is not. */
+static void removal_expired(struct loop_timer *t)
+{
+	struct device *dev = container_of(t, struct device, removal);
+
+	if (dev->force || dev->ring == RING_DISCONNECTING || dev->image == IMAGE_CLOSING) {
+		if (dev->worker.pid)
+			device_warn(
+			    dev,
+			    "removed by force: the worker did not finish its requests in time");
+		worker_kill(dev);
+	}
+	dev->force = true;
+	loop_timer_arm(&dev->d->loop, &dev->removal, REMOVAL_KILL_NS);
+	device_dirty(dev);
+}
+
+static void slow_expired(struct loop_timer *t)
+{
+	struct device *dev = container_of(t, struct device, slow);
+
+	dev->slow_opening = true;
+	device_dirty(dev);
+}
+
+/* Once per node in a row, for each of its keys comes as an event. */
+static bool may_complain(struct daemon *d, const char *backend)
+{
+	unsigned dropped;
+
+	if (!strcmp(d->last_ignored, backend) || !log_limit_pass(&d->limit, &dropped))
+		return false;
+	snprintf(d->last_ignored, sizeof d->last_ignored, "%s", backend);
+	return true;
+}
+
+/* The front end's directory as the keys name it; "" if they do not, or not properly. */
+static void read_frontend(struct daemon *d, const char *backend, uint16_t domid, char *path,
+                          size_t cap)
+{
+	uint64_t id;
+	int rc = store_read(d->store, XBT_NULL, backend, "frontend", path, cap);
+	int id_rc =
+	    store_read_u64(d->store, XBT_NULL, backend, "frontend-id", 0, XEN_DOMID_MAX, &id);
+
+	if (rc >= 0 && !id_rc && id == domid && path_is_frontend(path, domid))
+		return;
+	if (rc < 0)
+		path[0] = '\0';
+	/* Absent keys are a node that is still being written. */
+	if (rc != -ENOENT && id_rc != -ENOENT && may_complain(d, backend))
+		log_warn("%s: frontend \"%.60s\" and frontend-id do not name a device of domain "
+		         "%u; ignored",
+		         backend, rc < 0 ? error_name(rc) : path, domid);
+	path[0] = '\0';
+}
+
+struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uint32_t devid)
+{
+	struct device *dev = table_find(d, domid, devid);
+	char backend[STORE_PATH_MAX], frontend[STORE_PATH_MAX];
+
+	if (dev && dev->kind == d->opt.kinds[kind])
+		return dev;
+	snprintf(backend, sizeof backend, "%s/%u/%u", d->roots[kind], domid, devid);
+	if (!store_exists(d->store, XBT_NULL, backend, "state"))
+		return NULL;
+	read_frontend(d, backend, domid, frontend, sizeof frontend);
+	if (!frontend[0])
+		return NULL;
+	if (dev) {
+		if (may_complain(d, backend))
+			log_warn("%s: ignored: %s is served as kind %s already", backend, dev->id,
+			         dev->kind);
+		return NULL;
+	}
+	dev = calloc(1, sizeof *dev);
+	if (!dev) {
+		log_error("%s: out of memory", backend);
+		return NULL;
+	}
+	dev->d = d;
+	dev->kind = d->opt.kinds[kind];
+	dev->domid = domid;
+	dev->devid = devid;
+	dev->ours = dev->theirs = -1;
+	dev->keys_stale = true;
+	dev->worker.sock.fd = -1;
+	dev->retry.expired = retry_expired;
+	dev->removal.expired = removal_expired;
+	dev->slow.expired = slow_expired;
+	vdev_name(devid, dev->vdev);
+	snprintf(dev->id, sizeof dev->id, "%u:%s", domid, dev->vdev);
+	memcpy(dev->backend, backend, sizeof backend);
+	snprintf(dev->folder, sizeof dev->folder, "%s/disks/%s", d->run_dir, dev->id);
+	/* Whoever had the ring before us may have died with writes in flight. */
+	dev->wait_lock = !folder_load_connection(dev, &dev->conn);
+	table_add(dev);
+	discovery_watch_frontend(dev, frontend);
+	device_log(dev, "found %s", dev->backend);
+	return dev;
+}
+
+void device_forget(struct device *dev)
+{
+	discovery_unwatch_frontend(dev);
+	worker_abandon(dev);
+	loop_timer_cancel(&dev->retry);
+	loop_timer_cancel(&dev->removal);
+	loop_timer_cancel(&dev->slow);
+	table_remove(dev);
+	free(dev);
+}
+
+int device_reader_get(void *arg, const char *dir, const char *name, char *buf, size_t cap)
+{
+	const struct reader_arg *a = arg;
+
+	return store_read(a->store, a->t, dir, name, buf, cap);
+}
+
+/* Our state: 0 only if it is gone. Garbage is nothing that we act on. */
+static int read_ours(struct device *dev)
+{
+	char text[STORE_VALUE_MAX];
+	uint32_t state;
+	int rc = store_read(dev->d->store, XBT_NULL, dev->backend, "state", text, sizeof text);
+
+	if (rc == -ENOENT)
+		return XS_UNKNOWN;
+	if (rc >= 0 && !parse_u32(text, XS_INITIALISING, XS_RECONFIGURED, &state))
+		return (int)state;
+	device_warn(dev, "back end's state \"%.*s\" is no state; nothing is done until it is one",
+	            KEY_QUOTE, rc < 0 ? error_name(rc) : text);
+	return XS_RECONFIGURED;
+}
+
+static int read_theirs(struct device *dev)
+{
+	char text[STORE_VALUE_MAX];
+	uint32_t state;
+	int rc = store_read(dev->d->store, XBT_NULL, dev->frontend, "state", text, sizeof text);
+
+	if (rc >= 0 && !parse_u32(text, XS_INITIALISING, XS_RECONFIGURED, &state))
+		return (int)state;
+	if (rc >= 0 || rc == -EMSGSIZE || rc == -EINVAL)
+		device_warn(dev, "front end's state \"%.*s\" is no state; taken as gone", KEY_QUOTE,
+		            rc < 0 ? error_name(rc) : text);
+	return XS_UNKNOWN;
+}
+
+static bool read_flag(struct device *dev, const char *name, bool absent)
+{
+	uint64_t v;
+	int rc = store_read_u64(dev->d->store, XBT_NULL, dev->backend, name, 0, UINT64_MAX, &v);
+
+	if (!rc)
+		return v != 0;
+	if (rc != -ENOENT)
+		device_warn(dev, "key %s is not 0 or 1: %s; taken as 1", name, error_name(rc));
+	return rc == -ENOENT ? absent : true;
+}
+
+/* What only the toolstack and its scripts write. */
+static void read_stale(struct device *dev)
+{
+	struct reader_arg arg = {dev->d->store, XBT_NULL};
+	struct key_reader r = {device_reader_get, &arg, dev->backend, dev->frontend};
+	char frontend[STORE_PATH_MAX];
+
+	dev->keys_stale = false;
+	read_frontend(dev->d, dev->backend, dev->domid, frontend, sizeof frontend);
+	if (frontend[0] && strcmp(frontend, dev->frontend))
+		discovery_watch_frontend(dev, frontend);
+	/* A script may be writing them just now: seen half-way, its path would lose to params. */
+	bool whole = !store_begin(dev->d->store, &arg.t);
+	dev->wanted_rc = source_read(&r, &dev->wanted, &dev->wanted_error);
+	if (whole)
+		store_end(dev->d->store, arg.t, false);
+}
+
+/* An error in the image's keys is fatal only while there is no image to lose. */
+static void check_source(struct device *dev)
+{
+	int rc = dev->wanted_rc;
+	bool wanted =
+	    dev->ours == XS_INITWAIT || dev->ours == XS_INITIALISED || dev->ours == XS_CONNECTED;
+
+	if (dev->fatal_image && dev->wanted.fingerprint != dev->fatal_fingerprint) {
+		device_recover(dev);
+		if (dev->image == IMAGE_FAILED)
+			dev->image = IMAGE_NONE;
+	}
+	if (rc && dev->image == IMAGE_OPEN)
+		device_warn(dev, "%s; the image stays what it is", dev->wanted_error.text);
+	else if (rc && wanted && !dev->fatal)
+		device_fatal(dev, rc, true, "%s", dev->wanted_error.text);
+	else if (!rc && dev->image == IMAGE_OPEN && image_differs(dev))
+		device_warn(
+		    dev,
+		    "changing the image of a running disk is not supported; it stays \"%.200s\"",
+		    dev->source.text);
+}
+
+static void read_all(struct device *dev, struct snapshot *s)
+{
+	dev->warning.text[0] = '\0';
+	if (dev->slow_opening && dev->image == IMAGE_OPENING)
+		device_warn(
+		    dev,
+		    "still opening \"%.200s\": its lock is held, or its storage does not answer",
+		    dev->source.text);
+	dev->ours = read_ours(dev);
+	/* InitWait is waited for, and depends on nothing of this. */
+	if (dev->ours > XS_INITIALISING && dev->keys_stale)
+		read_stale(dev);
+	dev->theirs = read_theirs(dev);
+	if (dev->theirs != XS_UNKNOWN)
+		dev->fe_seen = true;
+	dev->online = dev->ours != XS_UNKNOWN && read_flag(dev, "online", false);
+	if (dev->ours > XS_INITIALISING)
+		check_source(dev);
+	*s = (struct snapshot){
+	    .ours = dev->ours,
+	    .theirs = dev->theirs,
+	    .fe_seen = dev->fe_seen,
+	    .online = dev->online,
+	    .fatal = dev->fatal,
+	    .source_ready = dev->wanted.kind != SOURCE_WAIT && !timer_armed(&dev->worker.backoff) &&
+	                    !(dev->worker.pid && dev->worker.killed),
+	    .force = dev->force,
+	    .image = dev->image,
+	    .ring = dev->ring,
+	};
+	if (dev->ring == RING_CONNECTED &&
+	    (dev->theirs == XS_INITIALISED || dev->theirs == XS_CONNECTED))
+		s->ring_changed = ring_keys_changed(dev);
+}
+
+/* Someone waits for Closed, or the node is gone: that is not for ever. */
+static void watch_removal(struct device *dev)
+{
+	bool held = dev->ring != RING_IDLE || dev->image == IMAGE_OPENING ||
+	            dev->image == IMAGE_OPEN || dev->image == IMAGE_CLOSING;
+	bool removing = dev->ours == XS_UNKNOWN ||
+	                (!dev->online && (dev->ours == XS_CLOSING || dev->ours == XS_CLOSED));
+
+	if (!removing || (!held && dev->ours != XS_CLOSING)) {
+		loop_timer_cancel(&dev->removal);
+		dev->force = false;
+	} else if (!dev->force && !timer_armed(&dev->removal)) {
+		loop_timer_arm(&dev->d->loop, &dev->removal, REMOVAL_NS);
+	}
+}
+
+void device_update(struct device *dev)
+{
+	struct snapshot s;
+	enum action a;
+
+	for (int i = 0; i < ACTIONS_MAX; i++) {
+		read_all(dev, &s);
+		a = decide(&s);
+		if (a == ACT_NOTHING) {
+			watch_removal(dev);
+			return;
+		}
+		log_debug("%s: ours %s, theirs %s: %s", dev->id, xenbus_state_name(s.ours),
+		          xenbus_state_name(s.theirs), action_name(a));
+		if (a == ACT_REMOVE) {
+			device_recover(dev);
+			ring_forget(dev);
+			folder_remove(dev->folder);
+			device_log(dev, "gone");
+			device_forget(dev);
+			return;
+		}
+		int rc = device_act(dev, a);
+		/* Another writer, or the node's end: what to do follows from what is there now. */
+		if (rc == -ESTALE || rc == -ENOENT)
+			continue;
+		if (rc) {
+			device_warn(dev, "cannot %s: %s; trying again", action_name(a),
+			            error_name(rc));
+			break;
+		}
+	}
+	watch_removal(dev);
+	loop_timer_arm(&dev->d->loop, &dev->retry, RETRY_NS);
+}

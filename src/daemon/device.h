@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* One disk as the supervisor sees it. */
+#ifndef DAEMON_DEVICE_H
+#define DAEMON_DEVICE_H
+
+#include "blkif/vdev.h"
+#include "daemon/daemon.h"
+#include "disk/message.h"
+#include "xenbus/decide.h"
+#include "xenbus/keys.h"
+#include "xenbus/publish.h"
+#include "xenbus/source.h"
+
+#define DEVICE_ID_MAX (VDEV_NAME_MAX + 8)
+#define FOLDER_MAX (RUN_DIR_MAX + DEVICE_ID_MAX + 7)
+#define SOCKET_PATH_MAX (FOLDER_MAX + 12) /* of worker.sock */
+#define WORKER_DEATHS 5 /* so many within WORKER_DEATHS_NS, and the device has failed */
+#define WORKER_DEATHS_NS (10 * NS_PER_S)
+
+/* The process that serves a disk, and the line to it. Owned by the supervisor's thread. */
+struct worker {
+	pid_t pid;                                      /* 0: none */
+	struct loop_fd exit_fd;                         /* pidfd */
+	struct loop_fd sock;                            /* fd -1: closed */
+	uint32_t last_serial, open_serial, ring_serial; /* of the answers that count */
+	struct loop_timer kill;                         /* it was told to end */
+	bool killed;                                    /* by us: no fault of its own */
+	uint64_t deaths[WORKER_DEATHS];                 /* when; the oldest is overwritten */
+	unsigned nr_deaths, streak;
+	struct loop_timer backoff;
+};
+
+/* What an unclean end leaves to be taken up: kept in the disk's folder as long as a ring may be in
+ * use. Owned by the supervisor's thread. */
+struct connection {
+	uint64_t generation;
+	uint64_t faults; /* workers of this connection that died by a fault */
+	struct ring_keys keys;
+};
+
+/* Owned by the supervisor's thread. */
+struct device {
+	struct list id_link, domain_link, dirty_link;
+	struct daemon *d;
+	const char *kind; /* in d->opt */
+	uint16_t domid;
+	uint32_t devid;
+	char vdev[VDEV_NAME_MAX];
+	char id[DEVICE_ID_MAX]; /* "1:xvda" */
+	char backend[STORE_PATH_MAX], frontend[STORE_PATH_MAX];
+	char folder[FOLDER_MAX];
+	char token[64]; /* of the watch on the front end; "" if there is none */
+	/* read from the store at the last update */
+	int ours, theirs;
+	bool online, fe_seen;
+	/* the keys that only others write; read again when an event names one of them */
+	bool keys_stale;
+	struct source wanted;
+	int wanted_rc;
+	struct error wanted_error;
+	/* what we have */
+	enum image_phase image;
+	enum ring_phase ring;
+	struct source source; /* of the image that is open or was last asked for */
+	struct storage_caps caps;
+	struct disk_keys keys;  /* as advertised for this connection */
+	struct connection conn; /* generation 0: never connected by us */
+	bool wait_lock;         /* the image's lock may still be held by I/O of a dead worker */
+	struct worker worker;
+	/* trouble */
+	bool fatal, fatal_image, stopped, error_node;
+	uint64_t fatal_fingerprint; /* of the image's keys when it failed */
+	struct error error;         /* until it recovers */
+	struct error warning;       /* as of the last look at the keys */
+	struct error warned;        /* what was logged last */
+	bool slow_opening;
+	struct log_limit limit;
+	/* removal */
+	bool force;
+	struct loop_timer removal, retry, slow;
+};
+
+/* device.c: what is read and decided. device_probe: the device at that path, made if its node
+ * qualifies; or NULL. */
+struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uint32_t devid);
+void device_dirty(struct device *dev);      /* update it soon */
+void device_keys_stale(struct device *dev); /* and read what others may have written */
+void device_update(struct device *dev);     /* may free it */
+void device_forget(struct device *dev);     /* frees it; its worker is gone or is left alone */
+
+/* Where a struct key_reader reads. */
+struct reader_arg {
+	struct store *store;
+	xs_transaction_t t;
+};
+int device_reader_get(void *arg, const char *dir, const char *name, char *buf, size_t cap);
+
+static inline bool timer_armed(const struct loop_timer *t)
+{
+	return t->link.next && !list_empty(&t->link);
+}
+
+/* actions.c: each 0, or -errno (see device_update) */
+int device_act(struct device *dev, enum action a);
+
+/* image.c */
+void image_open(struct device *dev);
+void image_release(struct device *dev);
+void image_answer(struct device *dev, const struct wm *m);
+bool image_differs(const struct device *dev); /* the keys name another image than the open one */
+
+/* ring.c */
+void ring_connect(struct device *dev);
+void ring_disconnect(struct device *dev);
+void ring_answer(struct device *dev, const struct wm *m);
+bool ring_keys_changed(struct device *dev); /* against those connected */
+void ring_forget(struct device *dev);       /* nothing of the connection may be taken up again */
+
+/* worker.c. Sends; fd is lent, -1 for none. Returns the serial. A worker that takes nothing is
+ * killed. */
+int worker_start(struct device *dev, struct error *err);
+uint32_t worker_send(struct device *dev, struct wm *m, int fd);
+void worker_quit(struct device *dev, uint64_t kill_after_ns);
+void worker_kill(struct device *dev);
+void worker_abandon(struct device *dev); /* closes our ends; the process goes on */
+
+/* deaths.c: what follows from a worker's end; info as waitid gives it */
+void worker_ended(struct device *dev, int code, int status);
+
+/* spawn.c: starts prog with that listening socket as descriptor 3; pid or -errno */
+pid_t spawn_worker(const char *prog, char *const argv[], int listen_fd);
+pid_t spawn_session(const char *prog, char *const argv[]); /* in a session of its own */
+
+/* fault.c: errors and warnings of a device: log line, error node and status, in the same words */
+void device_fatal(struct device *dev, int rc, bool image, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void device_stopped(struct device *dev, const char *text);
+void device_recover(struct device *dev); /* errors are history; warnings, too */
+void device_warn(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void device_log(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* folder.c: the disk's folder. 0 or -errno */
+int folder_make(struct device *dev, struct error *err);
+void folder_write(struct device *dev, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void folder_remove(const char *folder);
+int folder_load_connection(const struct device *dev, struct connection *out);
+int folder_save_connection(struct device *dev, struct error *err); /* dev->conn */
+void folder_drop_connection(struct device *dev);                   /* with the journals */
+
+/* status.c */
+struct json_t;
+struct json_t *status_json(struct device *dev);
+struct json_t *stats_json(struct device *dev);
+
+#endif

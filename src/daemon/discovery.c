@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finds devices. One watch per kind and one per front end; an event only marks a device, which is
+ * then read as a whole, once, however many events came. Paths in events are not trusted to be
+ * anything but a hint of where to look.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/parse.h"
+#include "daemon/device.h"
+#include "xenbus/path.h"
+
+#define EVENTS_PER_ROUND 4096 /* so that a flood of them cannot keep devices from being updated */
+
+static void mark(struct device *dev, void *arg)
+{
+	device_keys_stale(dev);
+}
+
+/* Keys that we write ourselves, or read each time; the others tell of the toolstack or its scripts.
+ */
+static bool is_ours(const char *key)
+{
+	static const char *const keys[] = {
+	    "state", "online",      "max-ring-page-order",  "feature-",    "discard-", "sectors",
+	    "info",  "sector-size", "physical-sector-size", "multi-queue-"};
+
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		if (!strncmp(key, keys[i], strlen(keys[i])))
+			return true;
+	return false;
+}
+
+static void probe(struct daemon *d, unsigned kind, uint16_t domid, uint32_t devid)
+{
+	struct device *dev = device_probe(d, kind, domid, devid);
+
+	if (dev)
+		device_dirty(dev);
+}
+
+/* Every child of path, as a number; others are none of ours. */
+static void each_child(struct daemon *d, const char *path, uint32_t max,
+                       void (*fn)(struct daemon *d, unsigned kind, uint16_t domid, uint32_t child),
+                       unsigned kind, uint16_t domid)
+{
+	char **names;
+	unsigned n;
+
+	if (store_list(d->store, XBT_NULL, path, &names, &n))
+		return;
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t child;
+		if (!parse_u32(names[i], 0, max, &child) && (names[i][0] != '0' || !names[i][1]))
+			fn(d, kind, domid, child);
+	}
+	free(names);
+}
+
+static void scan_domain(struct daemon *d, unsigned kind, uint16_t unused, uint32_t domid)
+{
+	char path[STORE_PATH_MAX];
+
+	snprintf(path, sizeof path, "%s/%u", d->roots[kind], domid);
+	each_child(d, path, UINT32_MAX, probe, kind, (uint16_t)domid);
+}
+
+static void scan_kind(struct daemon *d, unsigned kind)
+{
+	each_child(d, d->roots[kind], XEN_DOMID_MAX, scan_domain, kind, 0);
+}
+
+static void backend_event(struct daemon *d, unsigned kind, const char *path)
+{
+	struct device *dev;
+	uint16_t domid;
+	uint32_t devid;
+
+	switch (path_parse(path, d->roots[kind], &domid, &devid)) {
+	case PATH_OTHER:
+		return;
+	case PATH_KIND:
+		/* What is there, and what is known and perhaps no longer there. */
+		scan_kind(d, kind);
+		table_each(d, mark, NULL);
+		return;
+	case PATH_DOMAIN:
+		scan_domain(d, kind, 0, domid);
+		table_each_of_domain(d, domid, mark, NULL);
+		return;
+	case PATH_DEVICE:
+		dev = device_probe(d, kind, domid, devid);
+		if (!dev)
+			return;
+		if (strlen(path) > strlen(dev->backend) && is_ours(path + strlen(dev->backend) + 1))
+			device_dirty(dev);
+		else
+			device_keys_stale(dev);
+		return;
+	}
+}
+
+/* token: "f DOMID DEVID SERIAL". */
+static void frontend_event(struct daemon *d, const char *path, const char *token)
+{
+	unsigned domid, devid;
+
+	if (sscanf(token, "f %u %u ", &domid, &devid) != 2)
+		return;
+	struct device *dev = table_find(d, (uint16_t)domid, devid);
+	/* Late events of a front end directory that is not this device's any more do not count. */
+	if (!dev || strcmp(dev->token, token) || !path_below(path, dev->frontend))
+		return;
+	path += strlen(dev->frontend);
+	if (!*path || !strcmp(path, "/device-type"))
+		device_keys_stale(dev);
+	else
+		device_dirty(dev);
+}
+
+void discovery_run_dirty(struct daemon *d)
+{
+	struct list batch;
+
+	/* Devices that become dirty meanwhile have their turn in the next round. */
+	list_init(&batch);
+	while (!list_empty(&d->dirty)) {
+		struct list *it = d->dirty.next;
+		list_remove(it);
+		list_append(&batch, it);
+	}
+	while (!list_empty(&batch)) {
+		struct device *dev = container_of(batch.next, struct device, dirty_link);
+		list_remove(&dev->dirty_link);
+		if (!d->stopping)
+			device_update(dev);
+	}
+}
+
+static void store_ready(struct loop_fd *lfd, uint32_t events)
+{
+	struct daemon *d = container_of(lfd, struct daemon, store_fd);
+	char path[STORE_VALUE_MAX], token[64];
+	int rc = 0;
+
+	for (int i = 0; i < EVENTS_PER_ROUND; i++) {
+		rc = store_check_watch(d->store, path, sizeof path, token, sizeof token);
+		if (rc <= 0)
+			break;
+		if (token[0] == 'b' && token[1] >= '0' &&
+		    (unsigned)(token[1] - '0') < d->opt.nr_kinds)
+			backend_event(d, (unsigned)(token[1] - '0'), path);
+		else if (token[0] == 'f')
+			frontend_event(d, path, token);
+	}
+	if (rc < 0) {
+		log_error("lost the connection to xenstored: %s; workers go on, start xenblkd "
+		          "again when it is back",
+		          error_name(rc));
+		d->exit_status = 1;
+		loop_del(&d->loop, &d->store_fd);
+		loop_stop(&d->loop);
+	}
+}
+
+void discovery_watch_frontend(struct device *dev, const char *path)
+{
+	struct daemon *d = dev->d;
+	int rc;
+
+	discovery_unwatch_frontend(dev);
+	snprintf(dev->frontend, sizeof dev->frontend, "%s", path);
+	snprintf(dev->token, sizeof dev->token, "f %u %u %u", dev->domid, dev->devid,
+	         ++d->last_watch);
+	rc = store_watch(d->store, dev->frontend, dev->token);
+	if (rc)
+		log_error("%s: cannot watch %s: %s", dev->id, dev->frontend, error_name(rc));
+}
+
+void discovery_unwatch_frontend(struct device *dev)
+{
+	if (!dev->token[0])
+		return;
+	store_unwatch(dev->d->store, dev->frontend, dev->token);
+	dev->token[0] = '\0';
+}
+
+static unsigned read_own_domid(struct daemon *d)
+{
+	uint64_t domid;
+	int rc = store_read_u64(d->store, XBT_NULL, "domid", NULL, 0, XEN_DOMID_MAX, &domid);
+
+	if (rc)
+		log_debug("no own domain number in xenstore (%s): taking 0", error_name(rc));
+	return rc ? 0 : (unsigned)domid;
+}
+
+int discovery_start(struct daemon *d, struct error *err)
+{
+	int rc;
+
+	d->own_domid = read_own_domid(d);
+	for (unsigned k = 0; k < d->opt.nr_kinds; k++) {
+		char token[] = {'b', (char)('0' + k), '\0'};
+		char root[sizeof d->roots[k]];
+		snprintf(root, sizeof root, "/local/domain/%u/backend/%s", d->own_domid,
+		         d->opt.kinds[k]);
+		memcpy(d->roots[k], root, sizeof root);
+		rc = store_watch(d->store, d->roots[k], token);
+		if (rc)
+			return error_set(err, rc, "cannot watch %s: %s", d->roots[k],
+			                 error_name(rc));
+	}
+	/* After the watches, so that nothing falls between. */
+	for (unsigned k = 0; k < d->opt.nr_kinds; k++)
+		scan_kind(d, k);
+	discovery_run_dirty(d);
+	d->store_fd = (struct loop_fd){.fd = store_fd(d->store), .ready = store_ready};
+	rc = loop_add(&d->loop, &d->store_fd, EPOLLIN);
+	return rc ? error_set(err, rc, "cannot poll xenstore: %s", error_name(rc)) : 0;
+}
+
+void discovery_stop(struct daemon *d)
+{
+	for (unsigned k = 0; k < d->opt.nr_kinds; k++) {
+		char token[] = {'b', (char)('0' + k), '\0'};
+		if (d->roots[k][0])
+			store_unwatch(d->store, d->roots[k], token);
+	}
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* A device's errors: in the log, in its error node and in its status, in the same words. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/device.h"
+
+#define LOG_BURST 8 /* a device that comes up, or fails, says more than one thing */
+
+bool log_limit_pass(struct log_limit *l, unsigned *dropped)
+{
+	uint64_t now = clock_ns();
+
+	if (l->next_ns > now + LOG_BURST * NS_PER_S) {
+		l->dropped++;
+		return false;
+	}
+	l->next_ns = (l->next_ns > now ? l->next_ns : now) + NS_PER_S;
+	*dropped = l->dropped;
+	l->dropped = 0;
+	return true;
+}
+
+enum level { LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR };
+
+/* A guest can cause any of these lines, as often as it likes. */
+static void limited(struct device *dev, enum level level, const char *text)
+{
+	char more[48] = "";
+	unsigned dropped;
+
+	if (!log_limit_pass(&dev->limit, &dropped))
+		return;
+	if (dropped)
+		snprintf(more, sizeof more, " (%u lines before this one dropped)", dropped);
+	switch (level) {
+	case LEVEL_INFO:
+		log_info("%s: %s%s", dev->id, text, more);
+		break;
+	case LEVEL_WARN:
+		log_warn("%s: %s%s", dev->id, text, more);
+		break;
+	case LEVEL_ERROR:
+		log_error("%s: %s%s", dev->id, text, more);
+		break;
+	}
+}
+
+static void error_path(const struct device *dev, char *path, size_t cap)
+{
+	snprintf(path, cap, "/local/domain/%u/error/backend/%s/%u/%u", dev->d->own_domid, dev->kind,
+	         dev->domid, dev->devid);
+}
+
+static void report(struct device *dev, int rc)
+{
+	char path[STORE_PATH_MAX];
+
+	limited(dev, LEVEL_ERROR, dev->error.text);
+	error_path(dev, path, sizeof path);
+	dev->error_node = true;
+	rc = store_write(dev->d->store, XBT_NULL, path, "error", "%d %s", abs(rc), dev->error.text);
+	if (rc)
+		log_debug("%s: cannot write %s/error: %s", dev->id, path, error_name(rc));
+}
+
+void device_fatal(struct device *dev, int rc, bool image, const char *fmt, ...)
+{
+	char text[ERROR_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	error_set(&dev->error, 0, "%s", text);
+	dev->fatal = true;
+	dev->fatal_image = image;
+	dev->fatal_fingerprint = dev->wanted.fingerprint;
+	report(dev, rc);
+}
+
+void device_stopped(struct device *dev, const char *text)
+{
+	dev->stopped = true;
+	error_set(&dev->error, 0, "%s", text);
+	report(dev, -EIO);
+}
+
+void device_recover(struct device *dev)
+{
+	char path[STORE_PATH_MAX];
+
+	dev->fatal = dev->fatal_image = dev->stopped = false;
+	dev->error.text[0] = dev->warned.text[0] = '\0';
+	if (!dev->error_node)
+		return;
+	dev->error_node = false;
+	error_path(dev, path, sizeof path);
+	store_rm(dev->d->store, XBT_NULL, path, NULL);
+}
+
+void device_warn(struct device *dev, const char *fmt, ...)
+{
+	char text[ERROR_TEXT_MAX];
+	struct error now;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	error_set(&now, 0, "%s", text);
+	dev->warning = now;
+	/* Each look at the same keys finds the same fault. */
+	if (!strcmp(now.text, dev->warned.text))
+		return;
+	dev->warned = now;
+	limited(dev, LEVEL_WARN, now.text);
+}
+
+void device_log(struct device *dev, const char *fmt, ...)
+{
+	char text[ERROR_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	limited(dev, LEVEL_INFO, text);
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* The folder of a disk in the run directory: what must survive processes stands there. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/device.h"
+#include "disk/stats.h"
+
+#define CONNECTION_MAGIC "xenblkd-connection-1"
+
+static int make_dir(const char *path, struct error *err)
+{
+	if (!mkdir(path, 0755) || errno == EEXIST)
+		return 0;
+	return error_set(err, -errno, "cannot make %s: %s", path, error_name(errno));
+}
+
+/* The counters go on through all workers of the device. */
+static int make_stats(const struct device *dev, struct error *err)
+{
+	struct stats_page page = {.magic = STATS_MAGIC, .nr_queues = 1};
+	char path[FOLDER_MAX + 16];
+	struct stat st;
+	int rc = 0;
+
+	snprintf(path, sizeof path, "%s/stats", dev->folder);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return error_set(err, -errno, "cannot make %s: %s", path, error_name(errno));
+	if (fstat(fd, &st))
+		rc = -errno;
+	else if (st.st_size != (off_t)sizeof page &&
+	         pwrite(fd, &page, sizeof page, 0) != (ssize_t)sizeof page)
+		rc = errno ? -errno : -ENOSPC;
+	close(fd);
+	return rc ? error_set(err, rc, "cannot write %s: %s", path, error_name(rc)) : 0;
+}
+
+int folder_make(struct device *dev, struct error *err)
+{
+	char path[FOLDER_MAX + 16];
+	int rc;
+
+	snprintf(path, sizeof path, "%s/disks", dev->d->run_dir);
+	rc = make_dir(path, err);
+	if (!rc)
+		rc = make_dir(dev->folder, err);
+	snprintf(path, sizeof path, "%s/statistics", dev->folder);
+	if (!rc)
+		rc = make_dir(path, err);
+	return rc ? rc : make_stats(dev, err);
+}
+
+void folder_write(struct device *dev, const char *name, const char *fmt, ...)
+{
+	char path[FOLDER_MAX + 32];
+	va_list ap;
+
+	snprintf(path, sizeof path, "%s/%s", dev->folder, name);
+	FILE *f = fopen(path, "we");
+	if (!f) {
+		log_warn("%s: cannot write %s: %s", dev->id, path, error_name(errno));
+		return;
+	}
+	va_start(ap, fmt);
+	vfprintf(f, fmt, ap);
+	va_end(ap);
+	fclose(f);
+}
+
+/* Unlinks what `doomed` says in the directory, which is closed. */
+static void clean(int dir_fd, bool (*doomed)(const char *name))
+{
+	DIR *dir = dir_fd < 0 ? NULL : fdopendir(dir_fd);
+
+	if (!dir) {
+		if (dir_fd >= 0)
+			close(dir_fd);
+		return;
+	}
+	for (struct dirent *e; (e = readdir(dir));)
+		if (doomed(e->d_name))
+			unlinkat(dir_fd, e->d_name, 0);
+	closedir(dir);
+}
+
+static bool any(const char *name)
+{
+	return true;
+}
+
+static bool of_connection(const char *name)
+{
+	return !strncmp(name, "journal-", 8) || !strncmp(name, "connection", 10);
+}
+
+static int open_dir(const char *path)
+{
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+void folder_remove(const char *folder)
+{
+	char path[FOLDER_MAX + 16];
+
+	snprintf(path, sizeof path, "%s/statistics", folder);
+	clean(open_dir(path), any);
+	rmdir(path);
+	clean(open_dir(folder), any);
+	rmdir(folder);
+}
+
+void folder_drop_connection(struct device *dev)
+{
+	clean(open_dir(dev->folder), of_connection);
+}
+
+int folder_save_connection(struct device *dev, struct error *err)
+{
+	const struct ring_keys *k = &dev->conn.keys;
+	char path[FOLDER_MAX + 32], temp[FOLDER_MAX + 32];
+
+	snprintf(path, sizeof path, "%s/connection", dev->folder);
+	snprintf(temp, sizeof temp, "%s/connection.new", dev->folder);
+	FILE *f = fopen(temp, "we");
+	if (!f)
+		return error_set(err, -errno, "cannot write %s: %s", temp, error_name(errno));
+	fprintf(f, CONNECTION_MAGIC " %llu %llu %u %u %u", (unsigned long long)dev->conn.generation,
+	        (unsigned long long)dev->conn.faults, k->protocol, k->order, k->port);
+	for (unsigned i = 0; i < 1u << k->order; i++)
+		fprintf(f, " %u", k->refs[i]);
+	fputc('\n', f);
+	int bad = ferror(f);
+	if (fclose(f) || bad || rename(temp, path))
+		return error_set(err, -errno, "cannot write %s: %s", path, error_name(errno));
+	return 0;
+}
+
+int folder_load_connection(const struct device *dev, struct connection *out)
+{
+	struct connection c = {0};
+	unsigned long long generation, faults;
+	char path[FOLDER_MAX + 32];
+	unsigned protocol;
+	int rc = -EINVAL;
+
+	snprintf(path, sizeof path, "%s/connection", dev->folder);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	if (fscanf(f, CONNECTION_MAGIC " %llu %llu %u %u %u", &generation, &faults, &protocol,
+	           &c.keys.order, &c.keys.port) != 5 ||
+	    c.keys.order > RING_MAX_ORDER)
+		goto out;
+	for (unsigned i = 0; i < 1u << c.keys.order; i++)
+		if (fscanf(f, " %u", &c.keys.refs[i]) != 1)
+			goto out;
+	c.generation = generation;
+	c.faults = faults;
+	c.keys.protocol = (enum blkif_protocol)protocol;
+	*out = c;
+	rc = 0;
+out:
+	fclose(f);
+	return rc;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* The image of a disk: resolved and checked here, opened by the worker. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "daemon/device.h"
+
+#define SLOW_OPEN_NS (2 * NS_PER_S)
+#define QUIT_NS (5 * NS_PER_S)
+
+/* The node of a block device: udev's link, else the name that the kernel gave it. */
+static int device_node(uint32_t major, uint32_t minor, char *path, size_t cap, struct error *err)
+{
+	char uevent[64], line[256];
+	struct stat st;
+
+	snprintf(path, cap, "/dev/block/%u:%u", major, minor);
+	if (!stat(path, &st))
+		return 0;
+	snprintf(uevent, sizeof uevent, "/sys/dev/block/%u:%u/uevent", major, minor);
+	FILE *f = fopen(uevent, "re");
+	path[0] = '\0';
+	while (f && !path[0] && fgets(line, sizeof line, f)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (!strncmp(line, "DEVNAME=", 8))
+			snprintf(path, cap, "/dev/%s", line + 8);
+	}
+	if (f)
+		fclose(f);
+	if (path[0])
+		return 0;
+	return error_set(err, -ENODEV,
+	                 "physical-device %x:%x: this machine has no such block device; see lsblk",
+	                 major, minor);
+}
+
+/* The target, and an O_PATH descriptor of it in *fd (-1: it needs none). */
+static int resolve(const struct source *s, struct storage_target *target, int *fd,
+                   struct error *err)
+{
+	struct stat st;
+	int rc;
+
+	*fd = -1;
+	*target = (struct storage_target){.engine = STORAGE_FILE};
+	if (s->kind == SOURCE_DEVICE)
+		rc = device_node(s->major, s->minor, target->path, sizeof target->path, err);
+	else
+		rc = storage_target_parse(s->text, target, err);
+	if (!rc)
+		rc = storage_resolve(target, fd, err);
+	if (rc || s->kind != SOURCE_DEVICE)
+		return rc;
+	if (!fstat(*fd, &st) && S_ISBLK(st.st_mode) && st.st_rdev == makedev(s->major, s->minor))
+		return 0;
+	close(*fd);
+	*fd = -1;
+	return error_set(err, -ENODEV, "physical-device %x:%x: %.200s is another device", s->major,
+	                 s->minor, target->path);
+}
+
+static void failed(struct device *dev, int rc, const char *text)
+{
+	dev->image = IMAGE_FAILED;
+	device_fatal(dev, rc, true, "%s", text);
+}
+
+void image_open(struct device *dev)
+{
+	struct wm m = {.type = WM_OPEN};
+	struct error err;
+	int fd, rc;
+
+	dev->source = dev->wanted;
+	rc = resolve(&dev->source, &m.open.target, &fd, &err);
+	if (!rc)
+		rc = worker_start(dev, &err);
+	if (rc) {
+		if (fd >= 0)
+			close(fd);
+		failed(dev, rc, err.text);
+		return;
+	}
+	m.open.readonly = dev->source.readonly;
+	m.open.shared = dev->source.shared;
+	m.open.has_fd = fd >= 0;
+	m.open.wait_lock = dev->wait_lock;
+	dev->image = IMAGE_OPENING;
+	dev->slow_opening = false;
+	loop_timer_arm(&dev->d->loop, &dev->slow, SLOW_OPEN_NS);
+	dev->worker.open_serial = worker_send(dev, &m, fd);
+	if (fd >= 0)
+		close(fd);
+}
+
+void image_release(struct device *dev)
+{
+	if (!dev->worker.pid) {
+		dev->image = IMAGE_CLOSED;
+		return;
+	}
+	dev->image = IMAGE_CLOSING;
+	worker_quit(dev, QUIT_NS);
+}
+
+void image_answer(struct device *dev, const struct wm *m)
+{
+	struct error err;
+
+	if (dev->image != IMAGE_OPENING)
+		return;
+	loop_timer_cancel(&dev->slow);
+	if (m->type == WM_FAILED) {
+		error_set(&err, 0, "%.*s", (int)sizeof m->text - 1, m->text);
+		failed(dev, m->rc, err.text);
+		/* The next attempt gets a worker that has tried nothing yet. */
+		worker_quit(dev, QUIT_NS);
+		return;
+	}
+	dev->image = IMAGE_OPEN;
+	dev->wait_lock = false;
+	dev->caps = m->opened;
+	folder_write(dev, "physical_device", "%x:%x\n", dev->caps.major, dev->caps.minor);
+	folder_write(dev, "mode", "%s\n", dev->source.mode);
+}
+
+bool image_differs(const struct device *dev)
+{
+	const struct source *open = &dev->source, *now = &dev->wanted;
+
+	if (now->kind == SOURCE_WAIT || source_same(open, now))
+		return false;
+	/* A script writes physical-device-path and physical-device one after the other. */
+	if (now->kind == SOURCE_DEVICE && open->kind == SOURCE_TARGET &&
+	    now->readonly == open->readonly && now->shared == open->shared)
+		return now->major != dev->caps.major || now->minor != dev->caps.minor;
+	return true;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* Command line of the supervisor. */
+#include "daemon/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DEFAULT_RUN_DIR "/run/xenblkd"
+
+enum {
+	OPT_EMBEDDED = 256,
+	OPT_RUN_DIR,
+	OPT_KINDS,
+	OPT_PROTOCOL,
+	OPT_VERBOSE,
+	OPT_HELP,
+	OPT_VERSION
+};
+
+static const struct option long_options[] = {
+    {"embedded", required_argument, NULL, OPT_EMBEDDED},
+    {"run-dir", required_argument, NULL, OPT_RUN_DIR},
+    {"kinds", required_argument, NULL, OPT_KINDS},
+    {"default-protocol", required_argument, NULL, OPT_PROTOCOL},
+    {"verbose", no_argument, NULL, OPT_VERBOSE},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {0},
+};
+
+static const char help[] =
+    "usage: xenblkd [OPTION]...\n"
+    "Serves Xen block devices from user space: one xenblkd-worker process per disk.\n"
+    "Stays in the foreground, prints \"ready\" when it has found all devices.\n"
+    "\n"
+    "  --embedded DIR           run on an embedded Xen in DIR, started if it is not there yet;\n"
+    "                           implies --run-dir DIR\n"
+    "  --run-dir DIR            sockets, journals and statistics (default " DEFAULT_RUN_DIR ")\n"
+    "  --kinds KIND[,KIND]...   serve backend/KIND for each (default vbd)\n"
+    "  --default-protocol ABI   of front ends that name none: x86_32-abi, x86_64-abi or native\n"
+    "                           (default x86_32-abi on x86, as Linux has it)\n"
+    "  --verbose                log every step\n"
+    "  --help, --version\n"
+    "\n"
+    "SIGTERM ends it: workers drain and end, guests wait until it is started again.\n";
+
+static int bad(const char *option, const char *value, const char *remedy)
+{
+	fprintf(stderr, "xenblkd: --%s \"%s\": %s\n", option, value, remedy);
+	return 2;
+}
+
+static int parse_kinds(struct options *opt, const char *list)
+{
+	opt->nr_kinds = 0;
+	for (const char *p = list;; p++) {
+		size_t n = strspn(p, "abcdefghijklmnopqrstuvwxyz0123456789_");
+		if (!n || n >= KIND_NAME_MAX || (p[n] && p[n] != ','))
+			return bad("kinds", list, "is not a list like vbd,vbd3");
+		if (opt->nr_kinds == MAX_KINDS)
+			return bad("kinds", list, "names too many kinds; 8 are possible");
+		for (unsigned i = 0; i < opt->nr_kinds; i++)
+			if (strlen(opt->kinds[i]) == n && !strncmp(opt->kinds[i], p, n))
+				return bad("kinds", list, "names a kind twice");
+		snprintf(opt->kinds[opt->nr_kinds++], KIND_NAME_MAX, "%.*s", (int)n, p);
+		p += n;
+		if (!*p)
+			return -1;
+	}
+}
+
+static int parse_one(struct options *opt, int c)
+{
+	switch (c) {
+	case OPT_EMBEDDED:
+		opt->embedded = optarg;
+		return *optarg ? -1 : bad("embedded", optarg, "is no directory");
+	case OPT_RUN_DIR:
+		opt->run_dir = optarg;
+		return *optarg ? -1 : bad("run-dir", optarg, "is no directory");
+	case OPT_KINDS:
+		return parse_kinds(opt, optarg);
+	case OPT_PROTOCOL:
+		if (blkif_protocol_parse(optarg, &opt->default_protocol))
+			return bad("default-protocol", optarg,
+			           "is unknown; x86_32-abi, x86_64-abi and native are known");
+		return -1;
+	case OPT_VERBOSE:
+		opt->verbose = true;
+		return -1;
+	case OPT_HELP:
+		fputs(help, stdout);
+		return 0;
+	case OPT_VERSION:
+		puts("xenblkd " XENBLKD_VERSION);
+		return 0;
+	}
+	fputs("xenblkd: see xenblkd --help\n", stderr);
+	return 2;
+}
+
+int options_parse(int argc, char **argv, struct options *opt)
+{
+	int c, rc = -1;
+
+	*opt = (struct options)
+	{
+		.kinds = {"vbd"}, .nr_kinds = 1,
+#if defined(__i386__) || defined(__x86_64__)
+		.default_protocol = BLKIF_PROTO_X86_32,
+#else
+		.default_protocol = BLKIF_PROTO_NATIVE,
+#endif
+	};
+	while (rc < 0 && (c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+		rc = parse_one(opt, c);
+	if (rc < 0 && optind < argc) {
+		fprintf(stderr, "xenblkd: \"%s\" is no option; see xenblkd --help\n", argv[optind]);
+		rc = 2;
+	}
+	if (rc < 0 && opt->embedded && opt->run_dir && strcmp(opt->embedded, opt->run_dir))
+		rc = bad("run-dir", opt->run_dir,
+		         "--embedded DIR implies --run-dir DIR; leave it out");
+	if (!opt->run_dir)
+		opt->run_dir = opt->embedded ? opt->embedded : DEFAULT_RUN_DIR;
+	return rc;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* A device as JSON: what it is, how it is, what it did. */
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "blkif/request.h"
+#include "daemon/device.h"
+#include "disk/stats.h"
+
+_Static_assert(BLKIF_REFUSALS <= STATS_REFUSALS, "each reason has its counter");
+
+/* Toolstacks write what they like; JSON is UTF-8. */
+static json_t *text(const char *s)
+{
+	char plain[STORE_VALUE_MAX];
+	json_t *j = json_string(s);
+
+	if (j)
+		return j;
+	snprintf(plain, sizeof plain, "%s", s);
+	for (char *p = plain; *p; p++)
+		if ((unsigned char)*p >= 0x7f)
+			*p = '?';
+	return json_string(plain);
+}
+
+static json_t *text_or_null(const char *s)
+{
+	return s[0] ? text(s) : json_null();
+}
+
+struct json_t *status_json(struct device *dev)
+{
+	bool open = dev->image == IMAGE_OPEN;
+	bool connected = dev->ring == RING_CONNECTED;
+	const struct source *s =
+	    dev->image == IMAGE_NONE || dev->image == IMAGE_CLOSED ? &dev->wanted : &dev->source;
+	json_t *j =
+	    json_pack("{s:s, s:s, s:i, s:I, s:s, s:s, s:s}", "id", dev->id, "kind", dev->kind,
+	              "domid", dev->domid, "devid", (json_int_t)dev->devid, "vdev", dev->vdev,
+	              "backend_path", dev->backend, "frontend_path", dev->frontend);
+
+	json_object_set_new(j, "state", json_string(xenbus_state_name(dev->ours)));
+	json_object_set_new(j, "frontend_state", json_string(xenbus_state_name(dev->theirs)));
+	json_object_set_new(j, "online", json_boolean(dev->online));
+	json_object_set_new(j, "mode", text(s->mode));
+	json_object_set_new(j, "target", text(s->text));
+	json_object_set_new(j, "image_state", json_string(image_phase_name(dev->image)));
+	json_object_set_new(j, "direct", json_boolean(open && dev->caps.direct));
+	json_object_set_new(j, "sectors",
+	                    json_integer(open ? (json_int_t)(dev->caps.size / 512) : 0));
+	json_object_set_new(j, "sector_size", json_integer(open ? dev->caps.logical_block : 0));
+	json_object_set_new(j, "physical_sector_size",
+	                    json_integer(open ? dev->caps.physical_block : 0));
+	json_object_set_new(j, "readonly",
+	                    json_boolean(s->readonly || (open && dev->caps.readonly)));
+	json_object_set_new(j, "shared", json_boolean(s->shared));
+	json_object_set_new(j, "protocol",
+	                    connected ? json_string(blkif_protocol_name(dev->conn.keys.protocol))
+	                              : json_null());
+	json_object_set_new(j, "ring_order", json_integer(connected ? dev->conn.keys.order : 0));
+	json_object_set_new(j, "queues", json_integer(connected ? 1 : 0));
+	json_object_set_new(
+	    j, "ring_state",
+	    json_string(dev->stopped && connected ? "stopped" : ring_phase_name(dev->ring)));
+	json_object_set_new(j, "worker_pid", json_integer(dev->worker.pid));
+	json_object_set_new(j, "error", text_or_null(dev->error.text));
+	json_object_set_new(j, "warning", text_or_null(dev->warning.text));
+	return j;
+}
+
+/* The worker wrote it, and a worker may have been taken over: numbers only, whatever they are. */
+static void read_page(const struct device *dev, struct stats_queue *sum)
+{
+	char path[FOLDER_MAX + 8];
+	struct stats_page page;
+
+	*sum = (struct stats_queue){0};
+	snprintf(path, sizeof path, "%s/stats", dev->folder);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return;
+	ssize_t n = pread(fd, &page, sizeof page, 0);
+	close(fd);
+	if (n != (ssize_t)sizeof page || page.magic != STATS_MAGIC)
+		return;
+	for (unsigned q = 0; q < STATS_MAX_QUEUES; q++) {
+		const struct stats_queue *s = &page.queue[q];
+		sum->oo_req += s->oo_req;
+		sum->rd_req += s->rd_req;
+		sum->wr_req += s->wr_req;
+		sum->f_req += s->f_req;
+		sum->ds_req += s->ds_req;
+		sum->rd_sect += s->rd_sect;
+		sum->wr_sect += s->wr_sect;
+		sum->errors += s->errors;
+		sum->notify += s->notify;
+		sum->wakeups += s->wakeups;
+		sum->inflight += s->inflight;
+		for (unsigned i = 0; i < STATS_REFUSALS; i++)
+			sum->refused[i] += s->refused[i];
+	}
+}
+
+struct json_t *stats_json(struct device *dev)
+{
+	struct stats_queue s;
+	json_t *refused = json_object(), *j;
+	char device[32];
+
+	read_page(dev, &s);
+	for (int r = BLKIF_OK + 1; r < BLKIF_REFUSALS; r++)
+		json_object_set_new(refused, blkif_refusal_name((enum blkif_refusal)r),
+		                    json_integer((json_int_t)s.refused[r]));
+	snprintf(device, sizeof device, "%x:%x", dev->caps.major, dev->caps.minor);
+	j = json_pack("{s:s, s:o, s:s, s:o}", "id", dev->id, "refused", refused, "physical_device",
+	              device, "mode",
+	              text(dev->image == IMAGE_NONE ? dev->wanted.mode : dev->source.mode));
+	const struct {
+		const char *name;
+		uint64_t value;
+	} numbers[] = {
+	    {"oo_req", s.oo_req},   {"rd_req", s.rd_req},     {"wr_req", s.wr_req},
+	    {"f_req", s.f_req},     {"ds_req", s.ds_req},     {"rd_sect", s.rd_sect},
+	    {"wr_sect", s.wr_sect}, {"errors", s.errors},     {"notify", s.notify},
+	    {"wakeups", s.wakeups}, {"inflight", s.inflight},
+	};
+	for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		json_object_set_new(j, numbers[i].name, json_integer((json_int_t)numbers[i].value));
+	return j;
+}

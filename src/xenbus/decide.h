@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What to do next with a device: a pure, total function from what is known to one action.
+ * The caller performs the action, reads everything anew and asks again until it is ACT_NOTHING.
+ * State tables: xen/io/xenbus.h, and the walks of the front ends in use.
+ */
+#ifndef XENBUS_DECIDE_H
+#define XENBUS_DECIDE_H
+
+#include <stdbool.h>
+
+enum image_phase {
+	IMAGE_NONE,    /* no worker holds it: never opened, or the worker died */
+	IMAGE_OPENING, /* asked for */
+	IMAGE_OPEN,
+	IMAGE_FAILED,  /* could not be opened */
+	IMAGE_CLOSING, /* the worker was told to quit and has not ended yet */
+	IMAGE_CLOSED,  /* released */
+};
+
+enum ring_phase {
+	RING_IDLE,
+	RING_CONNECTING,
+	RING_CONNECTED,
+	RING_DISCONNECTING, /* draining */
+	RING_FAILED,
+};
+
+enum action {
+	ACT_NOTHING,
+	ACT_ADVERTISE, /* early keys and InitWait, in one transaction; forgets old errors */
+	ACT_OPEN_IMAGE,
+	ACT_CONNECT_RING,
+	ACT_WRITE_CONNECTED, /* all keys of the disk and Connected, in one transaction */
+	ACT_DISCONNECT_RING,
+	ACT_WRITE_CLOSING,
+	ACT_WRITE_CLOSED,
+	ACT_RELEASE,     /* close the image, end the worker */
+	ACT_REMOVE,      /* forget the device */
+	ACT_FATAL_STATE, /* note the front end's impossible state if no error is noted; Closing */
+};
+
+/* States are numbers of enum xenbus_state_nr (xen/store.h); anything else is left alone. */
+struct snapshot {
+	int ours;     /* 0: the back end's node is gone */
+	int theirs;   /* 0: gone or unreadable */
+	bool fe_seen; /* theirs has been 1..8 before */
+	bool online;
+	bool fatal;        /* the device failed, its error is noted */
+	bool source_ready; /* it is known what to open, and it may be opened now */
+	bool ring_changed; /* the front end's ring keys are not those connected */
+	bool force;        /* the toolstack will not wait any longer */
+	enum image_phase image;
+	enum ring_phase ring;
+};
+
+enum action decide(const struct snapshot *s); /* any thread */
+
+const char *image_phase_name(enum image_phase p); /* "none" …; closing reads "closed" */
+const char *ring_phase_name(enum ring_phase p);
+const char *action_name(enum action a);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads what the front end offers (ring, event channel, protocol) out of its keys. No xenstore
+ * here: the values come through a reader, so that every spelling can be tested. Nothing is trusted.
+ */
+#ifndef XENBUS_KEYS_H
+#define XENBUS_KEYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "blkif/abi.h"
+
+#define RING_MAX_ORDER 4 /* max-ring-page-order that we advertise */
+#define RING_MAX_REFS (1u << RING_MAX_ORDER)
+#define KEY_QUOTE 40 /* at most so much of a key's text stands in a message */
+
+/* Where keys are read. get: as store_read, length or -errno (-ENOENT: absent). dirs: lent. */
+struct key_reader {
+	int (*get)(void *arg, const char *dir, const char *name, char *buf, size_t cap);
+	void *arg;
+	const char *backend, *frontend;
+};
+
+struct ring_keys {
+	enum blkif_protocol protocol;
+	uint32_t order;
+	uint32_t port;                /* the front end's */
+	uint32_t refs[RING_MAX_REFS]; /* unused ones are 0 */
+};
+
+/* fallback: the protocol if the key is absent. 0, or -errno with *err naming the key and its text.
+ * Any thread. */
+int ring_keys_read(const struct key_reader *r, enum blkif_protocol fallback, struct ring_keys *out,
+                   struct error *err);
+
+#endif

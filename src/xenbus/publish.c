@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Transactions on a device's back end directory. */
+#include "xenbus/publish.h"
+
+#include <errno.h>
+
+#include "xenbus/keys.h"
+
+#define PUBLISH_TRIES 100
+
+/* Reads `state` within the transaction, so that a removal or another writer makes it fail: a
+ * deleted node must not come back, and a toolstack's Closing must not be written over. */
+static int check_state(struct store *s, xs_transaction_t t, const char *backend, int from)
+{
+	uint64_t state;
+	int rc = store_read_u64(s, t, backend, "state", from, from, &state);
+
+	/* Not that number, or none at all: someone else wrote it. */
+	return rc == -ERANGE || rc == -EINVAL || rc == -EMSGSIZE ? -ESTALE : rc;
+}
+
+static int write_initwait(struct store *s, xs_transaction_t t, const char *be)
+{
+	/* Promises of a driver that had the device before us are not ours. */
+	static const char *const foreign[] = {"feature-persistent", "feature-max-indirect-segments",
+	                                      "multi-queue-max-queues"};
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < sizeof foreign / sizeof *foreign; i++)
+		rc = store_rm(s, t, be, foreign[i]);
+	if (!rc)
+		rc = store_write(s, t, be, "max-ring-page-order", "%d", RING_MAX_ORDER);
+	if (!rc)
+		rc = store_write(s, t, be, "state", "%d", XS_INITWAIT);
+	return rc;
+}
+
+static int write_discard(struct store *s, xs_transaction_t t, const char *be,
+                         const struct disk_keys *k)
+{
+	int rc = store_write(s, t, be, "feature-discard", "%d", k->discard);
+
+	if (rc || !k->discard)
+		return rc;
+	rc = store_write(s, t, be, "discard-granularity", "%u", k->discard_granularity);
+	if (!rc)
+		rc = store_write(s, t, be, "discard-alignment", "%u", k->discard_alignment);
+	if (!rc)
+		rc = store_write(s, t, be, "discard-secure", "%d", k->discard_secure);
+	return rc;
+}
+
+static int write_connected(struct store *s, xs_transaction_t t, const char *be,
+                           const struct disk_keys *k)
+{
+	int rc = write_discard(s, t, be, k);
+
+	if (!rc)
+		rc = store_write(s, t, be, "feature-flush-cache", "%d", k->flush);
+	if (!rc)
+		rc = store_write(s, t, be, "feature-barrier", "%d", k->barrier);
+	if (!rc)
+		rc = store_write(s, t, be, "sectors", "%llu", (unsigned long long)k->sectors);
+	if (!rc)
+		rc = store_write(s, t, be, "info", "%u", k->info);
+	if (!rc)
+		rc = store_write(s, t, be, "sector-size", "%u", k->sector_size);
+	if (!rc)
+		rc = store_write(s, t, be, "physical-sector-size", "%u", k->physical_sector_size);
+	if (!rc)
+		rc = store_write(s, t, be, "state", "%d", XS_CONNECTED);
+	return rc;
+}
+
+/* k NULL: InitWait. */
+static int publish(struct store *s, const char *be, int from, const struct disk_keys *k)
+{
+	int rc = -EAGAIN;
+
+	for (int i = 0; rc == -EAGAIN && i < PUBLISH_TRIES; i++) {
+		xs_transaction_t t;
+		rc = store_begin(s, &t);
+		if (rc)
+			break;
+		rc = check_state(s, t, be, from);
+		if (!rc)
+			rc = k ? write_connected(s, t, be, k) : write_initwait(s, t, be);
+		if (rc)
+			store_end(s, t, false);
+		else
+			rc = store_end(s, t, true);
+	}
+	return rc;
+}
+
+int publish_initwait(struct store *s, const char *backend, int from)
+{
+	return publish(s, backend, from, NULL);
+}
+
+int publish_connected(struct store *s, const char *backend, int from, const struct disk_keys *k)
+{
+	return publish(s, backend, from, k);
+}
