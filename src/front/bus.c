@@ -38,9 +38,9 @@ int xbf_locate(struct xenblkfront *f)
 	rc = store_read(f->store, XBT_NULL, f->front, "backend", back, sizeof back);
 	if (rc == -ENOENT)
 		return error_set(&f->err, -ENODEV,
-				 "no device %s in domain %u: attach one first: xenblkctl attach "
-				 "TARGET --domain %u --vdev %s",
-				 f->vdev, f->domid, f->domid, f->vdev);
+		                 "no device %s in domain %u: attach one first: xenblkctl attach "
+		                 "TARGET --domain %u --vdev %s",
+		                 f->vdev, f->domid, f->domid, f->vdev);
 	if (rc < 0)
 		return xbf_fail(f, rc, "cannot read %s/backend: %s", f->front, error_name(rc));
 	if (back[0] != '/')
@@ -92,7 +92,7 @@ static const char *mask_text(unsigned mask, char *buf, size_t cap)
 	for (int s = XS_INITIALISING; s <= XS_RECONFIGURED && n < cap; s++)
 		if (mask & XBF_BIT(s))
 			n += (size_t)snprintf(buf + n, cap - n, "%s%s", n ? " or " : "",
-					      xenbus_state_name(s));
+			                      xenbus_state_name(s));
 	return buf;
 }
 
@@ -115,10 +115,10 @@ int xbf_wait_state(struct xenblkfront *f, unsigned mask, uint64_t deadline)
 		int ms = xbf_ms_left(deadline);
 		if (!ms)
 			return xbf_fail(f, -ETIMEDOUT,
-					"the back end stays %s and does not become %s: is it "
-					"running? look at %s",
-					xenbus_state_name(state),
-					mask_text(mask, wanted, sizeof wanted), f->back);
+			                "the back end stays %s and does not become %s: is it "
+			                "running? look at %s",
+			                xenbus_state_name(state),
+			                mask_text(mask, wanted, sizeof wanted), f->back);
 		struct pollfd p = {.fd = store_fd(f->store), .events = POLLIN};
 		poll(&p, 1, ms); /* time-out and EINTR: the loop looks again */
 	}
@@ -137,7 +137,7 @@ int xbf_switch_state(struct xenblkfront *f, int state)
 		return xbf_fail(f, rc, "the toolstack has removed the device");
 	if (rc)
 		return xbf_fail(f, rc, "cannot write %s into %s/state: %s",
-				xenbus_state_name(state), f->front, error_name(rc));
+		                xenbus_state_name(state), f->front, error_name(rc));
 	return 0;
 }
 
@@ -150,7 +150,7 @@ const char *xbf_back_says(struct xenblkfront *f, char *buf, size_t cap)
 	if (strncmp(f->back, prefix, strlen(prefix)))
 		return buf;
 	snprintf(dir, sizeof dir, "%serror/%.*s", prefix, STORE_PATH_MAX - 64,
-		 f->back + strlen(prefix));
+	         f->back + strlen(prefix));
 	if (store_read(f->store, XBT_NULL, dir, "error", text, sizeof text) > 0)
 		snprintf(buf, cap, " (it says: %s)", text);
 	return buf;
@@ -181,7 +181,7 @@ int xbf_read_info(struct xenblkfront *f, struct xenblkfront_info *out)
 	i.sectors = back_number(f, "sectors", UINT64_MAX >> BLKIF_SECTOR_SHIFT, 0);
 	i.sector_size = (uint32_t)back_number(f, "sector-size", UINT32_MAX, 0);
 	i.physical_sector_size =
-		(uint32_t)back_number(f, "physical-sector-size", UINT32_MAX, i.sector_size);
+	    (uint32_t)back_number(f, "physical-sector-size", UINT32_MAX, i.sector_size);
 	i.info = (uint32_t)back_number(f, "info", UINT32_MAX, 0);
 	i.flush = back_number(f, "feature-flush-cache", 1, 0);
 	i.barrier = back_number(f, "feature-barrier", 1, 0);
@@ -190,20 +190,19 @@ int xbf_read_info(struct xenblkfront *f, struct xenblkfront_info *out)
 	i.persistent = back_number(f, "feature-persistent", 1, 0);
 	if (i.discard) {
 		i.discard_granularity =
-			(uint32_t)back_number(f, "discard-granularity", UINT32_MAX, i.sector_size);
-		i.discard_alignment =
-			(uint32_t)back_number(f, "discard-alignment", UINT32_MAX, 0);
+		    (uint32_t)back_number(f, "discard-granularity", UINT32_MAX, i.sector_size);
+		i.discard_alignment = (uint32_t)back_number(f, "discard-alignment", UINT32_MAX, 0);
 	}
 	i.max_ring_order = (uint32_t)back_number(f, "max-ring-page-order", UINT32_MAX, 0);
 	i.max_queues = (uint32_t)back_number(f, "multi-queue-max-queues", UINT32_MAX, 1);
 	i.max_indirect_segments =
-		(uint32_t)back_number(f, "feature-max-indirect-segments", UINT32_MAX, 0);
+	    (uint32_t)back_number(f, "feature-max-indirect-segments", UINT32_MAX, 0);
 	text_key(f, f->back, "mode", i.mode, sizeof i.mode);
 	text_key(f, f->front, "device-type", i.device_type, sizeof i.device_type);
 	if (f->ring_pages) {
 		i.ring_slots = f->ring.slots;
 		snprintf(i.abi, sizeof i.abi, "%s",
-			 f->proto == BLKIF_PROTO_X86_32 ? "x86_32" : "x86_64");
+		         f->proto == BLKIF_PROTO_X86_32 ? "x86_32" : "x86_64");
 	}
 	*out = i;
 	return 0;
@@ -214,9 +213,9 @@ int xbf_read_info(struct xenblkfront *f, struct xenblkfront_info *out)
 /* Names that an earlier driver in this guest may have left and that would contradict ours. */
 static bool is_ring_key(const char *name)
 {
-	static const char *const whole[] = {"ring-page-order", "event-channel", "num-ring-pages",
-					    "multi-queue-num-queues", "feature-persistent",
-					    "protocol"};
+	static const char *const whole[] = {"ring-page-order",    "event-channel",
+	                                    "num-ring-pages",     "multi-queue-num-queues",
+	                                    "feature-persistent", "protocol"};
 
 	if (!strncmp(name, "ring-ref", 8) || !strncmp(name, "queue-", 6))
 		return true;
@@ -279,7 +278,7 @@ int xbf_write_ring_keys(struct xenblkfront *f)
 	}
 	if (rc)
 		return xbf_fail(f, rc, "cannot write the ring's keys below %s: %s", f->front,
-				error_name(rc));
+		                error_name(rc));
 	return 0;
 }
 
@@ -316,7 +315,7 @@ int xenblkfront_write_key(struct xenblkfront *f, const char *key, const char *va
 		rc = store_rm(f->store, XBT_NULL, f->front, key);
 	if (rc)
 		return xbf_fail(f, rc, "cannot %s %s/%s: %s", value ? "write" : "remove", f->front,
-				key, error_name(rc));
+		                key, error_name(rc));
 	return 0;
 }
 

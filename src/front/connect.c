@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Walks the xenbus states of the front end: reset, connect, disconnect; makes and releases the ring. */
+/* Walks the xenbus states of the front end: reset, connect, disconnect; makes and releases the
+ * ring. */
 #include "front/front.h"
 
 #include <errno.h>
@@ -21,9 +22,9 @@ static int unshare(struct xenblkfront *f, void *addr, unsigned count)
 	uint64_t deadline = clock_ns() + UNSHARE_NS;
 	int rc;
 
-	/* Nothing tells when the other side unmaps, so this is the one place that has to ask again. */
-	while ((rc = xen_gntshr_unshare(f->gntshr, addr, count)) == -EBUSY &&
-	       clock_ns() < deadline)
+	/* Nothing tells when the other side unmaps, so this is the one place that has to ask again.
+	 */
+	while ((rc = xen_gntshr_unshare(f->gntshr, addr, count)) == -EBUSY && clock_ns() < deadline)
 		nanosleep(&(struct timespec){.tv_nsec = (long)NS_PER_MS}, NULL);
 	return rc;
 }
@@ -45,10 +46,9 @@ int xbf_release(struct xenblkfront *f)
 	f->have_info = false;
 	if (rc)
 		return xbf_fail(f, rc,
-				rc == -EBUSY
-					? "the back end closed, but still maps our pages: %s"
-					: "cannot take the shared pages back: %s",
-				error_name(rc));
+		                rc == -EBUSY ? "the back end closed, but still maps our pages: %s"
+		                             : "cannot take the shared pages back: %s",
+		                error_name(rc));
 	return 0;
 }
 
@@ -61,7 +61,7 @@ static int make_ring(struct xenblkfront *f)
 	if (rc) {
 		f->ring_pages = NULL;
 		return xbf_fail(f, rc, "cannot grant %u ring pages to domain %u: %s", pages,
-				f->back_domid, error_name(rc));
+		                f->back_domid, error_name(rc));
 	}
 	blkif_ring_attach(&f->ring, f->ring_pages, f->order, f->proto);
 	blkif_ring_init(&f->ring);
@@ -70,7 +70,7 @@ static int make_ring(struct xenblkfront *f)
 	rc = xen_evtchn_bind_unbound(f->evtchn, f->back_domid);
 	if (rc < 0)
 		return xbf_fail(f, rc, "cannot allocate an event channel for domain %u: %s",
-				f->back_domid, error_name(rc));
+		                f->back_domid, error_name(rc));
 	f->port = (uint32_t)rc;
 	return 0;
 }
@@ -105,7 +105,8 @@ static int wait_state(struct xenblkfront *f, unsigned mask)
 }
 
 /* The walk of a guest that boots anew (kexec, or the next run of a program) over what an earlier
- * driver left; it enters at the step that the back end has reached. 0: the back end is in InitWait. */
+ * driver left; it enters at the step that the back end has reached. 0: the back end is in InitWait.
+ */
 static int reset_walk(struct xenblkfront *f, int back)
 {
 	int rc;
@@ -125,7 +126,7 @@ static int reset_walk(struct xenblkfront *f, int back)
 	uint64_t online;
 	if (!store_read_u64(f->store, XBT_NULL, f->back, "online", 0, 1, &online) && !online)
 		return xbf_fail(f, -ENODEV,
-				"the toolstack is removing this device: attach it again");
+		                "the toolstack is removing this device: attach it again");
 	rc = xbf_switch_state(f, XS_INITIALISING);
 	rc = rc ?: wait_state(f, XBF_BIT(XS_INITWAIT) | XBF_BIT(XS_UNKNOWN));
 	if (rc == XS_UNKNOWN)
@@ -138,9 +139,9 @@ static int refused(struct xenblkfront *f, int state, const char *when)
 	char says[ERROR_TEXT_MAX / 2];
 
 	return xbf_fail(f, state == XS_UNKNOWN ? -ENODEV : -ECONNREFUSED,
-			"the back end went to %s %s%s: look at its log, or xenblkctl status %u:%s",
-			xenbus_state_name(state), when, xbf_back_says(f, says, sizeof says),
-			f->domid, f->vdev);
+	                "the back end went to %s %s%s: look at its log, or xenblkctl status %u:%s",
+	                xenbus_state_name(state), when, xbf_back_says(f, says, sizeof says),
+	                f->domid, f->vdev);
 }
 
 static int reach_initwait(struct xenblkfront *f)
@@ -174,10 +175,11 @@ static int reach_connected(struct xenblkfront *f)
 		return rc;
 	uint32_t size = f->info.sector_size;
 	if (!f->info.sectors || size < 512 || size > XEN_PAGE_SIZE || (size & (size - 1)))
-		return xbf_fail(f, -EPROTO,
-				"the back end is Connected, but its keys make no disk: sectors %llu, "
-				"sector-size %u",
-				(unsigned long long)f->info.sectors, size);
+		return xbf_fail(
+		    f, -EPROTO,
+		    "the back end is Connected, but its keys make no disk: sectors %llu, "
+		    "sector-size %u",
+		    (unsigned long long)f->info.sectors, size);
 	f->have_info = true;
 	return xbf_switch_state(f, XS_CONNECTED);
 }
@@ -225,11 +227,23 @@ int xenblkfront_connect(struct xenblkfront *f)
 static int wait_in_flight(struct xenblkfront *f)
 {
 	struct xenblkfront_response rsp[16]; /* whosever they are: nobody waits for them any more */
-	int rc = 0;
+	uint64_t deadline = xbf_deadline(f, -1);
 
-	while (rc >= 0 && xenblkfront_inflight(f))
-		rc = xenblkfront_reap(f, rsp, 16, -1);
-	return rc < 0 ? rc : 0;
+	for (;;) {
+		int rc = xbf_take(f, rsp, 16);
+		if (rc < 0)
+			return rc;
+		if (!xenblkfront_inflight(f) || xbf_back_left(f))
+			return 0;
+		if (rc || blkif_ring_arm_rsp(&f->ring, f->rsp_cons) != f->rsp_cons)
+			continue;
+		rc = xbf_wait_event(f, deadline);
+		if (rc == -ETIMEDOUT)
+			return xbf_fail(f, rc, "no response to %u requests before the disconnect",
+			                xenblkfront_inflight(f));
+		if (rc)
+			return rc;
+	}
 }
 
 static int closing_walk(struct xenblkfront *f)

@@ -63,7 +63,7 @@ static int set_abi(struct xenblkfront *f, const char *abi)
 		f->protocol_key = NULL;
 	} else {
 		return error_set(&f->err, -EINVAL,
-				 "unknown ABI '%s': use x86_64, x86_32, native or none", abi);
+		                 "unknown ABI '%s': use x86_64, x86_32, native or none", abi);
 	}
 	return 0;
 }
@@ -74,19 +74,19 @@ static int set_options(struct xenblkfront *f, const struct xenblkfront_options *
 
 	if (opt->domid > XEN_DOMID_MAX)
 		return error_set(&f->err, -EINVAL, "domain %u does not exist: the highest is %u",
-				 opt->domid, XEN_DOMID_MAX);
+		                 opt->domid, XEN_DOMID_MAX);
 	f->domid = (uint16_t)opt->domid;
 	if (!opt->vdev || vdev_parse(opt->vdev, &f->devid))
 		return error_set(&f->err, -EINVAL,
-				 "'%s' is no virtual device: use a name like xvda or a number",
-				 opt->vdev ?: "");
+		                 "'%s' is no virtual device: use a name like xvda or a number",
+		                 opt->vdev ?: "");
 	vdev_name(f->devid, f->vdev);
 	rc = set_abi(f, opt->abi);
 	if (rc)
 		return rc;
 	if (opt->ring_order > XBF_MAX_ORDER)
 		return error_set(&f->err, -EINVAL, "ring order %u is too large: 0 to %u",
-				 opt->ring_order, XBF_MAX_ORDER);
+		                 opt->ring_order, XBF_MAX_ORDER);
 	f->order = opt->ring_order;
 	f->order_key = opt->order_key || f->order > 0;
 	f->timeout_ms = opt->timeout_ms ?: DEFAULT_TIMEOUT_MS;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside libxenblkfront: the handle, and what its files share. bus.c speaks xenstore, connect.c walks
- * the states, ring.c moves single requests, io.c is the synchronous layer over it.
+ * Inside libxenblkfront: the handle, and what its files share. bus.c speaks xenstore, connect.c
+ * walks the states, ring.c moves single requests, io.c is the synchronous layer over it.
  */
 #ifndef FRONT_FRONT_H
 #define FRONT_FRONT_H
@@ -55,7 +55,7 @@ struct xenblkfront {
 	/* where the toolstack put the other end (xbf_locate) */
 	char back[STORE_PATH_MAX];
 	uint16_t back_domid;
-	bool watching; /* BACK/state is watched */
+	bool watching;  /* BACK/state is watched */
 	int back_state; /* as last seen while waiting for events */
 
 	/* the ring; all of it meaningless while ring_pages is NULL */
@@ -64,9 +64,10 @@ struct xenblkfront {
 	uint32_t port; /* 0: none */
 	struct blkif_ring ring;
 	uint32_t req_pvt, req_pub, rsp_cons;
-	bool poked;  /* req_prod was forged: more answers than requests are our own doing */
-	bool stuck;  /* the last wait for a response timed out */
-	bool broken; /* the back end broke a rule: nothing it says is believed until a new connect */
+	bool poked; /* req_prod was forged: more answers than requests are our own doing */
+	bool stuck; /* the last wait for a response timed out */
+	bool
+	    broken; /* the back end broke a rule: nothing it says is believed until a new connect */
 
 	struct xenblkfront_info info; /* valid if have_info */
 	bool have_info;
@@ -82,7 +83,7 @@ struct xenblkfront {
 
 /* Sets the text, with the disk's name in front, and returns rc. */
 int xbf_fail(struct xenblkfront *f, int rc, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 void xbf_clear_error(struct xenblkfront *f);
 /* Absolute time of a time-out in ms; negative: the handle's. */
 uint64_t xbf_deadline(const struct xenblkfront *f, int timeout_ms);
@@ -106,7 +107,8 @@ int xbf_read_info(struct xenblkfront *f, struct xenblkfront_info *out);
 int xbf_write_ring_keys(struct xenblkfront *f);
 
 /* ---- connect.c ---- */
-/* Takes ring, pool and port back. -EBUSY: the back end still maps pages; they are forgotten then. */
+/* Takes ring, pool and port back. -EBUSY: the back end still maps pages; they are forgotten then.
+ */
 int xbf_release(struct xenblkfront *f);
 
 /* ---- ring.c ---- */
@@ -122,6 +124,12 @@ int xbf_wait_event(struct xenblkfront *f, uint64_t deadline);
 /* ---- io.c ---- */
 /* Gives the pages back; first failure is returned, all are tried. */
 int xbf_io_release(struct xenblkfront *f, int (*unshare)(struct xenblkfront *, void *, unsigned));
+
+/* The back end was seen to have gone: no answer will come any more. */
+static inline bool xbf_back_left(const struct xenblkfront *f)
+{
+	return f->back_state == XS_CLOSED || f->back_state == XS_UNKNOWN;
+}
 
 #pragma GCC visibility pop
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Synchronous I/O: splits a transfer into requests of up to 11 pages, keeps the ring full, and checks
- * every response as a guest's driver does. The pages are granted once and used again and again.
+ * Synchronous I/O: splits a transfer into requests of up to 11 pages, keeps the ring full, and
+ * checks every response as a guest's driver does. The pages are granted once and used again and
+ * again.
  */
 #include "front/front.h"
 
@@ -10,7 +11,8 @@
 #include <string.h>
 
 #define REQUEST_BYTES (XENBLKFRONT_SEGS * XEN_PAGE_SIZE)
-#define DISCARD_PIECE (1ull << 30) /* one answer per GiB: a long discard does not look like a hang */
+#define DISCARD_PIECE \
+	(1ull << 30) /* one answer per GiB: a long discard does not look like a hang */
 
 /* What one call wants. Lives on its stack. */
 struct job {
@@ -94,7 +96,7 @@ static int slot_pages(struct xenblkfront *f, struct xbf_slot *s)
 	int rc = xen_gntshr_share(f->gntshr, f->back_domid, XENBLKFRONT_SEGS, true, s->refs, &addr);
 	if (rc)
 		return xbf_fail(f, rc, "cannot grant %u pages to domain %u: %s", XENBLKFRONT_SEGS,
-				f->back_domid, error_name(rc));
+		                f->back_domid, error_name(rc));
 	s->pages = addr;
 	return 0;
 }
@@ -110,7 +112,7 @@ static void add_data(const struct job *job, struct xbf_slot *s, struct xenblkfro
 	for (; left; req->nr_segments++) {
 		uint32_t here = left < BLKIF_SECTS_PER_PAGE ? left : BLKIF_SECTS_PER_PAGE;
 		req->seg[req->nr_segments] = (struct xenblkfront_seg){
-			.gref = s->refs[req->nr_segments], .first = 0, .last = (uint8_t)(here - 1)};
+		    .gref = s->refs[req->nr_segments], .first = 0, .last = (uint8_t)(here - 1)};
 		left -= here;
 	}
 }
@@ -195,17 +197,18 @@ static int check(struct xenblkfront *f, const struct xenblkfront_response *rsp)
 
 	if (index >= f->ring.slots || !f->slots[index].busy || f->slots[index].id != rsp->id) {
 		f->broken = true;
-		return xbf_fail(f, -EPROTO,
-				"the back end broke a rule: response with id %#llx, which is not in "
-				"flight",
-				(unsigned long long)rsp->id);
+		return xbf_fail(
+		    f, -EPROTO,
+		    "the back end broke a rule: response with id %#llx, which is not in "
+		    "flight",
+		    (unsigned long long)rsp->id);
 	}
 	if (f->slots[index].op != rsp->op) {
 		f->broken = true;
 		return xbf_fail(f, -EPROTO,
-				"the back end broke a rule: response names operation %u for a "
-				"request with operation %u",
-				rsp->op, f->slots[index].op);
+		                "the back end broke a rule: response names operation %u for a "
+		                "request with operation %u",
+		                rsp->op, f->slots[index].op);
 	}
 	return 0;
 }
@@ -249,23 +252,15 @@ static int collect(struct xenblkfront *f, struct job *job)
 /* Nobody waits for these any more; their answers are swallowed later. */
 static void abandon(struct xenblkfront *f)
 {
-	for (uint32_t i = 0; i < f->ring.slots; i++) {
+	for (uint32_t i = 0; i < f->ring.slots; i++)
 		f->slots[i].mine = false;
-		f->slots[i].dst = NULL;
-	}
 	f->nr_mine = 0;
-}
-
-/* No answer will come any more. */
-static bool back_left(const struct xenblkfront *f)
-{
-	return f->back_state == XS_CLOSED || f->back_state == XS_UNKNOWN;
 }
 
 static int gone(struct xenblkfront *f)
 {
 	return xbf_fail(f, -ENODEV, "the back end is %s: the disk is being detached",
-			xenbus_state_name(f->back_state));
+	                xenbus_state_name(f->back_state));
 }
 
 /* Waits until there are responses. */
@@ -273,19 +268,19 @@ static int wait_answers(struct xenblkfront *f, uint64_t deadline)
 {
 	while (blkif_ring_arm_rsp(&f->ring, f->rsp_cons) == f->rsp_cons) {
 		int rc = xbf_wait_event(f, deadline);
-		/* Once more after the time is up: the event, not the answer, may be what was lost. */
+		/* Once more after the time is up: the event, not the answer, may be what was lost.
+		 */
 		if (rc && blkif_ring_peek_rsp(&f->ring) != f->rsp_cons)
 			return 0;
 		f->stuck = rc == -ETIMEDOUT;
 		if (f->stuck)
-			return xbf_fail(f, rc,
-					"no response to %u requests within %u ms; the back end is %s",
-					f->nr_busy, f->timeout_ms,
-					xenbus_state_name(store_read_state(f->store, XBT_NULL,
-									   f->back)));
+			return xbf_fail(
+			    f, rc, "no response to %u requests within %u ms; the back end is %s",
+			    f->nr_busy, f->timeout_ms,
+			    xenbus_state_name(store_read_state(f->store, XBT_NULL, f->back)));
 		if (rc)
 			return rc;
-		if (back_left(f))
+		if (xbf_back_left(f))
 			return gone(f);
 	}
 	return 0;
@@ -313,7 +308,7 @@ static int begin(struct xenblkfront *f)
 	rc = rc ?: collect(f, &(struct job){0});
 	if (rc)
 		return rc;
-	return f->back_state == XS_CLOSING || back_left(f) ? gone(f) : 0;
+	return f->back_state == XS_CLOSING || xbf_back_left(f) ? gone(f) : 0;
 }
 
 static int run(struct xenblkfront *f, struct job *job)
@@ -324,11 +319,13 @@ static int run(struct xenblkfront *f, struct job *job)
 			return job->rc;
 		int rc = wait_answers(f, xbf_deadline(f, -1));
 		rc = rc ?: collect(f, job);
+		rc = rc ?: xbf_see_back(f);
 		if (rc) {
 			abandon(f);
 			return rc;
 		}
-		/* What is in flight still gets its answers from a back end that is asked to close. */
+		/* What is in flight still gets its answers from a back end that is asked to close.
+		 */
 		if (f->back_state == XS_CLOSING && !job->rc)
 			job->rc = gone(f);
 	}
@@ -339,9 +336,10 @@ static int check_range(struct xenblkfront *f, uint64_t offset, uint64_t length)
 	uint32_t size = f->info.sector_size ?: 512;
 
 	if (offset % size || length % size)
-		return xbf_fail(f, -EINVAL,
-				"offset %llu and length %llu must be multiples of the sector size %u",
-				(unsigned long long)offset, (unsigned long long)length, size);
+		return xbf_fail(
+		    f, -EINVAL,
+		    "offset %llu and length %llu must be multiples of the sector size %u",
+		    (unsigned long long)offset, (unsigned long long)length, size);
 	/* The disk may have grown since we looked. */
 	for (int i = 0;; i++) {
 		uint64_t bytes = f->info.sectors << BLKIF_SECTOR_SHIFT;
@@ -352,9 +350,9 @@ static int check_range(struct xenblkfront *f, uint64_t offset, uint64_t length)
 			return rc;
 		if (i)
 			return xbf_fail(f, -EINVAL,
-					"%llu bytes at %llu lie beyond the end: the disk has %llu",
-					(unsigned long long)length, (unsigned long long)offset,
-					(unsigned long long)bytes);
+			                "%llu bytes at %llu lie beyond the end: the disk has %llu",
+			                (unsigned long long)length, (unsigned long long)offset,
+			                (unsigned long long)bytes);
 	}
 }
 
@@ -368,14 +366,20 @@ static int transfer(struct xenblkfront *f, struct job *job)
 
 int xenblkfront_read(struct xenblkfront *f, uint64_t offset, void *buf, size_t length)
 {
-	return transfer(f, &(struct job){.op = BLKIF_OP_READ, .at = offset, .left = length,
-					 .piece = REQUEST_BYTES, .dst = buf});
+	return transfer(f, &(struct job){.op = BLKIF_OP_READ,
+	                                 .at = offset,
+	                                 .left = length,
+	                                 .piece = REQUEST_BYTES,
+	                                 .dst = buf});
 }
 
 int xenblkfront_write(struct xenblkfront *f, uint64_t offset, const void *buf, size_t length)
 {
-	return transfer(f, &(struct job){.op = BLKIF_OP_WRITE, .at = offset, .left = length,
-					 .piece = REQUEST_BYTES, .src = buf});
+	return transfer(f, &(struct job){.op = BLKIF_OP_WRITE,
+	                                 .at = offset,
+	                                 .left = length,
+	                                 .piece = REQUEST_BYTES,
+	                                 .src = buf});
 }
 
 int xenblkfront_flush(struct xenblkfront *f)
@@ -390,8 +394,10 @@ int xenblkfront_barrier(struct xenblkfront *f)
 
 int xenblkfront_discard(struct xenblkfront *f, uint64_t offset, uint64_t length, bool secure)
 {
-	struct job job = {.op = BLKIF_OP_DISCARD, .flag = secure ? BLKIF_DISCARD_SECURE : 0,
-			  .at = offset, .left = length};
+	struct job job = {.op = BLKIF_OP_DISCARD,
+	                  .flag = secure ? BLKIF_DISCARD_SECURE : 0,
+	                  .at = offset,
+	                  .left = length};
 	int rc = begin(f);
 
 	rc = rc ?: check_range(f, offset, length);

@@ -9,7 +9,7 @@
 /* ---- pages ---- */
 
 int xenblkfront_alloc(struct xenblkfront *f, unsigned count, bool writable, void **addr,
-		      uint32_t *refs)
+                      uint32_t *refs)
 {
 	xbf_clear_error(f);
 	int rc = xbf_locate(f);
@@ -18,7 +18,7 @@ int xenblkfront_alloc(struct xenblkfront *f, unsigned count, bool writable, void
 	rc = xen_gntshr_share(f->gntshr, f->back_domid, count, writable, refs, addr);
 	if (rc)
 		return xbf_fail(f, rc, "cannot grant %u pages to domain %u: %s", count,
-				f->back_domid, error_name(rc));
+		                f->back_domid, error_name(rc));
 	return 0;
 }
 
@@ -28,8 +28,8 @@ int xenblkfront_free(struct xenblkfront *f, void *addr, unsigned count)
 	int rc = xen_gntshr_unshare(f->gntshr, addr, count);
 	if (rc)
 		return xbf_fail(f, rc, "cannot take %u pages back: %s", count,
-				rc == -EBUSY ? "the back end still maps one of them"
-					     : error_name(rc));
+		                rc == -EBUSY ? "the back end still maps one of them"
+		                             : error_name(rc));
 	return 0;
 }
 
@@ -52,14 +52,14 @@ static int no_ring(struct xenblkfront *f)
 int xenblkfront_queue(struct xenblkfront *f, const struct xenblkfront_request *req, uint64_t id)
 {
 	struct blkif_req r = {
-		.op = req->op,
-		.inner_op = req->inner_op,
-		.flag = req->flag,
-		.nr_segments = req->nr_segments,
-		.handle = (uint16_t)f->devid,
-		.id = id,
-		.sector = req->sector,
-		.nr_sectors = req->nr_sectors,
+	    .op = req->op,
+	    .inner_op = req->inner_op,
+	    .flag = req->flag,
+	    .nr_segments = req->nr_segments,
+	    .handle = (uint16_t)f->devid,
+	    .id = id,
+	    .sector = req->sector,
+	    .nr_sectors = req->nr_sectors,
 	};
 	uint8_t raw[BLKIF_SLOT_MAX];
 
@@ -68,9 +68,8 @@ int xenblkfront_queue(struct xenblkfront *f, const struct xenblkfront_request *r
 	if (xenblkfront_inflight(f) >= f->ring.slots)
 		return -EAGAIN;
 	for (unsigned i = 0; i < XENBLKFRONT_SEGS; i++)
-		r.seg[i] = (struct blkif_seg){.gref = req->seg[i].gref,
-					      .first = req->seg[i].first,
-					      .last = req->seg[i].last};
+		r.seg[i] = (struct blkif_seg){
+		    .gref = req->seg[i].gref, .first = req->seg[i].first, .last = req->seg[i].last};
 	memcpy(r.indirect, req->indirect, sizeof r.indirect);
 	blkif_encode_req(f->proto, &r, raw);
 	blkif_ring_put_req(&f->ring, f->req_pvt++, raw);
@@ -83,7 +82,7 @@ static int notify(struct xenblkfront *f)
 
 	if (rc)
 		return xbf_fail(f, rc, "cannot notify the back end over port %u: %s", f->port,
-				error_name(rc));
+		                error_name(rc));
 	return 0;
 }
 
@@ -130,10 +129,11 @@ int xbf_take(struct xenblkfront *f, struct xenblkfront_response *rsp, unsigned m
 		return xbf_broken(f);
 	if (there > limit) {
 		f->broken = true;
-		return xbf_fail(f, -EPROTO,
-				"the back end broke a rule: rsp_prod is %u ahead with %u requests in "
-				"flight",
-				there, limit);
+		return xbf_fail(
+		    f, -EPROTO,
+		    "the back end broke a rule: rsp_prod is %u ahead with %u requests in "
+		    "flight",
+		    there, limit);
 	}
 	if (there > max)
 		there = max;
@@ -176,8 +176,8 @@ int xbf_see_back(struct xenblkfront *f)
 int xbf_wait_event(struct xenblkfront *f, uint64_t deadline)
 {
 	struct pollfd p[2] = {
-		{.fd = xen_evtchn_fd(f->evtchn), .events = POLLIN},
-		{.fd = f->watching ? store_fd(f->store) : -1, .events = POLLIN},
+	    {.fd = xen_evtchn_fd(f->evtchn), .events = POLLIN},
+	    {.fd = f->watching ? store_fd(f->store) : -1, .events = POLLIN},
 	};
 	int ms = xbf_ms_left(deadline);
 
@@ -193,7 +193,7 @@ int xbf_wait_event(struct xenblkfront *f, uint64_t deadline)
 }
 
 int xenblkfront_reap(struct xenblkfront *f, struct xenblkfront_response *rsp, unsigned max,
-		     int timeout_ms)
+                     int timeout_ms)
 {
 	uint64_t deadline;
 
@@ -215,7 +215,7 @@ int xenblkfront_reap(struct xenblkfront *f, struct xenblkfront_response *rsp, un
 		f->stuck = rc == -ETIMEDOUT;
 		if (f->stuck)
 			return xbf_fail(f, rc, "no response to %u requests in flight",
-					xenblkfront_inflight(f));
+			                xenblkfront_inflight(f));
 		if (rc)
 			return rc;
 	}

@@ -27,6 +27,26 @@ struct tool_options {
 	uint64_t size;
 };
 
+enum {
+	CMD_INFO = 1,
+	CMD_READ = 2,
+	CMD_WRITE = 4,
+	CMD_FLUSH = 8,
+	CMD_DISCARD = 16,
+	CMD_BENCH = 32,
+	CMD_ALL = 63,
+};
+
+struct tool_command {
+	const char *name;
+	unsigned bit; /* CMD_* */
+	int (*run)(struct xenblkfront *f, const struct tool_options *o);
+};
+
+/* Reads the command line. 0: *o and *cmd are set; -1: help was asked for and given; else an exit
+ * status, and the reason is said. */
+int tool_parse(int argc, char **argv, struct tool_options *o, const struct tool_command **cmd);
+
 /* A command gets an open handle, connected if the command asked for it, and returns an exit status.
  * It has said what went wrong. */
 int tool_info(struct xenblkfront *f, const struct tool_options *o);
@@ -56,7 +76,7 @@ struct progress {
 };
 
 void progress_start(struct progress *p, const struct tool_options *o, const char *verb,
-		    uint64_t total);
+                    uint64_t total);
 void progress_add(struct progress *p, uint64_t bytes);
 void progress_end(struct progress *p);
 

@@ -90,7 +90,8 @@ static int submit(struct bench *b, unsigned index)
 	req.sector = place * (b->o->size / 512);
 	for (unsigned i = 0; i < b->pages; i++) {
 		uint32_t here = left < 8 ? left : 8;
-		req.seg[i] = (struct xenblkfront_seg){.gref = s->refs[i], .last = (uint8_t)(here - 1)};
+		req.seg[i] =
+		    (struct xenblkfront_seg){.gref = s->refs[i], .last = (uint8_t)(here - 1)};
 		left -= here;
 	}
 	s->start_ns = clock_ns();
@@ -101,13 +102,13 @@ static int account(struct bench *b, const struct xenblkfront_response *r)
 {
 	if (r->id >= b->depth)
 		return tool_error("the back end answered with the unknown id %llu",
-				  (unsigned long long)r->id);
+		                  (unsigned long long)r->id);
 	const struct bench_slot *s = &b->slots[r->id];
 	if (r->op != s->op)
 		return tool_error("the back end answered operation %u with %u", s->op, r->op);
 	if (r->status != BLKIF_RSP_OKAY)
-		return tool_error("%s failed with status %d", s->op == BLKIF_OP_READ ? "READ" : "WRITE",
-				  r->status);
+		return tool_error("%s failed with status %d",
+		                  s->op == BLKIF_OP_READ ? "READ" : "WRITE", r->status);
 	uint64_t ns = clock_ns() - s->start_ns;
 	b->histogram[bucket_of(ns)]++;
 	if (ns > b->worst_ns)
@@ -156,22 +157,23 @@ static int report(const struct bench *b, uint64_t elapsed)
 
 	if (!b->o->json) {
 		printf("%s %s, %llu bytes, depth %u, %.2f s\n", ops[b->o->op],
-		       b->o->sequential ? "seq" : "rand", (unsigned long long)b->o->size, b->depth, s);
+		       b->o->sequential ? "seq" : "rand", (unsigned long long)b->o->size, b->depth,
+		       s);
 		printf("IOPS     %.0f\nMiB/s    %.1f\n", n / s, mib / s);
 		printf("latency  median %.1f us, p99 %.1f us, max %.1f us\n", percentile_us(b, 0.5),
 		       percentile_us(b, 0.99), (double)b->worst_ns / 1000);
 		return 0;
 	}
-	json_t *j = json_pack("{s:s s:s s:I s:i s:f s:I s:I s:f s:f}", "op", ops[b->o->op],
-			      "pattern", b->o->sequential ? "seq" : "rand", "size",
-			      (json_int_t)b->o->size, "depth", (int)b->depth, "seconds", s, "reads",
-			      (json_int_t)b->reads, "writes", (json_int_t)b->writes, "iops", n / s,
-			      "mib_per_second", mib / s);
+	json_t *j =
+	    json_pack("{s:s s:s s:I s:i s:f s:I s:I s:f s:f}", "op", ops[b->o->op], "pattern",
+	              b->o->sequential ? "seq" : "rand", "size", (json_int_t)b->o->size, "depth",
+	              (int)b->depth, "seconds", s, "reads", (json_int_t)b->reads, "writes",
+	              (json_int_t)b->writes, "iops", n / s, "mib_per_second", mib / s);
 	json_t *l = json_pack("{s:f s:f s:f}", "median", percentile_us(b, 0.5), "p99",
-			      percentile_us(b, 0.99), "max", (double)b->worst_ns / 1000);
+	                      percentile_us(b, 0.99), "max", (double)b->worst_ns / 1000);
 	bool ok = j && l && !json_object_set(j, "latency_us", l) &&
-		  !json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10)) &&
-		  putchar('\n') != EOF;
+	          !json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10)) &&
+	          putchar('\n') != EOF;
 	json_decref(l);
 	json_decref(j);
 	return ok ? 0 : tool_error("cannot write JSON to standard output: %s", strerror(errno));
@@ -185,8 +187,9 @@ static int prepare(struct bench *b)
 	if (xenblkfront_get_info(b->f, &info))
 		return tool_front_error(b->f);
 	if (!size || size % info.sector_size || size > XENBLKFRONT_SEGS * PAGE)
-		return tool_error("--size must be a multiple of the sector size %u, and at most 44K",
-				  info.sector_size);
+		return tool_error(
+		    "--size must be a multiple of the sector size %u, and at most 44K",
+		    info.sector_size);
 	if (b->o->op != BENCH_READ && info.info & VDISK_READONLY)
 		return tool_error("%s is read-only: use --op read", b->o->front.vdev);
 	b->blocks = info.sectors / (size / 512);
@@ -194,8 +197,8 @@ static int prepare(struct bench *b)
 		return tool_error("the disk is smaller than one request: use a smaller --size");
 	if (b->o->depth > info.ring_slots)
 		return tool_error("--depth %u is more than the %u slots of the ring: use a larger "
-				  "--ring-order",
-				  b->o->depth, info.ring_slots);
+		                  "--ring-order",
+		                  b->o->depth, info.ring_slots);
 	b->depth = b->o->depth;
 	b->pages = (unsigned)((size + PAGE - 1) / PAGE);
 	b->slots = calloc(b->depth, sizeof *b->slots);

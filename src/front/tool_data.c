@@ -13,7 +13,8 @@
 
 #include "base/clock.h"
 
-#define CHUNK (4u << 20) /* more than the largest ring of 4 KiB pages needs to stay full for a while */
+#define CHUNK \
+	(4u << 20) /* more than the largest ring of 4 KiB pages needs to stay full for a while */
 #define BAR 30
 #define BAR_EVERY_NS (100 * NS_PER_MS)
 
@@ -29,19 +30,21 @@ static void draw(const struct progress *p, uint64_t now, char end)
 	if (p->total) {
 		unsigned percent = (unsigned)((double)p->done * 100 / (double)p->total);
 		int full = (int)(percent * BAR / 100);
-		fprintf(stderr, "\r%s [%.*s%*s] %3u%% %7.1f MiB/s %llu of %llu bytes%c", p->verb, full,
-			"##############################", BAR - full, "", percent, rate,
-			(ull)p->done, (ull)p->total, end);
+		fprintf(stderr, "\r%s [%.*s%*s] %3u%% %7.1f MiB/s %llu of %llu bytes%c", p->verb,
+		        full, "##############################", BAR - full, "", percent, rate,
+		        (ull)p->done, (ull)p->total, end);
 	} else {
 		fprintf(stderr, "\r%s %7.1f MiB/s %llu bytes%c", p->verb, rate, (ull)p->done, end);
 	}
 }
 
 void progress_start(struct progress *p, const struct tool_options *o, const char *verb,
-		    uint64_t total)
+                    uint64_t total)
 {
-	*p = (struct progress){.shown = o->progress || isatty(STDERR_FILENO), .verb = verb,
-			       .total = total, .start_ns = clock_ns()};
+	*p = (struct progress){.shown = o->progress || isatty(STDERR_FILENO),
+	                       .verb = verb,
+	                       .total = total,
+	                       .start_ns = clock_ns()};
 	p->last_ns = p->start_ns;
 }
 
@@ -67,21 +70,21 @@ void progress_end(struct progress *p)
 
 /* Where the command works: *length 0 is possible. 0 or an exit status. */
 static int range(struct xenblkfront *f, const struct tool_options *o, struct xenblkfront_info *i,
-		 uint64_t *length)
+                 uint64_t *length)
 {
 	if (xenblkfront_get_info(f, i))
 		return tool_front_error(f);
 	uint64_t size = i->sectors * 512;
 	if (o->offset > size)
 		return tool_error("--offset %llu lies beyond the end: the disk has %llu bytes",
-				  (ull)o->offset, (ull)size);
-	if ( o->have_length && o->length > size - o->offset)
+		                  (ull)o->offset, (ull)size);
+	if (o->have_length && o->length > size - o->offset)
 		return tool_error("%llu bytes at %llu lie beyond the end: the disk has %llu bytes",
-				  (ull)o->length, (ull)o->offset, (ull)size);
+		                  (ull)o->length, (ull)o->offset, (ull)size);
 	*length = o->have_length ? o->length : size - o->offset;
 	if (o->offset % i->sector_size || *length % i->sector_size)
 		return tool_error("--offset and --length must be multiples of the sector size %u",
-				  i->sector_size);
+		                  i->sector_size);
 	return 0;
 }
 
@@ -179,15 +182,16 @@ static int check_all_taken(uint64_t room)
 	uint8_t byte;
 
 	if (get_in(&byte, 1) > 0)
-		return tool_error("standard input is longer than the %llu bytes up to the end of the "
-				  "disk: these were written, the rest was not",
-				  (ull)room);
+		return tool_error(
+		    "standard input is longer than the %llu bytes up to the end of the "
+		    "disk: these were written, the rest was not",
+		    (ull)room);
 	return 0;
 }
 
 /* *disk_failed: there is no point in a flush. */
 static int copy_in(struct xenblkfront *f, const struct tool_options *o, uint64_t room,
-		   uint32_t sector_size, struct progress *p, bool *disk_failed)
+                   uint32_t sector_size, struct progress *p, bool *disk_failed)
 {
 	uint64_t at = o->offset, left = room;
 	uint8_t *buf = malloc(CHUNK);
@@ -212,10 +216,11 @@ static int copy_in(struct xenblkfront *f, const struct tool_options *o, uint64_t
 		at += whole;
 		left -= whole;
 		if (tail)
-			rc = tool_error("standard input ends with %zu bytes that fill no sector of %u: "
-					"the %llu bytes before them were written; pad the input "
-					"(truncate -s %%%u FILE)",
-					tail, sector_size, (ull)(at - o->offset), sector_size);
+			rc = tool_error(
+			    "standard input ends with %zu bytes that fill no sector of %u: "
+			    "the %llu bytes before them were written; pad the input "
+			    "(truncate -s %%%u FILE)",
+			    tail, sector_size, (ull)(at - o->offset), sector_size);
 		if ((size_t)n < want)
 			break;
 	}
@@ -249,8 +254,8 @@ int tool_write(struct xenblkfront *f, const struct tool_options *o)
 	if (rc)
 		return rc;
 	if (info.info & VDISK_READONLY)
-		return tool_error("%s is read-only: attach it with mode w to write to it",
-				  o->front.vdev);
+		return tool_error("%s is read-only: attach it with --mode w to write to it",
+		                  o->front.vdev);
 	total = o->have_length ? room : 0;
 	if (!fstat(STDIN_FILENO, &st) && S_ISREG(st.st_mode))
 		total = least(room, (uint64_t)st.st_size);
@@ -281,6 +286,6 @@ int tool_discard(struct xenblkfront *f, const struct tool_options *o)
 		return rc;
 	if (!info.discard || (o->secure && !info.discard_secure))
 		return tool_error("%s does not offer %sdiscard", o->front.vdev,
-				  o->secure ? "secure " : "");
+		                  o->secure ? "secure " : "");
 	return xenblkfront_discard(f, o->offset, length, o->secure) ? tool_front_error(f) : 0;
 }

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A toolstack and a small back end for the front end's tests: a thread of its own plays the xenbus
+ * states as domain 0 and answers requests from an array, honestly or not.
+ */
+#ifndef TESTS_FRONT_FAKE_H
+#define TESTS_FRONT_FAKE_H
+
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "blkif/ring.h"
+#include "xen/platform.h"
+#include "xen/store.h"
+
+#define GUEST 1
+#define FRONT "/local/domain/1/device/vbd/51712"
+#define BACK "/local/domain/0/backend/vbd/1/51712"
+#define DISK_BYTES (4u << 20)
+
+enum fake_mood {
+	HONEST,
+	REFUSES, /* error node and Closing instead of Connected */
+	SILENT,  /* never Connected */
+	MUTE,    /* takes requests, never answers */
+	WRONG_ID,
+	STALE_ID, /* the right slot's, but of a request long ago */
+	CLOSES,   /* answers one batch, then goes to Closing */
+	LEAVES,   /* Closed with requests in flight */
+	WRONG_OP,
+	TWICE,            /* answers the same id two times */
+	OVERRUN,          /* rsp_prod beyond the requests */
+	FAILS,            /* ERROR */
+	SUPPORTS_NOTHING, /* EOPNOTSUPP */
+};
+
+/* The thread's, but mood and stop, and what is read after the thread has ended or is at rest. */
+struct fake {
+	_Atomic int mood;
+	atomic_bool stop;
+	int wake;
+	pthread_t thread;
+	struct xen_platform *platform;
+	struct store *store;
+	struct xen_gnttab *gnttab;
+	struct xen_evtchn *evtchn;
+	int state;
+	/* the connection */
+	void *shared;
+	unsigned order;
+	bool order_key;
+	char protocol[32];
+	struct blkif_ring ring;
+	uint32_t req_cons, rsp_prod;
+	int port;
+	/* what happened */
+	char front_states[64]; /* as digits, in the order seen; 4 left out: it may be missed */
+	atomic_uint requests, flushes, barriers, discards, largest_batch;
+	_Atomic uint64_t discarded, secure;
+	uint8_t *disk;
+};
+
+static inline void fake_die(const char *what, int rc)
+{
+	fprintf(stderr, "fake back end: %s: %s\n", what, error_name(rc));
+	abort();
+}
+
+#define MUST(call)                                 \
+	do {                                       \
+		int must_rc_ = (call);             \
+		if (must_rc_ < 0)                  \
+			fake_die(#call, must_rc_); \
+	} while (0)
+
+static inline void fake_set_state(struct fake *b, int state)
+{
+	b->state = state;
+	MUST(store_write(b->store, XBT_NULL, BACK, "state", "%d", state));
+}
+
+static inline void fake_disconnect(struct fake *b)
+{
+	if (b->port)
+		MUST(xen_evtchn_unbind(b->evtchn, (uint32_t)b->port));
+	b->port = 0;
+	if (b->shared)
+		MUST(xen_gnttab_unmap(b->gnttab, b->shared, 1u << b->order));
+	b->shared = NULL;
+}
+
+static inline void fake_refuse(struct fake *b)
+{
+	static const char path[] = "/local/domain/0/error/backend/vbd/1/51712";
+
+	MUST(store_write(b->store, XBT_NULL, path, "error", "22 the moon is full"));
+	char node[128];
+	snprintf(node, sizeof node, "%s/error", path);
+	MUST(store_set_perms(b->store, XBT_NULL, node, 0, GUEST));
+	fake_set_state(b, XS_CLOSING);
+}
+
+static inline void fake_map_ring(struct fake *b)
+{
+	uint32_t refs[16];
+	uint64_t v, port;
+	enum blkif_protocol proto = BLKIF_PROTO_X86_32;
+
+	b->order_key = !store_read_u64(b->store, XBT_NULL, FRONT, "ring-page-order", 0, 4, &v);
+	b->order = b->order_key ? (unsigned)v : 0;
+	for (unsigned i = 0; i < 1u << b->order; i++) {
+		char key[24] = "ring-ref";
+		if (b->order_key)
+			snprintf(key, sizeof key, "ring-ref%u", i);
+		MUST(store_read_u64(b->store, XBT_NULL, FRONT, key, 0, UINT32_MAX, &v));
+		refs[i] = (uint32_t)v;
+	}
+	if (store_read(b->store, XBT_NULL, FRONT, "protocol", b->protocol, sizeof b->protocol) < 0)
+		b->protocol[0] = 0;
+	else
+		MUST(blkif_protocol_parse(b->protocol, &proto));
+	MUST(store_read_u64(b->store, XBT_NULL, FRONT, "event-channel", 1, UINT32_MAX, &port));
+	MUST(xen_gnttab_map(b->gnttab, GUEST, 1u << b->order, refs, true, &b->shared));
+	blkif_ring_attach(&b->ring, b->shared, b->order, proto);
+	b->req_cons = b->rsp_prod = blkif_ring_rsp_prod(&b->ring);
+	b->port = xen_evtchn_bind_interdomain(b->evtchn, GUEST, (uint32_t)port);
+	MUST(b->port);
+}
+
+static inline void fake_connect(struct fake *b)
+{
+	fake_disconnect(b);
+	if (b->mood == SILENT)
+		return;
+	if (b->mood == REFUSES) {
+		fake_refuse(b);
+		return;
+	}
+	fake_map_ring(b);
+	static const struct {
+		const char *key;
+		unsigned value;
+	} keys[] = {{"sectors", DISK_BYTES / 512},  {"sector-size", 512},
+	            {"physical-sector-size", 4096}, {"info", 0},
+	            {"feature-flush-cache", 1},     {"feature-barrier", 1},
+	            {"feature-discard", 1},         {"discard-granularity", 4096},
+	            {"discard-secure", 1}};
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		MUST(store_write(b->store, XBT_NULL, BACK, keys[i].key, "%u", keys[i].value));
+	fake_set_state(b, XS_CONNECTED);
+}
+
+static inline void fake_front_changed(struct fake *b)
+{
+	int state = store_read_state(b->store, XBT_NULL, FRONT);
+	size_t n = strlen(b->front_states);
+
+	if (state && state != XS_CONNECTED && n + 1 < sizeof b->front_states &&
+	    (!n || b->front_states[n - 1] != '0' + state))
+		b->front_states[n] = (char)('0' + state);
+	if (state == XS_INITIALISED && b->state == XS_INITWAIT)
+		fake_connect(b);
+	else if (state == XS_CLOSING && b->state != XS_CLOSED)
+		fake_set_state(b, XS_CLOSING);
+	else if (state == XS_CLOSED && b->state != XS_CLOSED) {
+		fake_disconnect(b);
+		fake_set_state(b, XS_CLOSED);
+	} else if (state == XS_INITIALISING && b->state == XS_CLOSED)
+		fake_set_state(b, XS_INITWAIT);
+}
+
+static inline int16_t fake_copy(struct fake *b, const struct blkif_req *r)
+{
+	uint64_t at = r->sector * 512;
+
+	for (unsigned i = 0; i < r->nr_segments; i++) {
+		uint32_t n = (r->seg[i].last - r->seg[i].first + 1u) * 512;
+		if (at + n > DISK_BYTES)
+			return BLKIF_RSP_ERROR;
+		struct xen_copy piece = {.local = b->disk + at,
+		                         .ref = r->seg[i].gref,
+		                         .offset = (uint16_t)(r->seg[i].first * 512),
+		                         .length = (uint16_t)n,
+		                         .to_guest = r->op == BLKIF_OP_READ};
+		if (xen_gnttab_copy(b->gnttab, GUEST, &piece, 1) || piece.status)
+			return BLKIF_RSP_ERROR;
+		at += n;
+	}
+	return BLKIF_RSP_OKAY;
+}
+
+static inline int16_t fake_serve(struct fake *b, const struct blkif_req *r)
+{
+	b->requests++;
+	if (b->mood == FAILS)
+		return BLKIF_RSP_ERROR;
+	if (b->mood == SUPPORTS_NOTHING)
+		return BLKIF_RSP_EOPNOTSUPP;
+	switch (r->op) {
+	case BLKIF_OP_READ:
+	case BLKIF_OP_WRITE:
+		return fake_copy(b, r);
+	case BLKIF_OP_FLUSH_DISKCACHE:
+		b->flushes++;
+		return BLKIF_RSP_OKAY;
+	case BLKIF_OP_WRITE_BARRIER:
+		b->barriers++;
+		return BLKIF_RSP_OKAY;
+	case BLKIF_OP_DISCARD:
+		b->discards++;
+		b->discarded += r->nr_sectors * 512;
+		b->secure += r->flag == BLKIF_DISCARD_SECURE;
+		memset(b->disk + r->sector * 512, 0, r->nr_sectors * 512);
+		return BLKIF_RSP_OKAY;
+	}
+	return BLKIF_RSP_EOPNOTSUPP;
+}
+
+static inline void fake_put(struct fake *b, const struct blkif_req *r, int16_t status)
+{
+	struct blkif_rsp rsp = {.id = r->id, .op = r->op, .status = status};
+
+	if (b->mood == WRONG_ID)
+		rsp.id += 1000;
+	if (b->mood == STALE_ID)
+		rsp.id -= 1u << 16;
+	if (b->mood == WRONG_OP)
+		rsp.op++;
+	blkif_ring_put_rsp(&b->ring, b->rsp_prod++, &rsp);
+}
+
+/* Answers a batch in reverse order, so that nobody relies on the ring's. */
+static inline void fake_drain(struct fake *b)
+{
+	static struct blkif_req batch[512];
+	uint8_t raw[BLKIF_SLOT_MAX];
+	uint32_t prod;
+
+	if (!b->shared || b->mood == MUTE)
+		return;
+	while ((prod = blkif_ring_arm_req(&b->ring, b->req_cons)) != b->req_cons) {
+		uint32_t n = prod - b->req_cons, from = b->rsp_prod;
+		if (n > b->ring.slots)
+			return;
+		if (b->mood == LEAVES || b->mood == CLOSES)
+			fake_set_state(b, b->mood == LEAVES ? XS_CLOSED : XS_CLOSING);
+		if (b->mood == LEAVES) {
+			fake_disconnect(b);
+			return;
+		}
+		if (b->mood == CLOSES)
+			usleep(50000); /* the news is there before the answers */
+		for (uint32_t i = 0; i < n; i++) {
+			blkif_ring_copy_req(&b->ring, b->req_cons++, raw);
+			blkif_decode_req(b->ring.proto, raw, &batch[i]);
+		}
+		if (n > b->largest_batch)
+			b->largest_batch = n;
+		for (uint32_t i = n; i-- > 0;) {
+			int16_t status = fake_serve(b, &batch[i]);
+			fake_put(b, b->mood == TWICE && i + 1 < n ? &batch[i + 1] : &batch[i],
+			         status);
+		}
+		if (b->mood == OVERRUN)
+			b->rsp_prod += b->ring.slots + 1;
+		if (blkif_ring_publish(&b->ring, from, b->rsp_prod))
+			MUST(xen_evtchn_notify(b->evtchn, (uint32_t)b->port));
+	}
+}
+
+static inline void *fake_main(void *arg)
+{
+	struct fake *b = arg;
+	char path[STORE_PATH_MAX], token[16];
+	int port;
+
+	b->state = XS_INITIALISING;
+	fake_front_changed(b); /* seen before anybody may move */
+	MUST(store_watch(b->store, FRONT "/state", "front"));
+	fake_set_state(b, XS_INITWAIT);
+	while (!b->stop) {
+		struct pollfd p[] = {{.fd = store_fd(b->store), .events = POLLIN},
+		                     {.fd = xen_evtchn_fd(b->evtchn), .events = POLLIN},
+		                     {.fd = b->wake, .events = POLLIN}};
+		eventfd_t woken;
+		poll(p, 3, -1);
+		eventfd_read(b->wake, &woken);
+		while ((port = xen_evtchn_pending(b->evtchn)) > 0)
+			MUST(xen_evtchn_unmask(b->evtchn, (uint32_t)port));
+		fake_drain(b);
+		while (store_check_watch(b->store, path, sizeof path, token, sizeof token) > 0)
+			fake_front_changed(b);
+	}
+	fake_disconnect(b);
+	return NULL;
+}
+
+/* ---- the toolstack ---- */
+
+static inline void device_nodes(struct store *s)
+{
+	MUST(store_mkdir(s, XBT_NULL, "/local/domain/1"));
+	MUST(store_set_perms(s, XBT_NULL, "/local/domain/1", 0, GUEST));
+	MUST(store_mkdir(s, XBT_NULL, FRONT));
+	MUST(store_set_perms(s, XBT_NULL, FRONT, GUEST, 0));
+	MUST(store_mkdir(s, XBT_NULL, BACK));
+	MUST(store_set_perms(s, XBT_NULL, BACK, 0, GUEST));
+	MUST(store_write(s, XBT_NULL, FRONT, "backend", "%s", BACK));
+	MUST(store_write(s, XBT_NULL, FRONT, "backend-id", "0"));
+	MUST(store_write(s, XBT_NULL, FRONT, "device-type", "disk"));
+	MUST(store_write(s, XBT_NULL, FRONT, "virtual-device", "51712"));
+	MUST(store_write(s, XBT_NULL, BACK, "frontend", "%s", FRONT));
+	MUST(store_write(s, XBT_NULL, BACK, "frontend-id", "1"));
+	MUST(store_write(s, XBT_NULL, BACK, "online", "1"));
+	MUST(store_write(s, XBT_NULL, BACK, "mode", "w"));
+	MUST(store_write(s, XBT_NULL, BACK, "max-ring-page-order", "4"));
+	MUST(store_write(s, XBT_NULL, BACK, "state", "1"));
+	MUST(store_write(s, XBT_NULL, FRONT, "state", "1"));
+}
+
+static inline void device_nodes_gone(struct store *s)
+{
+	MUST(store_rm(s, XBT_NULL, FRONT, NULL));
+	MUST(store_rm(s, XBT_NULL, BACK, NULL));
+	MUST(store_rm(s, XBT_NULL, "/local/domain/0/error", NULL));
+}
+
+static inline struct fake *fake_start(const char *dir, enum fake_mood mood)
+{
+	struct fake *b = calloc(1, sizeof *b);
+	struct error err = {""};
+
+	b->mood = mood;
+	b->disk = malloc(DISK_BYTES);
+	for (uint32_t i = 0; i < DISK_BYTES; i++)
+		b->disk[i] = (uint8_t)(i * 2654435761u >> 13);
+	b->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	MUST(xen_platform_open(dir, 0, &b->platform, &err));
+	MUST(store_open(xen_platform_store_path(b->platform), &b->store, &err));
+	MUST(xen_gnttab_open(b->platform, &b->gnttab, &err));
+	MUST(xen_evtchn_open(b->platform, &b->evtchn, &err));
+	device_nodes(b->store);
+	MUST(-pthread_create(&b->thread, NULL, fake_main, b));
+	return b;
+}
+
+static inline void fake_stop(struct fake *b)
+{
+	b->stop = true;
+	MUST(eventfd_write(b->wake, 1));
+	pthread_join(b->thread, NULL);
+	device_nodes_gone(b->store);
+	xen_evtchn_close(b->evtchn);
+	xen_gnttab_close(b->gnttab);
+	store_close(b->store);
+	xen_platform_close(b->platform);
+	close(b->wake);
+	free(b->disk);
+	free(b);
+}
+
+/* ---- the embedded Xen's process ---- */
+
+/* Owned by the test program. */
+struct xen_process {
+	char dir[64];
+	pid_t pid;
+};
+
+static inline const char *xen_program(void)
+{
+	static char path[PATH_MAX];
+	const char *given = getenv("XENBLKD_XEN");
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
+
+	if (given)
+		return given;
+	path[n < 0 ? 0 : n] = 0;
+	for (int i = 0; i < 3; i++) { /* BUILD/tests/unit/test_front */
+		char *slash = strrchr(path, '/');
+		if (slash)
+			*slash = 0;
+	}
+	strcat(path, "/xenblkd-xen");
+	return path;
+}
+
+/* 0, or -errno if there is none to start. */
+static inline int xen_process_start(struct xen_process *x)
+{
+	const char *program = xen_program();
+	struct xen_platform *p = NULL;
+	struct error err = {""};
+	int rc, ready[2];
+	char byte;
+
+	strcpy(x->dir, "/tmp/xbf-test-XXXXXX");
+	if (access(program, X_OK) || !mkdtemp(x->dir) || pipe(ready))
+		return -errno;
+	x->pid = fork();
+	if (!x->pid) {
+		char fd[16];
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(ready[0]);
+		snprintf(fd, sizeof fd, "%d", ready[1]);
+		execl(program, program, x->dir, "--ready-fd", fd, (char *)NULL);
+		_exit(127);
+	}
+	close(ready[1]);
+	ssize_t up = read(ready[0], &byte, 1); /* ends with the process at the latest */
+	close(ready[0]);
+	rc = up == 1 ? xen_platform_open(x->dir, 0, &p, &err) : -EIO;
+	if (rc) {
+		fprintf(stderr, "%s %s does not come up: %s\n", program, x->dir, err.text);
+		return rc;
+	}
+	rc = xen_domain_create(p, GUEST, &err);
+	xen_platform_close(p);
+	if (rc)
+		fprintf(stderr, "no domain: %s\n", err.text);
+	return rc;
+}
+
+static inline void xen_process_stop(struct xen_process *x)
+{
+	char command[128];
+
+	kill(x->pid, SIGTERM);
+	waitpid(x->pid, NULL, 0);
+	snprintf(command, sizeof command, "rm -rf %s", x->dir);
+	if (system(command))
+		fprintf(stderr, "left behind: %s\n", x->dir);
+}
+
+#endif
