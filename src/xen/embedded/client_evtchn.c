@@ -33,6 +33,7 @@ struct evtchn {
 	struct hv_line *lines;
 	struct port **ports; /* by number */
 	uint32_t size, used;
+	struct port *recent; /* made or taken last */
 };
 
 static struct evtchn *evtchn_of(const struct xen_evtchn *e)
@@ -93,6 +94,8 @@ static void port_free(struct evtchn *e, struct port *port)
 	close(port->peer_efd);
 	e->ports[port->number] = NULL;
 	e->used--;
+	if (e->recent == port)
+		e->recent = NULL;
 	free(port);
 }
 
@@ -168,6 +171,7 @@ static int port_make(struct evtchn *e, enum hv_op op, uint16_t domid, uint32_t r
 	}
 	e->ports[port->number] = port;
 	e->used++;
+	e->recent = port;
 	return (int)port->number;
 }
 
@@ -257,6 +261,10 @@ int embedded_evtchn_pending(struct xen_evtchn *base)
 	struct evtchn *e = evtchn_of(base);
 	struct epoll_event ev;
 
+	/* A short cut for the common case of one port. */
+	if (e->used == 1 && e->recent && atomic_load(&e->recent->end->pending) &&
+	    port_take(e, e->recent))
+		return (int)e->recent->number;
 	for (;;) {
 		int n = epoll_wait(e->epfd, &ev, 1, 0);
 		if (n < 0 && errno == EINTR)
@@ -266,8 +274,10 @@ int embedded_evtchn_pending(struct xen_evtchn *base)
 		if (ev.data.u64 == 0)
 			return -EIO; /* the hypervisor is gone */
 		struct port *port = port_find(e, (uint32_t)ev.data.u64);
-		if (port && port_take(e, port))
+		if (port && port_take(e, port)) {
+			e->recent = port;
 			return (int)port->number;
+		}
 	}
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hypervisor's own state. hv.c: connections and dispatch; hv_domain.c, hv_memory.c (frames),
- * hv_grant.c, hv_event.c, hv_fault.c: what a domain has; hv_store.c: xenstore sockets.
+ * The hypervisor's own state. hv.c: start and end; hv_conn.c: connections; hv_domain.c,
+ * hv_memory.c (frames), hv_grant.c, hv_event.c, hv_fault.c: what a domain has; hv_store.c: xenstore
+ * sockets; hv_ids.c: tables of numbers.
  * All of it belongs to the one thread that runs the loop.
  */
 #ifndef XEN_EMBEDDED_HV_H
@@ -151,8 +152,12 @@ void hv_free(struct hv *hv); /* ends all connections, unlinks the sockets; NULL 
 int hv_listen(struct hv *hv, struct hv_listener *l, int type, const char *path,
               void (*accepted)(struct hv_listener *l, int fd), struct error *err);
 void hv_unlisten(struct hv_listener *l, const char *path); /* also if not open */
-/* A sparse shared memory of that size, zeroed, mapped if `mem` is given. Its fd or -errno. */
-int hv_memfd(const char *name, size_t size, void **mem);
+/* A sparse shared memory of that size, zeroed, mapped if `mem` is given; ours: nobody but us can
+ * write to it. Its fd or -errno. */
+int hv_memfd(const char *name, size_t size, bool ours, void **mem);
+
+/* ---- hv_conn.c ---- */
+void hv_conn_accepted(struct hv_listener *l, int fd);
 void hv_conn_close(struct hv_conn *c);
 /* Ends connections whose process is dead but whose end the loop has not told yet: called before
  * something is refused for being in use. */

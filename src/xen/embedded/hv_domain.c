@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Domains: memory, grant table and xenstore socket come and go with them. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,17 +53,12 @@ int hv_domain_create(struct hv *hv, uint16_t domid, struct error *err)
 	    !(d->free_refs = calloc(HV_REFS, sizeof *d->free_refs)) ||
 	    !(d->ref_share = calloc(HV_REFS, sizeof(struct hv_share *))))
 		goto out;
-	rc = d->memory_fd = hv_memfd("xen-memory", (size_t)HV_FRAMES * HV_PAGE, NULL);
+	rc = d->memory_fd = hv_memfd("xen-memory", (size_t)HV_FRAMES * HV_PAGE, false, NULL);
 	if (rc < 0)
 		goto out;
-	rc = d->table_fd = hv_memfd("xen-grants", sizeof *d->table, (void **)&d->table);
+	rc = d->table_fd = hv_memfd("xen-grants", sizeof *d->table, true, (void **)&d->table);
 	if (rc < 0)
 		goto out;
-	/* From now on nobody but we can write to the table. */
-	if (fcntl(d->table_fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE)) {
-		rc = -errno;
-		goto out;
-	}
 	rc = hv_store_domain_add(d, err);
 	if (rc)
 		goto out;
