@@ -30,10 +30,15 @@ static void event_ready(struct uring_op *op, int res)
 {
 	struct queue *q = container_of(op, struct queue, poll_op);
 
+	int port;
+
 	q->poll_armed = false;
 	/* The port stays masked until the thread sleeps again: events meanwhile cost the guest nothing. */
-	while (xen_evtchn_pending(q->evtchn) > 0)
+	while ((port = xen_evtchn_pending(q->evtchn)) > 0)
 		q->masked = true;
+	/* Readable for ever, with nothing to read: the domain, or Xen itself, is gone. */
+	if (port != -EAGAIN)
+		queue_stop_ring(q, "its event channel does not exist any more");
 }
 
 static void wake_arm(struct queue *q)

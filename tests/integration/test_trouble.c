@@ -206,6 +206,66 @@ static void events(void **state)
 	host_detach(h, 1, XVDA);
 }
 
+/* Milliseconds of CPU that a process has used. */
+static long cpu_ms(pid_t pid)
+{
+	char path[64];
+	long user = 0, sys = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	FILE *f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld",
+				&user, &sys),
+			 2);
+	fclose(f);
+	return (user + sys) * 1000 / sysconf(_SC_CLK_TCK);
+}
+
+/* Xen itself is gone (its end is the host's end; here it is a process): nobody spins. */
+static void xen_gone(void **state)
+{
+	struct host *h = *state;
+	char path[96];
+	int xen = 0;
+
+	attach(h, 1, XVDA, "a.img");
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	pid_t worker = host_worker(h, "1:xvda");
+	snprintf(path, sizeof path, "%s/xen.pid", h->dir);
+	FILE *pid = fopen(path, "r");
+	assert_non_null(pid);
+	assert_int_equal(fscanf(pid, "%d", &xen), 1);
+	fclose(pid);
+	assert_int_equal(kill(xen, SIGKILL), 0);
+	usleep(500 * 1000);
+	long before = cpu_ms(worker), before_daemon = cpu_ms(h->daemon);
+	usleep(500 * 1000);
+	assert_true(cpu_ms(worker) - before <= 50);
+	assert_true(cpu_ms(h->daemon) - before_daemon <= 50);
+	xenblkfront_close(f);
+}
+
+/* An idle disk costs no wake-up and no CPU. */
+static void idle(void **state)
+{
+	struct host *h = *state;
+
+	attach(h, 1, XVDA, "a.img");
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	assert_reads(f, XVDA);
+	usleep(1500 * 1000); /* the statistics' last second */
+	pid_t worker = host_worker(h, "1:xvda");
+	uint64_t wakeups = host_stat(h, "1:xvda", "wakeups");
+	long before = cpu_ms(worker);
+	usleep(500 * 1000);
+	assert_int_equal(host_stat(h, "1:xvda", "wakeups"), wakeups);
+	assert_true(cpu_ms(worker) - before <= 10);
+	assert_front(f, xenblkfront_disconnect(f));
+	xenblkfront_close(f);
+	host_detach(h, 1, XVDA);
+}
+
 /* A worker that is killed is replaced and answers what the dead one had taken. */
 static void worker_killed(void **state)
 {
@@ -301,7 +361,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(ring_overrun), T(front_end_vanishes), T(image_truncated_and_removed),
 		T(no_space),	 T(events),		T(worker_killed),
-		T(daemon_restarted), T(journal_lost),
+		T(daemon_restarted), T(journal_lost), T(xen_gone), T(idle),
 	};
 
 	return cmocka_run_group_tests_name("trouble", tests, NULL, NULL);
