@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* xenblkctl's command line: what is taken, and the word that is named when it is not. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "ctl/options.h"
+
+#define WORDS 16
+
+/* The words of line, split at blanks; '_' stands for an empty word. */
+static int parse(const char *line, struct ctl_options *opt, struct error *err)
+{
+	static char copy[512];
+	char *argv[WORDS + 1] = {"xenblkctl"}, *save = NULL;
+	int argc = 1;
+
+	err->text[0] = '\0';
+	strncpy(copy, line, sizeof copy - 1);
+	for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
+		argv[argc++] = strcmp(w, "_") ? w : "";
+	return ctl_parse(argc, argv, opt, err);
+}
+
+static void attach(void **state)
+{
+	struct ctl_options opt;
+	struct error err;
+
+	unsetenv("XENBLKD_RUN_DIR");
+	assert_int_equal(parse("attach disk.img --domain 1 --vdev xvda", &opt, &err), 0);
+	assert_int_equal(opt.command, CTL_ATTACH);
+	assert_string_equal(opt.run_dir, "/run/xenblkd");
+	assert_string_equal(opt.target, "disk.img");
+	assert_string_equal(opt.id, "1:xvda");
+	assert_int_equal(opt.domid, 1);
+	assert_int_equal(opt.devid, 51712);
+	assert_null(opt.mode);
+	assert_int_equal(opt.timeout_s, 30);
+	assert_false(opt.cdrom || opt.removable || opt.no_discard || opt.no_script || opt.json);
+
+	assert_int_equal(
+	    parse("--run-dir=/a attach --mode w! --vdev 51728 --domain=32751 --removable "
+	          "--no-discard --no-script --timeout 5 -- --x",
+	          &opt, &err),
+	    0);
+	assert_string_equal(opt.run_dir, "/a");
+	assert_string_equal(opt.target, "--x");
+	assert_string_equal(opt.id, "32751:xvdb");
+	assert_string_equal(opt.mode, "w!");
+	assert_int_equal(opt.timeout_s, 5);
+	assert_true(opt.removable && opt.no_discard && opt.no_script && !opt.cdrom);
+}
+
+static void devices(void **state)
+{
+	struct ctl_options opt;
+	struct error err;
+
+	setenv("XENBLKD_RUN_DIR", "/env", 1);
+	assert_int_equal(parse("status 7:xvda --json", &opt, &err), 0);
+	assert_int_equal(opt.command, CTL_STATUS);
+	assert_string_equal(opt.run_dir, "/env");
+	assert_true(opt.json);
+	assert_string_equal(opt.id, "7:xvda");
+	assert_int_equal(parse("detach 7:51713 --force", &opt, &err), 0);
+	assert_string_equal(opt.id, "7:xvda1");
+	assert_true(opt.force);
+	assert_int_equal(parse("stats", &opt, &err), 0);
+	assert_false(opt.has_device);
+	assert_int_equal(parse("stats 7:hda", &opt, &err), 0);
+	assert_true(opt.has_device);
+	assert_int_equal(opt.devid, 768);
+	unsetenv("XENBLKD_RUN_DIR");
+}
+
+/* A fault's words may be negative numbers. */
+static void faults(void **state)
+{
+	struct ctl_options opt;
+	struct error err;
+
+	assert_int_equal(parse("fault grant 1 8 -3 2 --run-dir /a", &opt, &err), 0);
+	assert_string_equal(opt.fault, "grant 1 8 -3 2");
+	assert_string_equal(opt.run_dir, "/a");
+	assert_int_equal(parse("list -3", &opt, &err), -EINVAL);
+}
+
+static void refused(void **state)
+{
+	static const struct {
+		const char *line, *named;
+	} cases[] = {
+	    {"", "no command"},
+	    {"frobnicate", "`frobnicate`"},
+	    {"list --frob", "--frob"},
+	    {"list -x", "-x"},
+	    {"list more", "list wants"},
+	    {"list --force", "list has no option --force"},
+	    {"attach a --domain 1 --vdev xvda --json", "attach has no option --json"},
+	    {"list --json=1", "--json takes no value"},
+	    {"list --run-dir", "--run-dir needs a value"},
+	    {"list --run-dir _", "run directory"},
+	    {"status", "status wants one ID"},
+	    {"status xvda", "`xvda` is no disk's ID"},
+	    {"status 0:xvda", "`0` is no guest's domain"},
+	    {"status 32752:xvda", "`32752` is no guest's domain"},
+	    {"status 1:", "`` is no virtual device"},
+	    {"status 1:xvd", "`xvd` is no virtual device"},
+	    {"status 11111111111111111:xvda", "is no disk's ID"},
+	    {"attach --domain 1 --vdev xvda", "attach wants one TARGET"},
+	    {"attach _ --domain 1 --vdev xvda", "TARGET is empty"},
+	    {"attach a --vdev xvda", "--domain"},
+	    {"attach a --domain 1", "--vdev"},
+	    {"attach a --domain x --vdev xvda", "`x`"},
+	    {"attach a --domain -1 --vdev xvda", "`-1`"},
+	    {"attach a --domain 1 --vdev zvda", "`zvda`"},
+	    {"attach a --domain 1 --vdev xvda --mode rw", "`rw` is no mode"},
+	    {"attach a --domain 1 --vdev xvda --cdrom --mode w", "--cdrom"},
+	    {"attach a --domain 1 --vdev xvda --timeout 0", "`0` is no time-out"},
+	    {"fault", "fault wants"},
+	};
+	struct ctl_options opt;
+	struct error err;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		assert_int_equal(parse(cases[i].line, &opt, &err), -EINVAL);
+		if (!strstr(err.text, cases[i].named))
+			fail_msg("`%s`: \"%s\" does not name %s", cases[i].line, err.text,
+			         cases[i].named);
+	}
+}
+
+/* Every option that the parser knows stands in --help, and the other way round. */
+static void help(void **state)
+{
+	static const char *const words[] = {
+	    "--run-dir", "--json",  "--force",     "--domain",     "--vdev",
+	    "--mode",    "--cdrom", "--removable", "--no-discard", "--no-script",
+	    "--timeout", "list",    "status",      "stats",        "attach",
+	    "detach",    "fault",   "usage",       "shutdown",     "version"};
+	struct ctl_options opt;
+	struct error err;
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		assert_non_null(strstr(ctl_help, words[i]));
+	for (const char *at = ctl_help; (at = strstr(at, "--")); at += 2) {
+		char line[64];
+		size_t len = strspn(at + 2, "abcdefghijklmnopqrstuvwxyz-");
+		snprintf(line, sizeof line, "list --%.*s", (int)len, at + 2);
+		parse(line, &opt, &err);
+		assert_null(strstr(err.text, "unknown option"));
+	}
+	assert_int_equal(parse("--help", &opt, &err), 0);
+	assert_int_equal(opt.command, CTL_HELP);
+	assert_int_equal(parse("attach --help", &opt, &err), 0);
+	assert_int_equal(opt.command, CTL_HELP);
+	assert_int_equal(parse("-h", &opt, &err), 0);
+	assert_int_equal(opt.command, CTL_HELP);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(attach), cmocka_unit_test(devices),
+	                                   cmocka_unit_test(faults), cmocka_unit_test(refused),
+	                                   cmocka_unit_test(help)};
+
+	return cmocka_run_group_tests_name("ctl_options", tests, NULL, NULL);
+}
