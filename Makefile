@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+# A thin face over meson and ninja. `make help` lists what there is.
+
+# SANITIZE=1: a second build tree under AddressSanitizer and UBSan.
+ifeq ($(SANITIZE),1)
+BUILD ?= build-asan
+MESON_FLAGS ?= -Db_sanitize=address,undefined -Db_lundef=false
+else
+BUILD ?= build
+MESON_FLAGS ?=
+endif
+
+all: build-it
+
+help:
+	@echo 'make                 builds the programs into build/'
+	@echo 'make demo            shows the main job: a disk image served to a front end, end to end'
+	@echo 'make check           builds and runs all tests (TESTS=PATTERN: only some)'
+	@echo 'make check SANITIZE=1   the same under AddressSanitizer and UBSan'
+	@echo 'make clean           removes the build directories'
+	@echo 'CC=clang make ...    with another compiler (after make clean)'
+	@echo 'Missing packages are installed first on Debian, and named first.'
+
+setup:
+	@scripts/setup
+
+# reconfigures by itself when a meson.build changes
+$(BUILD)/build.ninja: | setup
+	meson setup $(MESON_FLAGS) $(BUILD)
+
+build-it: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+demo: build-it
+	@scripts/demo $(BUILD)
+
+check: build-it
+	@tests/run $(BUILD) $(TESTS)
+
+clean:
+	rm -rf build build-asan
+
+.PHONY: all help setup build-it demo check clean
+.NOTPARALLEL:
