@@ -173,6 +173,11 @@ void journal_free(struct journal *j, uint32_t slot)
 	STORE(j->slot[slot].state, JOURNAL_FREE);
 }
 
+void journal_suspect(struct journal *j, uint32_t slot, bool runs)
+{
+	STORE(j->h->current, runs ? j->slot[slot].seq + 1 : 0);
+}
+
 void journal_stop(struct journal *j)
 {
 	STORE(j->h->stopped, 1);
@@ -233,6 +238,27 @@ static int recovery_scan(struct journal *j, uint64_t cons, uint64_t rsp,
 	return 0;
 }
 
+/* The one that ran alone when the worker fell, or, if none did, all that it had in hand. */
+static void count_attempts(struct journal *j, uint64_t fault_epoch,
+			   const struct journal_recovery *rec)
+{
+	uint64_t current = LOAD(j->h->current);
+	bool alone = false;
+
+	if (fault_epoch <= j->h->fault_epoch)
+		return;
+	for (uint32_t i = 0; i < rec->nr_taken; i++)
+		alone |= j->slot[rec->taken[i]].seq + 1 == current;
+	for (uint32_t i = 0; i < rec->nr_taken; i++) {
+		struct journal_slot *s = &j->slot[rec->taken[i]];
+		if ((alone && s->seq + 1 != current) || s->last_fault == fault_epoch)
+			continue;
+		s->attempts++;
+		STORE(s->last_fault, fault_epoch);
+	}
+	STORE(j->h->fault_epoch, fault_epoch);
+}
+
 int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_epoch,
 		    struct journal_recovery *out, struct error *err)
 {
@@ -273,16 +299,9 @@ int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_ep
 			journal_free(j, out->answered[i]);
 		out->nr_answered = 0;
 	}
-	if (fault_epoch > j->h->fault_epoch) {
-		for (uint32_t i = 0; i < out->nr_taken; i++) {
-			struct journal_slot *s = &j->slot[out->taken[i]];
-			if (s->last_fault != fault_epoch) {
-				s->attempts++;
-				STORE(s->last_fault, fault_epoch);
-			}
-		}
-		STORE(j->h->fault_epoch, fault_epoch);
-	}
+	count_attempts(j, fault_epoch, out);
+	/* Only now: a recovery that was cut off must still find it. */
+	STORE(j->h->current, 0);
 	out->cons = cons;
 	out->published = published;
 	return 0;

@@ -54,6 +54,7 @@ struct journal_header {
 	uint64_t rsp;  /* responses published (never ahead of the ring) */
 	uint32_t stopped;
 	uint64_t fault_epoch;
+	uint64_t current; /* seq + 1 of the suspect that runs alone; 0: none */
 };
 
 #define JOURNAL_HEADER_BYTES 4096
@@ -94,6 +95,8 @@ void journal_answer(struct journal *j, uint32_t slot, int16_t status, uint64_t r
 /* publish, after the ring's rsp_prod was moved to rsp; then free the slots answered before it. */
 void journal_published(struct journal *j, uint64_t rsp);
 void journal_free(struct journal *j, uint32_t slot);
+/* A suspect starts alone: if the worker falls now, this one did it. With false: it is answered. */
+void journal_suspect(struct journal *j, uint32_t slot, bool runs);
 void journal_stop(struct journal *j);
 
 /* ---- recovery ---- */

@@ -24,6 +24,7 @@ struct request {
 	int16_t status;
 	uint8_t step;  /* index into the kind's steps */
 	bool refused;  /* by blkif_check: counted there */
+	bool suspect;  /* a worker fell with it in hand */
 	bool alone;    /* starts when nothing else is in flight, holds back all later ones */
 };
 

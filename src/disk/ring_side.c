@@ -74,7 +74,7 @@ uint32_t queue_take(struct queue *q)
 		blkif_ring_copy_req(&q->ring, (uint32_t)q->cons, q->journal.slot[r->slot].raw);
 		journal_take(&q->journal, r->slot, q->cons);
 		q->cons++;
-		r->alone = false;
+		r->alone = r->suspect = false;
 		request_accept(q, r);
 	}
 	return n;
@@ -88,6 +88,8 @@ void queue_start_ready(struct queue *q)
 		fifo_get(&q->waiting);
 		q->inflight++;
 		q->alone_running = r->alone;
+		if (r->suspect)
+			journal_suspect(&q->journal, r->slot, true);
 		request_begin(q, r);
 	}
 }
@@ -128,6 +130,8 @@ static void answer(struct queue *q, struct request *r)
 	q->inflight--;
 	if (r->alone)
 		q->alone_running = false;
+	if (r->suspect)
+		journal_suspect(&q->journal, r->slot, false);
 	account(q, r);
 	fifo_put(&q->answered, r);
 }
@@ -184,14 +188,14 @@ void queue_replay(struct queue *q, const struct journal_recovery *rec)
 	for (uint32_t i = 0; i < rec->nr_taken; i++) {
 		struct request *r = &q->request[rec->taken[i]];
 		const struct journal_slot *s = &q->journal.slot[r->slot];
-		r->alone = s->attempts > 0;
+		r->alone = r->suspect = s->attempts > 0;
 		if (s->attempts < 3) {
 			request_accept(q, r);
 			continue;
 		}
 		/* Poison: three workers died by a fault with this one in hand. */
 		blkif_decode_req(q->ring.proto, s->raw, &r->req);
-		r->alone = r->refused = false;
+		r->alone = r->suspect = r->refused = false;
 		q->inflight++;
 		queue_finish(q, r, BLKIF_RSP_ERROR);
 	}

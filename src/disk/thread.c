@@ -98,16 +98,23 @@ static void stats_touch(struct queue *q)
 		timerfd_settime(q->c.stats_timer_fd, 0, &in, NULL);
 }
 
+/* Whether requests in the ring are of any interest: a stopped ring's index may differ for good. */
+static bool taking(const struct queue *q)
+{
+	return !q->stopped && !__atomic_load_n(&q->stopping, __ATOMIC_ACQUIRE);
+}
+
 /* Looks for work for a time that grows while looking pays and shrinks while it does not. */
 static bool spin(struct queue *q)
 {
 	uint64_t until = clock_ns() + q->spin_ns;
 
 	struct io_uring_cqe *cqe;
+	bool look = taking(q);
 
 	do {
 		/* peek, not cq_ready: it also lets the kernel post what it holds back for us. */
-		if (blkif_ring_req_prod(&q->ring) != (uint32_t)q->cons ||
+		if ((look && blkif_ring_req_prod(&q->ring) != (uint32_t)q->cons) ||
 		    !io_uring_peek_cqe(&q->uring, &cqe)) {
 			q->spin_ns = q->spin_ns * 2 > SPIN_MAX_NS ? SPIN_MAX_NS : q->spin_ns * 2;
 			return true;
@@ -120,9 +127,7 @@ static bool spin(struct queue *q)
 
 static void sleep_until_event(struct queue *q)
 {
-	bool taking = !q->stopped && !__atomic_load_n(&q->stopping, __ATOMIC_ACQUIRE);
-
-	if (taking) {
+	if (taking(q)) {
 		/* Only if the ring is still empty after it asked for an event may it sleep. */
 		if (blkif_ring_arm_req(&q->ring, (uint32_t)q->cons) != (uint32_t)q->cons)
 			return;

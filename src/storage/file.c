@@ -18,6 +18,9 @@
 #define PROBER_TRIES 50
 #define PROBER_WAIT_NS 20000000
 
+/* Bytes of the image from here on, beyond any data: one per disk that shares it. */
+#define OWNER_BASE (1ull << 62)
+
 /* Through the checked descriptor: whatever stands at the path now. */
 static int reopen(int fd, int flags)
 {
@@ -83,6 +86,35 @@ static int open_error(int rc, const struct storage_spec *spec, bool block, struc
 	}
 }
 
+static int busy_error(const char *name, struct error *err)
+{
+	return error_set(err, -EBUSY,
+	                 "image %s is in use by another process (its lock is held); "
+	                 "detach it there first, or share it with mode w!",
+	                 name);
+}
+
+/* Among writers that share the image, the same disk writes once: like the image's own lock, this
+ * one is held until the last operation of a dead worker is done. */
+static int take_owner_lock(const struct file *f, const struct storage_spec *spec, const char *name,
+                           struct error *err)
+{
+	struct flock byte = {.l_type = F_WRLCK,
+	                     .l_whence = SEEK_SET,
+	                     .l_start = (off_t)(OWNER_BASE + spec->owner),
+	                     .l_len = 1};
+
+	while (fcntl(f->fd, spec->wait_lock ? F_OFD_SETLKW : F_OFD_SETLK, &byte)) {
+		if (errno == EINTR)
+			continue;
+		if (errno == EAGAIN || errno == EACCES)
+			return busy_error(name, err);
+		return error_set(err, -errno, "image %s cannot be locked: %s; check its storage",
+		                 name, error_name(errno));
+	}
+	return 0;
+}
+
 static int take_lock(const struct file *f, const struct storage_spec *spec, struct error *err)
 {
 	int op = spec->readonly || spec->shared ? LOCK_SH : LOCK_EX;
@@ -99,13 +131,11 @@ static int take_lock(const struct file *f, const struct storage_spec *spec, stru
 			                 "image %s cannot be locked: %s; check its storage", name,
 			                 error_name(errno));
 		if (!f->block || ++tries == PROBER_TRIES)
-			return error_set(
-			    err, -EBUSY,
-			    "image %s is in use by another process (its lock is held); "
-			    "detach it there first, or share it with mode w!",
-			    name);
+			return busy_error(name, err);
 		nanosleep(&(struct timespec){.tv_nsec = PROBER_WAIT_NS}, NULL);
 	}
+	if (spec->shared && !spec->readonly && spec->owner)
+		return take_owner_lock(f, spec, name, err);
 	return 0;
 }
 

@@ -48,6 +48,7 @@ struct storage_spec {
 	int fd;        /* FILE: an O_PATH descriptor of the image, which fixes its identity; lent */
 	bool readonly; /* opened O_RDONLY, too */
 	bool shared;   /* writers may share the image (mode "w!") */
+	uint64_t owner; /* shared: which of the disks on this image; its own lock is its fence. Below 2^61; 0: none */
 	bool wait_lock; /* wait for the lock without limit instead of -EBUSY: the fence after a death */
 };
 

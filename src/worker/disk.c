@@ -5,9 +5,41 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "worker/worker.h"
+
+/* FNV-1a. */
+static uint64_t hash(uint64_t h, const void *data, size_t n)
+{
+	const uint8_t *byte = data;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ byte[i]) * 0x100000001b3ull;
+	return h;
+}
+
+/* A number of this disk's own among all that may share its image, on this machine or, over a network
+ * file system, on another; the same for each of its workers. */
+static uint64_t owner_number(const struct worker *w)
+{
+	uint64_t h = 0xcbf29ce484222325ull;
+	char boot[64];
+	struct stat st;
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, boot, sizeof boot);
+
+	if (fd >= 0)
+		close(fd);
+	if (n > 0)
+		h = hash(h, boot, (size_t)n);
+	if (!stat(w->dir, &st)) {
+		h = hash(h, &st.st_dev, sizeof st.st_dev);
+		h = hash(h, &st.st_ino, sizeof st.st_ino);
+	}
+	return h >> 3 | 1;
+}
 
 int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_caps *caps,
 	      struct error *err)
@@ -17,6 +49,7 @@ int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_
 		.fd = m->has_fd ? fd : -1,
 		.readonly = m->readonly,
 		.shared = m->shared,
+		.owner = owner_number(w),
 		.wait_lock = m->wait_lock,
 	};
 	struct stat st = {0};

@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,7 +25,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(timerfd_settime), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(poll),
 	SCMP_SYS(ppoll),
 	/* connecting and disconnecting: grants, ports, journal, statistics */
-	SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_register), SCMP_SYS(socket), SCMP_SYS(connect),
+	SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_register), SCMP_SYS(connect),
 	SCMP_SYS(accept4), SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(recvmsg),
 	SCMP_SYS(recvfrom), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(openat),
 	SCMP_SYS(close), SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(writev),
@@ -33,13 +35,32 @@ static const int allowed_calls[] = {
 	SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(fsync), SCMP_SYS(fdatasync),
 	/* the C library: memory, threads, signals, the end */
 	SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mprotect), SCMP_SYS(mremap), SCMP_SYS(madvise),
-	SCMP_SYS(brk), SCMP_SYS(clone), SCMP_SYS(clone3), SCMP_SYS(set_robust_list),
+	SCMP_SYS(brk), SCMP_SYS(set_robust_list),
 	SCMP_SYS(rseq), SCMP_SYS(prctl), SCMP_SYS(gettid), SCMP_SYS(getpid),
 	SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity), SCMP_SYS(clock_nanosleep),
 	SCMP_SYS(nanosleep), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall), SCMP_SYS(tgkill),
+	SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall),
 	SCMP_SYS(getrandom), SCMP_SYS(exit), SCMP_SYS(exit_group),
 };
+
+/* Calls that are needed in one form only: threads but no processes, which would outlive the worker and
+ * hold its disk; signals to itself; local sockets. */
+static int forms_restrict(scmp_filter_ctx ctx)
+{
+	int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+				  SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+
+	/* Its flags are out of a filter's sight; the C library then takes clone. */
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+				      SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+				      SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+	return rc;
+}
 
 static int calls_restrict(void)
 {
@@ -48,6 +69,8 @@ static int calls_restrict(void)
 
 	for (size_t i = 0; i < sizeof allowed_calls / sizeof *allowed_calls && !rc; i++)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed_calls[i], 0);
+	if (!rc)
+		rc = forms_restrict(ctx);
 	if (!rc)
 		rc = seccomp_load(ctx);
 	seccomp_release(ctx);

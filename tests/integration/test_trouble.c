@@ -35,6 +35,22 @@ static void assert_reads(struct xenblkfront *f, unsigned devid)
 	assert_memory_equal(got, want, sizeof got);
 }
 
+/* Processor time of a process so far, in ticks of 10 ms. */
+static unsigned long cpu_ticks(pid_t pid)
+{
+	char path[40], stat[1024] = "";
+	unsigned long user, system;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	FILE *f = fopen(path, "r");
+	assert_non_null(f);
+	assert_true(fread(stat, 1, sizeof stat - 1, f) > 0);
+	fclose(f);
+	assert_int_equal(sscanf(strrchr(stat, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+				&user, &system), 2);
+	return user + system;
+}
+
 /* req_prod beyond the ring: this ring is stopped, said in status, log and error node; the other disk
  * goes on; a reconnect heals. */
 static void ring_overrun(void **state)
@@ -53,6 +69,10 @@ static void ring_overrun(void **state)
 	assert_non_null(strstr(host_read(h, node, "error"), "req_prod overran the ring"));
 	assert_true(host_log_has(h, "req_prod overran the ring"));
 	assert_int_equal(host_state(h, 1, XVDA), XS_CONNECTED);
+	/* The worker sleeps, whatever the index says. */
+	unsigned long before = cpu_ticks(host_worker(h, "1:xvda"));
+	usleep(500000);
+	assert_in_range(cpu_ticks(host_worker(h, "1:xvda")) - before, 0, 5);
 	assert_reads(b, XVDB);
 	xenblkfront_close(a);
 	a = host_front_connected(h, 1, "xvda");

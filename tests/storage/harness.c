@@ -117,7 +117,8 @@ int image_open(const char *path, int flags, struct storage **out, struct error *
 {
 	struct storage_spec spec = {.readonly = flags & OPEN_RO,
 	                            .shared = flags & OPEN_SHARED,
-	                            .wait_lock = flags & OPEN_WAIT};
+	                            .wait_lock = flags & OPEN_WAIT,
+	                            .owner = flags & OPEN_OWNED ? 7 : 0};
 	int rc;
 
 	*out = NULL;

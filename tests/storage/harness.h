@@ -29,7 +29,7 @@ void image_create(const char *path, uint64_t size);
 unsigned char pattern(uint64_t offset);
 void image_fill(const char *path, uint64_t size);
 
-enum open_flags { OPEN_RO = 1, OPEN_SHARED = 2, OPEN_WAIT = 4 };
+enum open_flags { OPEN_RO = 1, OPEN_SHARED = 2, OPEN_WAIT = 4, OPEN_OWNED = 8 };
 
 /* storage_target_parse, storage_resolve, storage_open. *out is NULL after an error. */
 int image_open(const char *path, int flags, struct storage **out, struct error *err);

@@ -212,18 +212,18 @@ static void waits(void **state)
 }
 
 /* Once the lock is ours, nothing that the dead one had under way reaches the disk. */
-static void killed_while_writing(void **state)
+static void nothing_comes_late(int flags)
 {
 	unsigned char *ours = buffer(SIZE / DEPTH), *back = buffer(SIZE / DEPTH);
 
 	memset(ours, 0x11, SIZE / DEPTH);
 	for (int round = 0; round < 3; round++) {
-		struct holder h = holder_start(0, WRITE_ON);
+		struct holder h = holder_start(flags, WRITE_ON);
 		struct rig r;
 		assert_int_equal(holder_says(&h), SIZE);
-		expect_busy(0);
+		expect_busy(flags);
 		holder_kill(&h);
-		rig_open(&r, path, OPEN_WAIT);
+		rig_open(&r, path, flags | OPEN_WAIT);
 		for (unsigned i = 0; i < DEPTH; i++)
 			assert_int_equal(
 			    rig_do(&r, STORAGE_WRITE, ours, i * (SIZE / DEPTH), SIZE / DEPTH), 0);
@@ -237,6 +237,21 @@ static void killed_while_writing(void **state)
 	}
 	free(ours);
 	free(back);
+}
+
+static void killed_while_writing(void **state)
+{
+	nothing_comes_late(0);
+}
+
+/* Others may write to a shared image, but the same disk must not do so twice. */
+static void killed_while_sharing(void **state)
+{
+	struct holder other = holder_start(OPEN_SHARED, HOLD);
+
+	assert_int_equal(holder_says(&other), SIZE);
+	nothing_comes_late(OPEN_SHARED | OPEN_OWNED);
+	holder_end(&other);
 }
 
 static void killed_while_discarding(void **state)
@@ -269,6 +284,7 @@ int main(void)
 	    cmocka_unit_test(given_back),
 	    cmocka_unit_test(waits),
 	    cmocka_unit_test(killed_while_writing),
+	    cmocka_unit_test(killed_while_sharing),
 	    cmocka_unit_test(killed_while_discarding),
 	};
 

@@ -113,6 +113,33 @@ static void killed_between_taken_and_cons(void **state)
 	assert_int_equal(f->rec.nr_taken, 1);
 }
 
+/* The first fault makes suspects of all; the next ones count only for the one that ran alone. */
+static void fault_with_one_alone(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint32_t i = 0; i < 3; i++)
+		journal_take(&f->j, i, base + i);
+	reopen(f);
+	assert_int_equal(recover(f, base, 1), 0);
+	for (uint64_t epoch = 2; epoch <= 3; epoch++) {
+		journal_suspect(&f->j, 1, true);
+		reopen(f);
+		assert_int_equal(recover(f, base, epoch), 0);
+		assert_int_equal(f->j.h->current, 0);
+	}
+	assert_int_equal(f->j.slot[0].attempts, 1);
+	assert_int_equal(f->j.slot[1].attempts, 3);
+	assert_int_equal(f->j.slot[2].attempts, 1);
+	/* One that is answered is no suspect any more: whoever is in hand counts. */
+	journal_suspect(&f->j, 2, true);
+	journal_suspect(&f->j, 2, false);
+	reopen(f);
+	assert_int_equal(recover(f, base, 4), 0);
+	assert_int_equal(f->j.slot[0].attempts, 2);
+	assert_int_equal(f->j.slot[2].attempts, 2);
+}
+
 static void killed_before_taken(void **state)
 {
 	struct fixture *f = *state;
@@ -301,6 +328,7 @@ int main(void)
 		T(ring_tampered),
 		T(contradictions),
 		T(poison_counts_each_epoch_once),
+		T(fault_with_one_alone),
 		T(foreign_files),
 		T(one_owner),
 	};
