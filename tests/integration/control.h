@@ -17,14 +17,14 @@
 #define MIB (1ull << 20)
 #define QUIET_MS 200 /* so long nothing may happen where nothing must happen */
 
-#define wait_until(cond)                                                                           \
-	do {                                                                                       \
-		uint64_t end_ = clock_ns() + WAIT_MS * NS_PER_MS;                                  \
-		while (!(cond)) {                                                                  \
-			if (clock_ns() > end_)                                                     \
-				fail_msg("waited in vain for: %s", #cond);                         \
-			usleep(500);                                                               \
-		}                                                                                  \
+#define wait_until(cond)                                                   \
+	do {                                                               \
+		uint64_t end_ = clock_ns() + WAIT_MS * NS_PER_MS;          \
+		while (!(cond)) {                                          \
+			if (clock_ns() > end_)                             \
+				fail_msg("waited in vain for: %s", #cond); \
+			usleep(500);                                       \
+		}                                                          \
 	} while (0)
 
 static inline unsigned ms_since(uint64_t start_ns)
@@ -91,7 +91,7 @@ static inline bool one_printable_line(const char *text)
 
 /* The device has an error with that word in it, the same in status, xenstore and log. */
 static inline void assert_error(struct host *h, unsigned domid, unsigned devid, const char *id,
-				const char *word)
+                                const char *word)
 {
 	char text[1024];
 
@@ -106,7 +106,7 @@ static inline void assert_error(struct host *h, unsigned domid, unsigned devid, 
 
 /* … and for it the device is in Closing. */
 static inline void assert_fatal(struct host *h, unsigned domid, unsigned devid, const char *id,
-				const char *word)
+                                const char *word)
 {
 	assert_error(h, domid, devid, id, word);
 	host_wait_state(h, domid, devid, XS_CLOSING);

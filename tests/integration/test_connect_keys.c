@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What stands in xenstore, in the run directory and in the process list once a disk is connected. */
+/* What stands in xenstore, in the run directory and in the process list once a disk is connected.
+ */
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -18,9 +19,12 @@ struct key {
 static bool is_toolstacks(const char *name)
 {
 	static const char *const names[] = {
-		"frontend", "frontend-id", "online", "removable", "bootable", "dev", "type", "mode",
-		"device-type", "discard-enable", "specification", "params", "script", "state",
-		"physical-device-path", "hotplug-status",
+	    "frontend",       "frontend-id",   "online",
+	    "removable",      "bootable",      "dev",
+	    "type",           "mode",          "device-type",
+	    "discard-enable", "specification", "params",
+	    "script",         "state",         "physical-device-path",
+	    "hotplug-status",
 	};
 
 	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
@@ -67,7 +71,7 @@ static void assert_block(struct host *h, const char *key)
 
 /* Attached, connected, keys compared, detached. granular: whether the discard group is there. */
 static void connected_keys(struct host *h, const struct disk *d, const struct key *keys,
-			   bool granular)
+                           bool granular)
 {
 	char path[200];
 
@@ -90,21 +94,33 @@ static void connected_keys(struct host *h, const struct disk *d, const struct ke
 static void keys_of_a_writable_file(void **state)
 {
 	static const struct key keys[] = {
-		{"max-ring-page-order", "4"}, {"sectors", "2048"},
-		{"sector-size", "512"},	      {"physical-sector-size"},
-		{"info", "0"},		      {"feature-flush-cache", "1"},
-		{"feature-barrier", "1"},     {"feature-discard", "1"},
-		{"discard-granularity"},      {"discard-alignment", "0"},
-		{"discard-secure", "0"},      {0},
+	    {"max-ring-page-order", "4"},
+	    {"sectors", "2048"},
+	    {"sector-size", "512"},
+	    {"physical-sector-size"},
+	    {"info", "0"},
+	    {"feature-flush-cache", "1"},
+	    {"feature-barrier", "1"},
+	    {"feature-discard", "1"},
+	    {"discard-granularity"},
+	    {"discard-alignment", "0"},
+	    {"discard-secure", "0"},
+	    {0},
 	};
 
 	connected_keys(*state, &(struct disk){0}, keys, true);
 }
 
 static const struct key without_discard[] = {
-	{"max-ring-page-order", "4"}, {"sectors", "2048"},	    {"sector-size", "512"},
-	{"physical-sector-size"},     {"info"},			    {"feature-flush-cache", "1"},
-	{"feature-barrier", "1"},     {"feature-discard", "0"},	    {0},
+    {"max-ring-page-order", "4"},
+    {"sectors", "2048"},
+    {"sector-size", "512"},
+    {"physical-sector-size"},
+    {"info"},
+    {"feature-flush-cache", "1"},
+    {"feature-barrier", "1"},
+    {"feature-discard", "0"},
+    {0},
 };
 
 static void keys_of_a_read_only_file(void **state)
@@ -204,8 +220,8 @@ static const char *file_text(struct host *h, const char *name)
 
 static void statistics(void **state)
 {
-	static const char *const names[] = {"oo_req", "rd_req", "wr_req", "f_req",
-					    "ds_req", "rd_sect", "wr_sect"};
+	static const char *const names[] = {"oo_req", "rd_req",  "wr_req", "f_req",
+	                                    "ds_req", "rd_sect", "wr_sect"};
 	struct host *h = *state;
 	char path[200], data[16384];
 
@@ -344,10 +360,10 @@ static void caches_before_the_first_io(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		case_of(keys_of_a_writable_file),  case_of(keys_of_a_read_only_file),
-		case_of(keys_without_discard),	   case_of(discard_is_the_default),
-		case_of(conflicts_are_retried),	   case_of(statistics),
-		case_of(names_in_the_process_list), case_of(caches_before_the_first_io),
+	    case_of(keys_of_a_writable_file),   case_of(keys_of_a_read_only_file),
+	    case_of(keys_without_discard),      case_of(discard_is_the_default),
+	    case_of(conflicts_are_retried),     case_of(statistics),
+	    case_of(names_in_the_process_list), case_of(caches_before_the_first_io),
 	};
 
 	return cmocka_run_group_tests_name("connect_keys", tests, NULL, NULL);

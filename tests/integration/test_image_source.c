@@ -76,9 +76,9 @@ static void physical_device(void **state)
 	host_write(h, host_be(1, XVDA), "physical-device", "%s", number);
 	host_write(h, host_be(1, XVDA), "physical-device-path", "%s", decoy);
 	wait_image_open(h, ID);
+	loop_end(dev); /* it goes once the worker has closed it, also if this test fails */
 	assert_serves(h, 1);
 	host_detach(h, 1, XVDA);
-	loop_end(dev);
 }
 
 static void absent_waits_quietly(void **state)
@@ -97,8 +97,8 @@ static void absent_waits_quietly(void **state)
 
 static void malformed_is_fatal(void **state)
 {
-	static const char *const bad[] = {"7",	  "7:",	    ":7",   "7:0:1", "0x7:0",	     "xyz",
-					  "7:0 ", " 7:0",   "-7:0", "7,0",   "fffffffffff:0"};
+	static const char *const bad[] = {"7",    "7:",   ":7",   "7:0:1", "0x7:0",        "xyz",
+	                                  "7:0 ", " 7:0", "-7:0", "7,0",   "fffffffffff:0"};
 	struct host *h = *state;
 	char id[32];
 
@@ -256,11 +256,16 @@ static void front_end_before_the_image(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		case_of(physical_device),	   case_of(absent_waits_quietly),
-		case_of(malformed_is_fatal),	   case_of(change_is_refused),
-		case_of(physical_device_path),	   case_of(params_after_the_script),
-		case_of(no_script_opens_at_once),  case_of(scripts_error_opens_nothing),
-		case_of(front_end_before_the_image), case_of(keys_that_are_being_written),
+	    case_of(physical_device),
+	    case_of(absent_waits_quietly),
+	    case_of(malformed_is_fatal),
+	    case_of(change_is_refused),
+	    case_of(physical_device_path),
+	    case_of(params_after_the_script),
+	    case_of(no_script_opens_at_once),
+	    case_of(scripts_error_opens_nothing),
+	    case_of(front_end_before_the_image),
+	    case_of(keys_that_are_being_written),
 	};
 
 	return cmocka_run_group_tests_name("image_source", tests, NULL, NULL);

@@ -7,16 +7,27 @@
 #define SEED 41
 
 static const char *const back_keys[] = {
-	"frontend",	   "frontend-id",	   "online", "state",
-	"params",	   "script",		   "mode",   "removable",
-	"discard-enable",  "physical-device",	   "dev",    "type",
-	"hotplug-status",  "physical-device-path", "device-type",
-	"direct-io-safe",
+    "frontend",
+    "frontend-id",
+    "online",
+    "state",
+    "params",
+    "script",
+    "mode",
+    "removable",
+    "discard-enable",
+    "physical-device",
+    "dev",
+    "type",
+    "hotplug-status",
+    "physical-device-path",
+    "device-type",
+    "direct-io-safe",
 };
 static const char *const front_keys[] = {
-	"state",      "device-type", "protocol",      "ring-ref",
-	"ring-ref0",  "ring-page-order", "event-channel", "multi-queue-num-queues",
-	"ring-ref1",  "feature-persistent", "backend", "virtual-device",
+    "state",     "device-type",        "protocol",      "ring-ref",
+    "ring-ref0", "ring-page-order",    "event-channel", "multi-queue-num-queues",
+    "ring-ref1", "feature-persistent", "backend",       "virtual-device",
 };
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -116,7 +127,7 @@ static void remove_all(struct host *h)
 
 /* The nonsense is there when the device appears. */
 static void from_the_start(struct host *h, const char *path, bool front, const char *key,
-			   struct value v)
+                           struct value v)
 {
 	host_disk(h, &(struct disk){.params = path, .no_frontend = true, .online = "1"});
 	if (!front)
@@ -158,7 +169,8 @@ static void hostile_from_the_start(void **state)
 	xs_close(raw);
 }
 
-/* The nonsense comes while the disk is in use, all of it, key by key; then the toolstack detaches. */
+/* The nonsense comes while the disk is in use, all of it, key by key; then the toolstack detaches.
+ */
 static void hostile_while_connected(void **state)
 {
 	struct host *h = *state;
@@ -224,9 +236,9 @@ static void a_flood_of_changes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		case_of(hostile_from_the_start),
-		case_of(hostile_while_connected),
-		case_of(a_flood_of_changes),
+	    case_of(hostile_from_the_start),
+	    case_of(hostile_while_connected),
+	    case_of(a_flood_of_changes),
 	};
 
 	return cmocka_run_group_tests_name("keys_hostile", tests, NULL, NULL);

@@ -120,11 +120,11 @@ static void info_bits_of_the_keys(void **state)
 		const char *mode, *type, *removable;
 		unsigned info;
 	} rows[] = {
-		{"w", "disk", "0", 0},
-		{"w", "disk", "1", VDISK_REMOVABLE},
-		{"r", "cdrom", "0", VDISK_CDROM | VDISK_READONLY},
-		{"r", "cdrom", "1", VDISK_CDROM | VDISK_REMOVABLE | VDISK_READONLY},
-		{"w", "cdrom", "1", VDISK_CDROM | VDISK_REMOVABLE},
+	    {"w", "disk", "0", 0},
+	    {"w", "disk", "1", VDISK_REMOVABLE},
+	    {"r", "cdrom", "0", VDISK_CDROM | VDISK_READONLY},
+	    {"r", "cdrom", "1", VDISK_CDROM | VDISK_REMOVABLE | VDISK_READONLY},
+	    {"w", "cdrom", "1", VDISK_CDROM | VDISK_REMOVABLE},
 	};
 	struct host *h = *state;
 	char path[200];
@@ -132,10 +132,10 @@ static void info_bits_of_the_keys(void **state)
 	make_image(h, "bits.img", 5, path);
 	for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
 		host_attach(h,
-			    &(struct disk){.mode = rows[i].mode,
-					   .device_type = rows[i].type,
-					   .removable = rows[i].removable},
-			    path);
+		            &(struct disk){.mode = rows[i].mode,
+		                           .device_type = rows[i].type,
+		                           .removable = rows[i].removable},
+		            path);
 		struct xenblkfront *f = host_front_connected(h, 1, "xvda");
 		assert_int_equal(info_bits(f), rows[i].info);
 		front_end(f);
@@ -228,10 +228,14 @@ static void readers_share(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		case_of(read_only),	       case_of(writable),
-		case_of(info_bits_of_the_keys), case_of(missing_mode_is_fatal),
-		case_of(shared_writers),       case_of(writers_do_not_share),
-		case_of(reader_of_a_written_image), case_of(readers_share),
+	    case_of(read_only),
+	    case_of(writable),
+	    case_of(info_bits_of_the_keys),
+	    case_of(missing_mode_is_fatal),
+	    case_of(shared_writers),
+	    case_of(writers_do_not_share),
+	    case_of(reader_of_a_written_image),
+	    case_of(readers_share),
 	};
 
 	return cmocka_run_group_tests_name("mode", tests, NULL, NULL);

@@ -6,7 +6,10 @@
 #include "control.h"
 
 #define ATTACHES 20
-#define BARE {.params = "-", .script = "-", .mode = "-", .type = "-", .removable = "-"}
+#define BARE                                                                             \
+	{                                                                                \
+		.params = "-", .script = "-", .mode = "-", .type = "-", .removable = "-" \
+	}
 
 static int by_value(const void *a, const void *b)
 {
@@ -50,7 +53,8 @@ static void initwait_needs_nothing(void **state)
 		d.devid = XVDA;
 		d.no_frontend = i % 2;
 		ms[i] = attach_ms(h, &d);
-		assert_string_equal(host_read(h, host_be(d.domid, XVDA), "max-ring-page-order"), "4");
+		assert_string_equal(host_read(h, host_be(d.domid, XVDA), "max-ring-page-order"),
+		                    "4");
 	}
 	double m = median(ms, ATTACHES);
 	print_message("InitWait after %.2f ms (median of %d; libxl waits for 10 s)\n", m, ATTACHES);
@@ -88,9 +92,9 @@ static void appear(struct host *h, unsigned domid, const char *const *order)
 static void keys_in_any_order(void **state)
 {
 	static const char *const orders[][4] = {
-		{"state", "frontend-id", "frontend"}, {"frontend-id", "state", "frontend"},
-		{"frontend", "frontend-id", "state"}, {"frontend-id", "frontend", "state"},
-		{"frontend", "state", "frontend-id"}, {"state", "frontend", "frontend-id"},
+	    {"state", "frontend-id", "frontend"}, {"frontend-id", "state", "frontend"},
+	    {"frontend", "frontend-id", "state"}, {"frontend-id", "frontend", "state"},
+	    {"frontend", "state", "frontend-id"}, {"state", "frontend", "frontend-id"},
 	};
 	struct host *h = *state;
 
@@ -132,19 +136,19 @@ static void node(struct host *h, const char *dir, const char *frontend, const ch
 /* Not touched, not listed, and no burden for those that are devices. */
 static void nodes_that_are_no_device(void **state)
 {
-	static const char *const names[] = {"x/51712",	 "1/xvda",	    "007/51712", "1/007",
-					    "70000/768", "-1/768",	    "1/-1",	 "1",
-					    "1/99999999999", "1/51712/nested/768"};
+	static const char *const names[] = {
+	    "x/51712", "1/xvda", "007/51712", "1/007",         "70000/768",
+	    "-1/768",  "1/-1",   "1",         "1/99999999999", "1/51712/nested/768"};
 	static const char *const fronts[] = {
-		"/local/domain/2/device/vbd/51712", /* of another domain */
-		"/local/domain/10/device/vbd/1",    /* whose number begins alike */
-		"device/vbd/51712",
-		"/local/domain/1/device/vbd/../../../2/device/vbd/1",
-		"/local/domain/1/device//51712",
-		"/local/domain/1",
-		"/",
-		"",
-		"nonsense with spaces",
+	    "/local/domain/2/device/vbd/51712", /* of another domain */
+	    "/local/domain/10/device/vbd/1",    /* whose number begins alike */
+	    "device/vbd/51712",
+	    "/local/domain/1/device/vbd/../../../2/device/vbd/1",
+	    "/local/domain/1/device//51712",
+	    "/local/domain/1",
+	    "/",
+	    "",
+	    "nonsense with spaces",
 	};
 	struct host *h = *state;
 	char dir[STORE_PATH_MAX];
@@ -227,7 +231,7 @@ static void a_thousand_devices(void **state)
 	}
 	double first = median(ms, 50), last = median(ms + DEVICES - 50, 50);
 	print_message("InitWait of the first 50: %.2f ms, of the last 50 of %d: %.2f ms\n", first,
-		      DEVICES, last);
+	              DEVICES, last);
 	/* Below half a millisecond it is the wait's own grain that is measured. */
 	assert_true(last <= 5 * (first > 0.5 ? first : 0.5));
 	for (unsigned i = 0; i < DEVICES; i++)
@@ -251,10 +255,10 @@ static void a_thousand_devices(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		case_of(initwait_needs_nothing),     case_of(keys_in_any_order),
-		case_of(front_end_appears_last),     case_of(nodes_that_are_no_device),
-		case_of(ring_order_before_initwait), case_of(devices_before_the_daemon),
-		case_of(a_thousand_devices),
+	    case_of(initwait_needs_nothing),     case_of(keys_in_any_order),
+	    case_of(front_end_appears_last),     case_of(nodes_that_are_no_device),
+	    case_of(ring_order_before_initwait), case_of(devices_before_the_daemon),
+	    case_of(a_thousand_devices),
 	};
 
 	return cmocka_run_group_tests_name("probe", tests, NULL, NULL);

@@ -1,33 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* How devices go: asked by the toolstack in whatever state, with force, or because a directory is
- * gone; and that the toolstack's Closing is never written over. */
-#include <fcntl.h>
-#include <pthread.h>
+/* How devices go: asked by the toolstack in whatever state, with force, or because the front end's
+ * directory is gone. */
 #include <signal.h>
-#include <stdatomic.h>
-#include <sys/file.h>
 
-#include "control.h"
+#include "removal.h"
 
-#define ID "1:xvda"
-#define SEED 21
-#define PROMPT_MS 2000 /* far below the back end's own deadline of 7 s for a front end that stays */
-
-static void attach(struct host *h, char path[200])
-{
-	make_image(h, "a.img", SEED, path);
-	host_attach(h, &(struct disk){.params = path}, path);
-}
-
-static bool lock_is_free(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	bool ok = !flock(fd, LOCK_EX | LOCK_NB);
-	close(fd);
-	return ok;
-}
+/* Far below our own deadline of 7 s for a front end that stays. */
+#define PROMPT_MS 2000
 
 /* After offline: Closed in time, and the image is let go. */
 static void closes_promptly(struct host *h, const char *path)
@@ -174,93 +153,6 @@ static void front_directory_gone(void **state)
 	xenblkfront_close(f);
 }
 
-/* ---- the back end's node ---- */
-
-/* Nothing comes back below it for a while; watched, so that not even a moment of it is missed. */
-static void stays_away(struct host *h)
-{
-	char path[STORE_PATH_MAX], token[32], dir[STORE_PATH_MAX];
-	uint64_t start = clock_ns();
-
-	snprintf(dir, sizeof dir, "%s", host_be(1, XVDA));
-	assert_int_equal(store_watch(h->store, dir, "gone"), 0);
-	while (ms_since(start) < 300) {
-		while (store_check_watch(h->store, path, sizeof path, token, sizeof token) > 0)
-			if (strlen(path) > strlen(dir))
-				fail_msg("somebody wrote %s", path);
-		assert_false(store_exists(h->store, XBT_NULL, dir, NULL));
-		usleep(500);
-	}
-	store_unwatch(h->store, dir, "gone");
-}
-
-enum stage { FRESH, SCRIPT, INITIALISED, CONNECTED, CLOSING, CLOSED, STAGES };
-
-static struct xenblkfront *reach(struct host *h, enum stage stage, char path[200])
-{
-	struct xenblkfront *f = NULL;
-
-	make_image(h, "a.img", SEED, path);
-	host_disk(h, &(struct disk){.params = path});
-	if (stage == FRESH)
-		return NULL;
-	host_wait_state(h, 1, XVDA, XS_INITWAIT);
-	host_script(h, 1, XVDA, path);
-	if (stage == SCRIPT)
-		return NULL;
-	f = host_front(h, 1, "xvda", NULL, 0);
-	assert_front(f, xenblkfront_publish_ring(f));
-	assert_front(f, xenblkfront_set_state(f, XS_INITIALISED));
-	if (stage == INITIALISED)
-		return f;
-	host_wait_state(h, 1, XVDA, XS_CONNECTED);
-	front_state(h, 1, XVDA, XS_CONNECTED);
-	if (stage == CONNECTED)
-		return f;
-	front_state(h, 1, XVDA, XS_CLOSING);
-	if (stage == CLOSING)
-		return f;
-	front_state(h, 1, XVDA, XS_CLOSED);
-	return f;
-}
-
-static void backend_node_gone(void **state)
-{
-	struct host *h = *state;
-	struct bystander b;
-	char path[200];
-
-	bystander_start(h, &b);
-	for (enum stage stage = FRESH; stage < STAGES; stage++) {
-		struct xenblkfront *f = reach(h, stage, path);
-		store_rm(h->store, XBT_NULL, host_be(1, XVDA), NULL);
-		stays_away(h);
-		host_wait_gone(h, ID);
-		wait_until(lock_is_free(path));
-		xenblkfront_close(f);
-		store_rm(h->store, XBT_NULL, host_fe(1, XVDA), NULL);
-	}
-	bystander_stop(h, &b);
-	/* And the device may come again. */
-	attach(h, path);
-	front_end(host_front_connected(h, 1, "xvda"));
-}
-
-/* The last key of the directory is enough: without `state` it is no device. */
-static void state_node_gone(void **state)
-{
-	struct host *h = *state;
-	char path[200];
-
-	attach(h, path);
-	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
-	store_rm(h->store, XBT_NULL, host_be(1, XVDA), "state");
-	host_wait_gone(h, ID);
-	usleep(QUIET_MS * 1000);
-	assert_string_equal(host_read(h, host_be(1, XVDA), "state"), "");
-	xenblkfront_close(f);
-}
-
 /* `xl block-detach --force`, `xl destroy`: front end first, and then nothing is waited for long. */
 static void forced(void **state)
 {
@@ -314,81 +206,6 @@ static void a_front_end_that_stays(void **state)
 	bystander_stop(h, &b);
 }
 
-/* ---- compare and swap ---- */
-
-/* Reads the state as fast as it can, on a connection of its own; owned by the test, except `store`
- * while the thread runs. */
-struct observer {
-	pthread_t thread;
-	struct store *store;
-	char be[STORE_PATH_MAX];
-	atomic_bool stop, bad;
-	atomic_uint armed, looks; /* armed: odd from the toolstack's 5 on: no 2 or 4 from then on */
-};
-
-static void *observe(void *arg)
-{
-	struct observer *o = arg;
-
-	while (!o->stop) {
-		/* The state was read between two looks at the same odd number: in that span. */
-		unsigned armed = o->armed;
-		int s = store_read_state(o->store, XBT_NULL, o->be);
-		if (armed % 2 && armed == o->armed && (s == XS_INITWAIT || s == XS_CONNECTED))
-			o->bad = true;
-		o->looks++;
-	}
-	return NULL;
-}
-
-#define HAMMER_ROUNDS 200
-
-/* A 4 over the toolstack's 5 crashes Linux guests: whenever it comes, it stands. */
-static void toolstacks_closing_stands(void **state)
-{
-	struct host *h = *state;
-	struct observer o = {0};
-	struct error err;
-	unsigned connected = 0, span_us = 20000;
-	char path[200];
-
-	make_image(h, "a.img", SEED, path);
-	snprintf(o.be, sizeof o.be, "%s", host_be(1, XVDA));
-	assert_int_equal(store_open(xen_platform_store_path(h->xen), &o.store, &err), 0);
-	assert_int_equal(pthread_create(&o.thread, NULL, observe, &o), 0);
-	srand(1);
-	for (int round = 0; round < HAMMER_ROUNDS; round++) {
-		host_disk(h, &(struct disk){.params = path, .script = "-"});
-		struct xenblkfront *f = host_front(h, 1, "xvda", NULL, 0);
-		assert_front(f, xenblkfront_publish_ring(f));
-		front_state(h, 1, XVDA, XS_INITIALISED);
-		if (round < 5) { /* how long does it take here? */
-			uint64_t start = clock_ns();
-			host_wait_state(h, 1, XVDA, XS_CONNECTED);
-			span_us = (unsigned)((clock_ns() - start) / 1000) * 3 / 2;
-		} else {
-			usleep((unsigned)rand() % (span_us + 1));
-		}
-		connected += host_state(h, 1, XVDA) == XS_CONNECTED;
-		host_offline(h, 1, XVDA);
-		o.armed++;
-		host_wait_state(h, 1, XVDA, XS_CLOSED);
-		assert_false(o.bad);
-		o.armed++;
-		host_remove_nodes(h, 1, XVDA);
-		host_wait_gone(h, ID);
-		xenblkfront_close(f);
-	}
-	o.stop = true;
-	pthread_join(o.thread, NULL);
-	store_close(o.store);
-	print_message("offline came in Connected in %u of %d rounds; %u looks\n", connected,
-		      HAMMER_ROUNDS, (unsigned)o.looks);
-	/* Both sides of the moment were hit. */
-	assert_in_range(connected, 6, HAMMER_ROUNDS - 1);
-	assert_false(o.bad);
-}
-
 /* ---- left behind ---- */
 
 /* An earlier detach failed because nobody answered: the next daemon does. */
@@ -416,18 +233,15 @@ static void left_closing_before_the_start(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		case_of(image_is_free_with_closed),
-		case_of(offline_in_early_states),
-		case_of(offline_in_initialised),
-		case_of(offline_in_connected),
-		case_of(offline_in_closing_and_closed),
-		case_of(front_directory_gone),
-		case_of(backend_node_gone),
-		case_of(state_node_gone),
-		case_of(forced),
-		case_of(toolstacks_closing_stands),
-		case_of(left_closing_before_the_start),
-		case_of(a_front_end_that_stays),
+	    case_of(image_is_free_with_closed),
+	    case_of(offline_in_early_states),
+	    case_of(offline_in_initialised),
+	    case_of(offline_in_connected),
+	    case_of(offline_in_closing_and_closed),
+	    case_of(front_directory_gone),
+	    case_of(forced),
+	    case_of(left_closing_before_the_start),
+	    case_of(a_front_end_that_stays),
 	};
 
 	return cmocka_run_group_tests_name("removal", tests, NULL, NULL);

@@ -34,10 +34,10 @@ static void protocols(void **state)
 		const char *abi;
 		enum blkif_protocol protocol;
 	} rows[] = {
-		{"x86_64", BLKIF_PROTO_X86_64},
-		{"x86_32", BLKIF_PROTO_X86_32},
-		{"native", BLKIF_PROTO_NATIVE},
-		{"none", BLKIF_PROTO_X86_32}, /* as Linux has it */
+	    {"x86_64", BLKIF_PROTO_X86_64},
+	    {"x86_32", BLKIF_PROTO_X86_32},
+	    {"native", BLKIF_PROTO_NATIVE},
+	    {"none", BLKIF_PROTO_X86_32}, /* as Linux has it */
 	};
 	struct host *h = *state;
 	char path[200];
@@ -48,24 +48,31 @@ static void protocols(void **state)
 		assert_front(f, xenblkfront_connect(f));
 		assert_reads(f, 0, SEED);
 		assert_string_equal(status_text(h, ID, "protocol"),
-				    blkif_protocol_name(rows[i].protocol));
+		                    blkif_protocol_name(rows[i].protocol));
 		front_end(f);
 	}
 }
 
-static void default_protocol_is_a_setting(void **state)
+static int setup_with_default(void **state)
 {
 	static const char *const extra[] = {"--default-protocol", "x86_64-abi", NULL};
-	struct host h;
+	struct host *h = malloc(sizeof *h);
+
+	host_start(h, extra);
+	*state = h;
+	return 0;
+}
+
+static void default_protocol_is_a_setting(void **state)
+{
+	struct host *h = *state;
 	char path[200];
 
-	host_start(&h, extra);
-	attach(&h, path);
-	struct xenblkfront *f = host_front(&h, 1, "xvda", "x86_64", 0);
+	attach(h, path);
+	struct xenblkfront *f = host_front(h, 1, "xvda", "x86_64", 0);
 	assert_front(f, xenblkfront_publish_ring(f));
 	assert_front(f, xenblkfront_write_key(f, "protocol", NULL));
-	assert_connects(&h, f);
-	host_stop(&h);
+	assert_connects(h, f);
 }
 
 /* One page: `ring-ref` or `ring-ref0`, with ring-page-order 0 or without. */
@@ -97,7 +104,8 @@ static void orders(void **state)
 
 	attach(h, path);
 	for (unsigned order = 0; order <= 4; order++) {
-		struct xenblkfront *f = host_front(h, 1, "xvda", order % 2 ? "x86_32" : NULL, order);
+		struct xenblkfront *f =
+		    host_front(h, 1, "xvda", order % 2 ? "x86_32" : NULL, order);
 		assert_front(f, xenblkfront_connect(f));
 		assert_front(f, xenblkfront_get_info(f, &info));
 		assert_int_equal(info.ring_slots, 32u << order);
@@ -116,36 +124,36 @@ struct bad {
 };
 
 static const struct bad bad[] = {
-	{"ring-page-order", "5", 0, "ring-page-order"},
-	{"ring-page-order", "one", 0, "ring-page-order"},
-	{"ring-page-order", "", 0, "ring-page-order"},
-	{"ring-page-order", "-1", 0, "ring-page-order"},
-	{"ring-page-order", "4294967296", 0, "ring-page-order"},
-	{"ring-page-order", "1", 0, "ring-ref"}, /* these are not there */
-	{"ring-ref", NULL, 0, "ring-ref"},
-	{"ring-ref", "abc", 0, "ring-ref"},
-	{"ring-ref", "", 0, "ring-ref"},
-	{"ring-ref", "-1", 0, "ring-ref"},
-	{"ring-ref", "8 ", 0, "ring-ref"},
-	{"ring-ref", "99999999999", 0, "ring-ref"},
-	{"ring-ref", "0", 0, "reference"},
-	{"ring-ref", "4294967295", 0, "reference"},
-	{"ring-ref", "123456", 0, "reference"},
-	{"ring-ref1", "@ring-ref0", 1, "ring-ref1"},
-	{"ring-ref3", NULL, 2, "ring-ref3"},
-	{"ring-ref1", "123456", 1, "ring of 2 pages"},
-	{"event-channel", NULL, 0, "event-channel"},
-	{"event-channel", "0", 0, "event-channel"},
-	{"event-channel", "port", 0, "event-channel"},
-	{"event-channel", "77777", 0, "event-channel"},
-	{"event-channel", "4294967295", 0, "event-channel"},
-	{"event-channel", "@bound", 0, "event-channel"},
-	{"protocol", "x86_128-abi", 0, "protocol"},
-	{"protocol", "", 0, "protocol"},
-	{"protocol", "X86_64-ABI", 0, "protocol"},
-	{"multi-queue-num-queues", "0", 0, "multi-queue-num-queues"},
-	{"multi-queue-num-queues", "2", 0, "multi-queue-num-queues"},
-	{"multi-queue-num-queues", "many", 0, "multi-queue-num-queues"},
+    {"ring-page-order", "5", 0, "ring-page-order"},
+    {"ring-page-order", "one", 0, "ring-page-order"},
+    {"ring-page-order", "", 0, "ring-page-order"},
+    {"ring-page-order", "-1", 0, "ring-page-order"},
+    {"ring-page-order", "4294967296", 0, "ring-page-order"},
+    {"ring-page-order", "1", 0, "ring-ref"}, /* these are not there */
+    {"ring-ref", NULL, 0, "ring-ref"},
+    {"ring-ref", "abc", 0, "ring-ref"},
+    {"ring-ref", "", 0, "ring-ref"},
+    {"ring-ref", "-1", 0, "ring-ref"},
+    {"ring-ref", "8 ", 0, "ring-ref"},
+    {"ring-ref", "99999999999", 0, "ring-ref"},
+    {"ring-ref", "0", 0, "reference"},
+    {"ring-ref", "4294967295", 0, "reference"},
+    {"ring-ref", "123456", 0, "reference"},
+    {"ring-ref1", "@ring-ref0", 1, "ring-ref1"},
+    {"ring-ref3", NULL, 2, "ring-ref3"},
+    {"ring-ref1", "123456", 1, "ring of 2 pages"},
+    {"event-channel", NULL, 0, "event-channel"},
+    {"event-channel", "0", 0, "event-channel"},
+    {"event-channel", "port", 0, "event-channel"},
+    {"event-channel", "77777", 0, "event-channel"},
+    {"event-channel", "4294967295", 0, "event-channel"},
+    {"event-channel", "@bound", 0, "event-channel"},
+    {"protocol", "x86_128-abi", 0, "protocol"},
+    {"protocol", "", 0, "protocol"},
+    {"protocol", "X86_64-ABI", 0, "protocol"},
+    {"multi-queue-num-queues", "0", 0, "multi-queue-num-queues"},
+    {"multi-queue-num-queues", "2", 0, "multi-queue-num-queues"},
+    {"multi-queue-num-queues", "many", 0, "multi-queue-num-queues"},
 };
 
 static void spoil(struct host *h, struct xenblkfront *f, const struct bad *b)
@@ -230,12 +238,13 @@ static void a_grant_that_fails(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		case_of(protocols),
-		cmocka_unit_test(default_protocol_is_a_setting),
-		case_of(spellings_of_one_page),
-		case_of(orders),
-		case_of(bad_keys_fail_this_device_only),
-		case_of(a_grant_that_fails),
+	    case_of(protocols),
+	    cmocka_unit_test_setup_teardown(default_protocol_is_a_setting, setup_with_default,
+	                                    host_teardown),
+	    case_of(spellings_of_one_page),
+	    case_of(orders),
+	    case_of(bad_keys_fail_this_device_only),
+	    case_of(a_grant_that_fails),
 	};
 
 	return cmocka_run_group_tests_name("ring_keys", tests, NULL, NULL);

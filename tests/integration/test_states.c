@@ -134,8 +134,8 @@ static void missed_states(void **state)
 	walk(h, XS_INITIALISING, XS_INITWAIT);
 	xenblkfront_close(f);
 	assert_connects(h);
-	/* Closing and Closed are missed, or only one of them: what was read shows in where it ends. If
-	 * both were, the new ring's keys tell that it is another connection. */
+	/* Closing and Closed are missed, or only one of them: what was read shows in where it ends.
+	 * If both were, the new ring's keys tell that it is another connection. */
 	walk(h, XS_INITIALISING, XS_INITWAIT);
 	for (int round = 0; round < 20; round++) {
 		f = host_front_connected(h, 1, "xvda");
@@ -145,7 +145,7 @@ static void missed_states(void **state)
 		front_state(h, 1, XVDA, XS_INITIALISING);
 		usleep(20 * 1000);
 		wait_until(host_state(h, 1, XVDA) == XS_INITWAIT ||
-			   host_state(h, 1, XVDA) == XS_CONNECTED);
+		           host_state(h, 1, XVDA) == XS_CONNECTED);
 		struct xenblkfront *next = host_front(h, 1, "xvda", NULL, 0);
 		assert_front(next, xenblkfront_publish_ring(next));
 		front_state(h, 1, XVDA, XS_INITIALISED);
@@ -252,7 +252,8 @@ static void reconnects(void **state)
 
 	attach(h);
 	for (unsigned i = 0; i < RECONNECTS; i++) {
-		struct xenblkfront *f = host_front(h, 1, "xvda", i % 2 ? "x86_32" : "x86_64", i % 5);
+		struct xenblkfront *f =
+		    host_front(h, 1, "xvda", i % 2 ? "x86_32" : "x86_64", i % 5);
 		assert_front(f, xenblkfront_connect(f));
 		if (i) {
 			assert_front(f, xenblkfront_read(f, 4096 * (i - 1), got, sizeof got));
@@ -350,17 +351,17 @@ static void vanishing_with_requests_in_flight(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		case_of(normal),
-		case_of(connected_before_us),
-		case_of(windows_walk),
-		case_of(reset_walk),
-		case_of(missed_states),
-		case_of(repeated_states),
-		case_of(unexpected_states),
-		case_of(online_is_read_again),
-		case_of(reconnects),
-		case_of(closing_with_requests_in_flight),
-		case_of(vanishing_with_requests_in_flight),
+	    case_of(normal),
+	    case_of(connected_before_us),
+	    case_of(windows_walk),
+	    case_of(reset_walk),
+	    case_of(missed_states),
+	    case_of(repeated_states),
+	    case_of(unexpected_states),
+	    case_of(online_is_read_again),
+	    case_of(reconnects),
+	    case_of(closing_with_requests_in_flight),
+	    case_of(vanishing_with_requests_in_flight),
 	};
 
 	return cmocka_run_group_tests_name("states", tests, NULL, NULL);
