@@ -126,7 +126,7 @@ int toolstack_hotplug(struct toolstack *ts, const struct toolstack_disk *disk, u
 	int rc = 0;
 
 	toolstack_id(disk->domid, disk->devid, id);
-	toolstack_paths(disk->kind, disk->domid, disk->devid, &p);
+	toolstack_own_paths(ts, disk->kind, disk->domid, disk->devid, &p);
 	if (!disk->no_script)
 		rc = script_begins(ts, disk, p.back, &local);
 	if (!rc) {
@@ -229,7 +229,8 @@ static int check_released(struct toolstack *ts, void *arg)
 	return released;
 }
 
-int toolstack_released(struct toolstack *ts, unsigned domid, uint32_t devid, struct error *err)
+int toolstack_released(struct toolstack *ts, const char *kind, unsigned domid, uint32_t devid,
+                       struct error *err)
 {
 	char id[TOOLSTACK_ID_MAX];
 	struct toolstack_paths p;
@@ -240,7 +241,7 @@ int toolstack_released(struct toolstack *ts, unsigned domid, uint32_t devid, str
 	                              .arg = id};
 
 	toolstack_id(domid, devid, id);
-	toolstack_paths(NULL, domid, devid, &p);
+	toolstack_own_paths(ts, kind, domid, devid, &p);
 	int rc = toolstack_wait(ts, &wait);
 	return rc ? error_set(err, rc, "%s: xenblkd still holds the image: %s; see its log", id,
 	                      error_name(rc))

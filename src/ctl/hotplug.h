@@ -11,6 +11,6 @@
  * xenblkd has closed the image. 0 or -errno with *err.
  */
 int hotplug_run(struct toolstack *ts, const char *action, const char *xenbus_path,
-		struct error *err);
+                struct error *err);
 
 #endif

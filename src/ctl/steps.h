@@ -10,6 +10,7 @@ struct toolstack {
 	struct xen_platform *xen;
 	struct store *store;
 	char *run_dir;
+	unsigned own_domid; /* of this domain: its back ends are ours */
 	int cancel_fd;
 };
 
@@ -30,6 +31,10 @@ int toolstack_wait(struct toolstack *ts, const struct toolstack_wait *wait);
 
 /* Removes path and, as libxl does, its parents that are empty then; `top` stays. */
 int toolstack_prune(struct toolstack *ts, xs_transaction_t t, const char *path, const char *top);
+
+/* As toolstack_paths, for back ends in this domain. */
+void toolstack_own_paths(const struct toolstack *ts, const char *kind, unsigned domid,
+                         uint32_t devid, struct toolstack_paths *out);
 
 /* Where the device's nodes are, whatever its kind. -ENOENT: there is none. */
 int toolstack_find(struct toolstack *ts, unsigned domid, uint32_t devid,

@@ -52,6 +52,7 @@ int toolstack_open_store(const char *run_dir, int cancel_fd, struct toolstack **
                          struct error *err)
 {
 	struct toolstack *ts = calloc(1, sizeof *ts);
+	uint64_t own;
 	char path[512];
 	int rc = -ENOMEM;
 
@@ -63,6 +64,9 @@ int toolstack_open_store(const char *run_dir, int cancel_fd, struct toolstack **
 		snprintf(path, sizeof path, "%s/xenstored.sock", run_dir);
 		rc = store_open(access(path, F_OK) ? NULL : path, &ts->store, err);
 	}
+	/* Relative: xenstore knows who asks. */
+	if (!rc && !store_read_u64(ts->store, XBT_NULL, "domid", NULL, 0, XEN_DOMID_MAX, &own))
+		ts->own_domid = (unsigned)own;
 	if (rc)
 		toolstack_close(ts);
 	else
@@ -78,6 +82,14 @@ void toolstack_close(struct toolstack *ts)
 	xen_platform_close(ts->xen);
 	free(ts->run_dir);
 	free(ts);
+}
+
+void toolstack_own_paths(const struct toolstack *ts, const char *kind, unsigned domid,
+                         uint32_t devid, struct toolstack_paths *out)
+{
+	toolstack_paths(kind, domid, devid, out);
+	snprintf(out->back, sizeof out->back, "/local/domain/%u/backend/%.16s/%u/%u", ts->own_domid,
+	         kind ? kind : "vbd", domid, devid);
 }
 
 struct xen_platform *toolstack_platform(struct toolstack *ts)

@@ -83,7 +83,8 @@ int toolstack_wait_state(struct toolstack *ts, unsigned domid, uint32_t devid, i
 int toolstack_hotplug(struct toolstack *ts, const struct toolstack_disk *disk, unsigned open_ms,
                       json_t **status, struct error *err);
 /* Waits until xenblkd has let go of the disk's image. */
-int toolstack_released(struct toolstack *ts, unsigned domid, uint32_t devid, struct error *err);
+int toolstack_released(struct toolstack *ts, const char *kind, unsigned domid, uint32_t devid,
+                       struct error *err);
 /* Front end, /libxl copy, back end, in one transaction; parents that become empty go, too. */
 int toolstack_remove_nodes(struct toolstack *ts, unsigned domid, uint32_t devid, struct error *err);
 
@@ -92,7 +93,7 @@ int toolstack_remove_nodes(struct toolstack *ts, unsigned domid, uint32_t devid,
 struct toolstack_paths {
 	char back[STORE_PATH_MAX], front[STORE_PATH_MAX], copy[STORE_PATH_MAX];
 };
-/* kind NULL: "vbd" */
+/* kind NULL: "vbd"; the back end is domain 0. */
 void toolstack_paths(const char *kind, unsigned domid, uint32_t devid, struct toolstack_paths *out);
 
 struct toolstack_node {

@@ -17,6 +17,10 @@ static int advertise(struct device *dev)
 		dev->image = IMAGE_NONE;
 	ring_forget(dev);
 	device_recover(dev);
+	dev->retake = false;
+	/* What was written before the front end came back counts, also where its event is still to
+	 * come. */
+	dev->keys_stale = true;
 	dev->worker.nr_deaths = dev->worker.streak = 0;
 	return 0;
 }
@@ -60,7 +64,7 @@ static int fatal_state(struct device *dev)
 	return store_state_cas(dev->d->store, dev->backend, dev->ours, XS_CLOSING);
 }
 
-int device_act(struct device *dev, enum action a)
+static int act(struct device *dev, enum action a)
 {
 	switch (a) {
 	case ACT_ADVERTISE:
@@ -90,4 +94,37 @@ int device_act(struct device *dev, enum action a)
 		break;
 	}
 	return 0;
+}
+
+/* The state that an action leaves in the store, or 0. */
+static int state_after(enum action a)
+{
+	switch (a) {
+	case ACT_ADVERTISE:
+		return XS_INITWAIT;
+	case ACT_WRITE_CONNECTED:
+		return XS_CONNECTED;
+	case ACT_WRITE_CLOSING:
+	case ACT_FATAL_STATE:
+		return XS_CLOSING;
+	case ACT_WRITE_CLOSED:
+		return XS_CLOSED;
+	case ACT_NOTHING:
+	case ACT_OPEN_IMAGE:
+	case ACT_CONNECT_RING:
+	case ACT_DISCONNECT_RING:
+	case ACT_RELEASE:
+	case ACT_REMOVE:
+		break;
+	}
+	return 0;
+}
+
+int device_act(struct device *dev, enum action a)
+{
+	int rc = act(dev, a);
+
+	if (!rc && state_after(a))
+		dev->written = state_after(a);
+	return rc;
 }

@@ -18,6 +18,7 @@
 #define RUN_DIR_MAX \
 	61 /* with the NUL; DIR/disks/DOMID:VDEV/worker.sock must fit a socket address */
 #define TABLE_BUCKETS 1024
+#define EXIT_STORE_LOST 75 /* xenstored went away: start again (EX_TEMPFAIL of sysexits.h) */
 
 struct device;
 
@@ -76,11 +77,16 @@ void table_each(struct daemon *d, void (*fn)(struct device *dev, void *arg), voi
 void table_each_of_domain(struct daemon *d, uint16_t domid,
                           void (*fn)(struct device *dev, void *arg), void *arg);
 
+/* foreign.c: warns of drivers of the kernel that want our devices */
+void foreign_start(struct daemon *d);
+
 /* discovery.c */
 int discovery_start(struct daemon *d, struct error *err); /* watches and the first scan */
 void discovery_stop(struct daemon *d);
 void discovery_watch_frontend(struct device *dev, const char *path); /* instead of the old one */
 void discovery_unwatch_frontend(struct device *dev);
+/* Looks for that device in every kind: one of them may have been waiting for the number. */
+void discovery_probe_again(struct daemon *d, uint16_t domid, uint32_t devid);
 void discovery_run_dirty(struct daemon *d); /* updates every dirty device once */
 
 /* control.c */

@@ -202,7 +202,8 @@ static bool read_flag(struct device *dev, const char *name, bool absent)
 static void read_stale(struct device *dev)
 {
 	struct reader_arg arg = {dev->d->store, XBT_NULL};
-	struct key_reader r = {device_reader_get, &arg, dev->backend, dev->frontend};
+	struct key_reader r = {device_reader_get, &arg, dev->backend, dev->frontend,
+	                       dev->d->opt.no_hotplug};
 	char frontend[STORE_PATH_MAX];
 
 	dev->keys_stale = false;
@@ -255,6 +256,8 @@ static void read_all(struct device *dev, struct snapshot *s)
 	if (dev->theirs != XS_UNKNOWN)
 		dev->fe_seen = true;
 	dev->online = dev->ours != XS_UNKNOWN && read_flag(dev, "online", false);
+	foreign_state_check(dev);
+	foreign_check(dev);
 	if (dev->ours > XS_INITIALISING)
 		check_source(dev);
 	*s = (struct snapshot){
@@ -262,7 +265,9 @@ static void read_all(struct device *dev, struct snapshot *s)
 	    .theirs = dev->theirs,
 	    .fe_seen = dev->fe_seen,
 	    .online = dev->online,
-	    .fatal = dev->fatal,
+	    .fatal = dev->fatal && !dev->foreign,
+	    .foreign = dev->foreign,
+	    .retake = dev->retake,
 	    .source_ready = dev->wanted.kind != SOURCE_WAIT && !timer_armed(&dev->worker.backoff) &&
 	                    !(dev->worker.pid && dev->worker.killed),
 	    .force = dev->force,
@@ -290,6 +295,41 @@ static void watch_removal(struct device *dev)
 	}
 }
 
+/* Nobody else would: in a driver domain without a toolstack's helper, or where the helper leaves
+ * this kind to its back end. In domain 0 libxl removes the node, and takes its absence for a
+ * failure. */
+static bool removes_itself(const struct device *dev)
+{
+	return dev->d->own_domid && (dev->d->opt.no_hotplug || !strcmp(dev->kind, "qdisk")) &&
+	       dev->ours == XS_CLOSED && !dev->online && !dev->foreign;
+}
+
+/* The device is at rest. */
+static void settled(struct device *dev)
+{
+	watch_removal(dev);
+	if (!removes_itself(dev))
+		return;
+	int rc = publish_removal(dev->d->store, dev->backend);
+	if (rc && rc != -ESTALE && rc != -ENOENT)
+		device_warn(dev, "cannot remove %s: %s", dev->backend, error_name(rc));
+}
+
+/* Its numbers are free then. */
+static void removed(struct device *dev)
+{
+	struct daemon *d = dev->d;
+	uint16_t domid = dev->domid;
+	uint32_t devid = dev->devid;
+
+	device_recover(dev);
+	ring_forget(dev);
+	folder_remove(dev->folder);
+	device_log(dev, "gone");
+	device_forget(dev);
+	discovery_probe_again(d, domid, devid);
+}
+
 void device_update(struct device *dev)
 {
 	struct snapshot s;
@@ -299,17 +339,19 @@ void device_update(struct device *dev)
 		read_all(dev, &s);
 		a = decide(&s);
 		if (a == ACT_NOTHING) {
-			watch_removal(dev);
+			settled(dev);
 			return;
 		}
 		log_debug("%s: ours %s, theirs %s: %s", dev->id, xenbus_state_name(s.ours),
 		          xenbus_state_name(s.theirs), action_name(a));
 		if (a == ACT_REMOVE) {
-			device_recover(dev);
-			ring_forget(dev);
-			folder_remove(dev->folder);
-			device_log(dev, "gone");
-			device_forget(dev);
+			/* One that could not open its image may just be ending: that comes back
+			 * here. */
+			if (dev->worker.pid) {
+				worker_kill(dev);
+				return;
+			}
+			removed(dev);
 			return;
 		}
 		int rc = device_act(dev, a);

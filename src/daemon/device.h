@@ -52,7 +52,10 @@ struct device {
 	char token[64]; /* of the watch on the front end; "" if there is none */
 	/* read from the store at the last update */
 	int ours, theirs;
+	int written; /* the state that we wrote last; 0: none */
 	bool online, fe_seen;
+	bool foreign; /* another driver has it */
+	bool retake;  /* one had it: its keys must go */
 	/* the keys that only others write; read again when an event names one of them */
 	bool keys_stale;
 	struct source wanted;
@@ -99,6 +102,11 @@ static inline bool timer_armed(const struct loop_timer *t)
 {
 	return t->link.next && !list_empty(&t->link);
 }
+
+/* foreign.c: looks for a driver of the kernel on the device; notes and forgets it as an error. */
+void foreign_check(struct device *dev);
+/* ours and online were just read: somebody else's state is worth a line. */
+void foreign_state_check(struct device *dev);
 
 /* actions.c: each 0, or -errno (see device_update) */
 int device_act(struct device *dev, enum action a);

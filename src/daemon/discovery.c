@@ -122,6 +122,12 @@ static void frontend_event(struct daemon *d, const char *path, const char *token
 		device_dirty(dev);
 }
 
+void discovery_probe_again(struct daemon *d, uint16_t domid, uint32_t devid)
+{
+	for (unsigned k = 0; k < d->opt.nr_kinds; k++)
+		probe(d, k, domid, devid);
+}
+
 void discovery_run_dirty(struct daemon *d)
 {
 	struct list batch;
@@ -159,9 +165,9 @@ static void store_ready(struct loop_fd *lfd, uint32_t events)
 	}
 	if (rc < 0) {
 		log_error("lost the connection to xenstored: %s; workers go on, start xenblkd "
-		          "again when it is back",
-		          error_name(rc));
-		d->exit_status = 1;
+		          "again when it is back (exit status %d)",
+		          error_name(rc), EXIT_STORE_LOST);
+		d->exit_status = EXIT_STORE_LOST;
 		loop_del(&d->loop, &d->store_fd);
 		loop_stop(&d->loop);
 	}
@@ -194,8 +200,11 @@ static unsigned read_own_domid(struct daemon *d)
 	uint64_t domid;
 	int rc = store_read_u64(d->store, XBT_NULL, "domid", NULL, 0, XEN_DOMID_MAX, &domid);
 
-	if (rc)
+	if (rc && d->opt.embedded)
 		log_debug("no own domain number in xenstore (%s): taking 0", error_name(rc));
+	else if (rc)
+		log_warn("cannot read this domain's number (key domid) from xenstore: %s; taking 0",
+		         error_name(rc));
 	return rc ? 0 : (unsigned)domid;
 }
 
@@ -204,6 +213,7 @@ int discovery_start(struct daemon *d, struct error *err)
 	int rc;
 
 	d->own_domid = read_own_domid(d);
+	foreign_start(d);
 	for (unsigned k = 0; k < d->opt.nr_kinds; k++) {
 		char token[] = {'b', (char)('0' + k), '\0'};
 		char root[sizeof d->roots[k]];

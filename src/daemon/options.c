@@ -13,6 +13,8 @@ enum {
 	OPT_RUN_DIR,
 	OPT_KINDS,
 	OPT_PROTOCOL,
+	OPT_NO_HOTPLUG,
+	OPT_SYSFS,
 	OPT_VERBOSE,
 	OPT_HELP,
 	OPT_VERSION
@@ -23,6 +25,8 @@ static const struct option long_options[] = {
     {"run-dir", required_argument, NULL, OPT_RUN_DIR},
     {"kinds", required_argument, NULL, OPT_KINDS},
     {"default-protocol", required_argument, NULL, OPT_PROTOCOL},
+    {"no-hotplug", no_argument, NULL, OPT_NO_HOTPLUG},
+    {"sysfs", required_argument, NULL, OPT_SYSFS}, /* for tests */
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -37,9 +41,12 @@ static const char help[] =
     "  --embedded DIR           run on an embedded Xen in DIR, started if it is not there yet;\n"
     "                           implies --run-dir DIR\n"
     "  --run-dir DIR            sockets, journals and statistics (default " DEFAULT_RUN_DIR ")\n"
-    "  --kinds KIND[,KIND]...   serve backend/KIND for each (default vbd)\n"
+    "  --kinds KIND[,KIND]...   serve backend/KIND for each (default vbd,vbd3; vbd on\n"
+    "                           an embedded Xen)\n"
     "  --default-protocol ABI   of front ends that name none: x86_32-abi, x86_64-abi or native\n"
     "                           (default x86_32-abi on x86, as Linux has it)\n"
+    "  --no-hotplug             open images without waiting for a hotplug script: for a driver\n"
+    "                           domain without `xl devd`, whose disks are then also tidied up\n"
     "  --verbose                log every step\n"
     "  --help, --version\n"
     "\n"
@@ -86,6 +93,12 @@ static int parse_one(struct options *opt, int c)
 			return bad("default-protocol", optarg,
 			           "is unknown; x86_32-abi, x86_64-abi and native are known");
 		return -1;
+	case OPT_NO_HOTPLUG:
+		opt->no_hotplug = true;
+		return -1;
+	case OPT_SYSFS:
+		opt->sysfs = optarg;
+		return -1;
 	case OPT_VERBOSE:
 		opt->verbose = true;
 		return -1;
@@ -106,7 +119,7 @@ int options_parse(int argc, char **argv, struct options *opt)
 
 	*opt = (struct options)
 	{
-		.kinds = {"vbd"}, .nr_kinds = 1,
+		.kinds = {"vbd", "vbd3"},
 #if defined(__i386__) || defined(__x86_64__)
 		.default_protocol = BLKIF_PROTO_X86_32,
 #else
@@ -122,6 +135,12 @@ int options_parse(int argc, char **argv, struct options *opt)
 	if (rc < 0 && opt->embedded && opt->run_dir && strcmp(opt->embedded, opt->run_dir))
 		rc = bad("run-dir", opt->run_dir,
 		         "--embedded DIR implies --run-dir DIR; leave it out");
+	/* A machine may run a real Xen beside the embedded one: its kernel's drivers do not matter.
+	 */
+	if (!opt->embedded && !opt->sysfs)
+		opt->sysfs = "/sys";
+	if (!opt->nr_kinds)
+		opt->nr_kinds = opt->embedded ? 1 : 2;
 	if (!opt->run_dir)
 		opt->run_dir = opt->embedded ? opt->embedded : DEFAULT_RUN_DIR;
 	return rc;

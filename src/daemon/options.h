@@ -17,6 +17,8 @@ struct options {
 	char kinds[MAX_KINDS][KIND_NAME_MAX];
 	unsigned nr_kinds;
 	enum blkif_protocol default_protocol; /* of front ends that do not say */
+	const char *sysfs; /* where the kernel tells of its drivers; NULL: not asked */
+	bool no_hotplug;   /* nobody runs hotplug scripts, or removes our nodes */
 	bool verbose;
 };
 

@@ -47,7 +47,9 @@ struct json_t *status_json(struct device *dev)
 	json_object_set_new(j, "online", json_boolean(dev->online));
 	json_object_set_new(j, "mode", text(s->mode));
 	json_object_set_new(j, "target", text(s->text));
-	json_object_set_new(j, "image_state", json_string(image_phase_name(dev->image)));
+	json_object_set_new(
+	    j, "image_state",
+	    json_string(dev->foreign && !open ? "failed" : image_phase_name(dev->image)));
 	json_object_set_new(j, "direct", json_boolean(open && dev->caps.direct));
 	json_object_set_new(j, "sectors",
 	                    json_integer(open ? (json_int_t)(dev->caps.size / 512) : 0));

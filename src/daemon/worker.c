@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "daemon/device.h"
 
+#define MESSAGES_PER_ROUND 16    /* a worker that was taken over may never stop talking */
 #define HANGUP_NS (1 * NS_PER_S) /* between the end of its socket and its own */
 
 static void sock_close(struct device *dev)
@@ -68,7 +69,7 @@ static void sock_ready(struct loop_fd *lfd, uint32_t events)
 {
 	struct device *dev = container_of(lfd, struct device, worker.sock);
 
-	while (dev->worker.sock.fd >= 0 && receive(dev))
+	for (int i = 0; i < MESSAGES_PER_ROUND && dev->worker.sock.fd >= 0 && receive(dev); i++)
 		;
 }
 
@@ -80,7 +81,7 @@ static void exit_ready(struct loop_fd *lfd, uint32_t events)
 	if (waitid(P_PIDFD, (id_t)lfd->fd, &info, WEXITED | WNOHANG) || !info.si_pid)
 		return;
 	/* Its last words may explain it. */
-	while (dev->worker.sock.fd >= 0 && receive(dev))
+	for (int i = 0; i < MESSAGES_PER_ROUND && dev->worker.sock.fd >= 0 && receive(dev); i++)
 		;
 	worker_abandon(dev);
 	worker_ended(dev, info.si_code, info.si_status);

@@ -65,6 +65,8 @@ static enum action in_gone(const struct snapshot *s)
 /* InitWait, and Initialised, which we do not use ourselves. */
 static enum action in_initwait(const struct snapshot *s)
 {
+	if (s->retake && s->ring == RING_IDLE)
+		return ACT_ADVERTISE;
 	if (s->fatal)
 		return ACT_FATAL_STATE;
 	switch (s->theirs) {
@@ -137,8 +139,20 @@ static enum action in_closed(const struct snapshot *s)
 	return quiet(s);
 }
 
+/* Another driver has it: two would write over each other, so hands off, until the driver lets go. */
+static enum action in_foreign(const struct snapshot *s)
+{
+	if (s->ring != RING_IDLE)
+		return quiet(s);
+	return has_worker(s) ? ACT_RELEASE : ACT_NOTHING;
+}
+
 enum action decide(const struct snapshot *s)
 {
+	/* A ring that is connected stays so while that driver has not changed the state. */
+	if (s->foreign && !s->force && s->ours != XS_UNKNOWN &&
+	    !(s->ours == XS_CONNECTED && s->ring == RING_CONNECTED))
+		return in_foreign(s);
 	switch (s->ours) {
 	case XS_UNKNOWN:
 		return in_gone(s);

@@ -49,6 +49,8 @@ struct snapshot {
 	bool fatal;        /* the device failed, its error is noted */
 	bool source_ready; /* it is known what to open, and it may be opened now */
 	bool ring_changed; /* the front end's ring keys are not those connected */
+	bool foreign;      /* another driver has the device */
+	bool retake;       /* one had it, and its keys are still there */
 	bool force;        /* the toolstack will not wait any longer */
 	enum image_phase image;
 	enum ring_phase ring;

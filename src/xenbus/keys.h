@@ -5,6 +5,7 @@
 #ifndef XENBUS_KEYS_H
 #define XENBUS_KEYS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ struct key_reader {
 	int (*get)(void *arg, const char *dir, const char *name, char *buf, size_t cap);
 	void *arg;
 	const char *backend, *frontend;
+	bool no_hotplug; /* no script runs: params counts at sight, whatever `script` says */
 };
 
 struct ring_keys {

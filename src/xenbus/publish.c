@@ -22,8 +22,11 @@ static int check_state(struct store *s, xs_transaction_t t, const char *backend,
 static int write_initwait(struct store *s, xs_transaction_t t, const char *be)
 {
 	/* Promises of a driver that had the device before us are not ours. */
-	static const char *const foreign[] = {"feature-persistent", "feature-max-indirect-segments",
-	                                      "multi-queue-max-queues"};
+	static const char *const foreign[] = {
+	    "feature-persistent",     "feature-max-indirect-segments",
+	    "multi-queue-max-queues", "feature-large-sector-size",
+	    "discard-granularity",    "discard-alignment",
+	    "discard-secure"};
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < sizeof foreign / sizeof *foreign; i++)
@@ -85,6 +88,36 @@ static int publish(struct store *s, const char *be, int from, const struct disk_
 		rc = check_state(s, t, be, from);
 		if (!rc)
 			rc = k ? write_connected(s, t, be, k) : write_initwait(s, t, be);
+		if (rc)
+			store_end(s, t, false);
+		else
+			rc = store_end(s, t, true);
+	}
+	return rc;
+}
+
+static int removal_step(struct store *s, xs_transaction_t t, const char *be)
+{
+	uint64_t online = 1;
+	int rc = check_state(s, t, be, XS_CLOSED);
+
+	if (!rc)
+		rc = store_read_u64(s, t, be, "online", 0, 1, &online);
+	if (!rc && online)
+		rc = -ESTALE;
+	return rc ? rc : store_rm(s, t, be, NULL);
+}
+
+int publish_removal(struct store *s, const char *backend)
+{
+	int rc = -EAGAIN;
+
+	for (int i = 0; rc == -EAGAIN && i < PUBLISH_TRIES; i++) {
+		xs_transaction_t t;
+		rc = store_begin(s, &t);
+		if (rc)
+			break;
+		rc = removal_step(s, t, backend);
 		if (rc)
 			store_end(s, t, false);
 		else

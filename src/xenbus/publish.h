@@ -23,6 +23,8 @@ struct disk_keys {
 
 /* The keys that a front end reads before it connects, and InitWait. */
 int publish_initwait(struct store *s, const char *backend, int from);
+/* Removes the directory, if state is Closed and online is 0; nothing above it. */
+int publish_removal(struct store *s, const char *backend);
 /* All about the disk, and Connected. */
 int publish_connected(struct store *s, const char *backend, int from, const struct disk_keys *k);
 

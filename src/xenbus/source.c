@@ -83,7 +83,7 @@ static int read_texts(const struct key_reader *r, struct texts *t, uint64_t *h, 
 }
 
 /* Finds the key that names the image. 0 or -errno. */
-static int pick(const struct texts *t, struct source *out, struct error *err)
+static int pick(const struct texts *t, bool no_hotplug, struct source *out, struct error *err)
 {
 	uint32_t major, minor;
 
@@ -108,7 +108,8 @@ static int pick(const struct texts *t, struct source *out, struct error *err)
 		return 0;
 	}
 	snprintf(out->text, sizeof out->text, "%s", t->params);
-	if (t->params[0] && (!t->script[0] || !strcmp(t->status, "connected")))
+	if (t->params[0] &&
+	    (no_hotplug || !t->script[0] || !strcmp(t->status, "connected")))
 		out->kind = SOURCE_TARGET;
 	return 0;
 }
@@ -130,7 +131,7 @@ int source_read(const struct key_reader *r, struct source *out, struct error *er
 	if (out->readonly)
 		out->info |= VDISK_READONLY;
 	if (!rc)
-		rc = pick(&t, out, err);
+		rc = pick(&t, r->no_hotplug, out, err);
 	if (!rc && out->kind != SOURCE_WAIT && !t.mode[0])
 		rc =
 		    error_set(err, -ENOENT,

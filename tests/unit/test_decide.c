@@ -360,6 +360,48 @@ static void walk(const char *theirs, const char *ours)
 	}
 }
 
+/* ---- another driver has it ---- */
+
+static void check_foreign(const struct snapshot *start)
+{
+	struct snapshot s = *start;
+	enum action a;
+
+	s.foreign = true;
+	a = decide(&s);
+	if (s.ours == XS_UNKNOWN || s.force ||
+	    (s.ours == XS_CONNECTED && s.ring == RING_CONNECTED)) {
+		s.foreign = false;
+		assert_int_equal(a, decide(&s));
+		return;
+	}
+	assert_true(a == ACT_NOTHING || a == ACT_DISCONNECT_RING || a == ACT_RELEASE);
+	if (a == ACT_RELEASE)
+		assert_int_equal(s.ring, RING_IDLE);
+	if (a == ACT_NOTHING)
+		assert_true(s.ring == RING_DISCONNECTING ||
+		            (s.ring == RING_IDLE &&
+		             (s.image == IMAGE_NONE || s.image == IMAGE_CLOSING ||
+		              s.image == IMAGE_CLOSED)));
+}
+
+/* Only InitWait is advertised anew for it: the other states do that by themselves. */
+static void check_retake(const struct snapshot *start)
+{
+	struct snapshot s = *start;
+	bool initwait = s.ours == XS_INITWAIT || s.ours == XS_INITIALISED;
+	enum action plain = decide(&s);
+
+	s.retake = true;
+	assert_int_equal(decide(&s), initwait && s.ring == RING_IDLE ? ACT_ADVERTISE : plain);
+}
+
+static void foreign(void **state)
+{
+	for_all(check_foreign);
+	for_all(check_retake);
+}
+
 static void walks(void **state)
 {
 	walk("134", "244");         /* Linux */
@@ -374,7 +416,8 @@ static void walks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(rules),
-	                                   cmocka_unit_test(converges), cmocka_unit_test(walks)};
+	                                   cmocka_unit_test(converges), cmocka_unit_test(walks),
+	                                   cmocka_unit_test(foreign)};
 
 	return cmocka_run_group_tests_name("decide", tests, NULL, NULL);
 }

@@ -89,6 +89,22 @@ static void which(void **state)
 	}
 }
 
+/* Where nobody runs scripts, params is what there is. */
+static void no_hotplug(void **state)
+{
+	static const char store[] = "be/mode=w be/params=aio:/x be/script=block";
+	struct key_reader r = {get, (void *)(uintptr_t)store, "be", "fe"};
+	struct source s;
+	struct error err;
+
+	assert_int_equal(source_read(&r, &s, &err), 0);
+	assert_int_equal(s.kind, SOURCE_WAIT);
+	r.no_hotplug = true;
+	assert_int_equal(source_read(&r, &s, &err), 0);
+	assert_int_equal(s.kind, SOURCE_TARGET);
+	assert_string_equal(s.text, "aio:/x");
+}
+
 static void bad(void **state)
 {
 	static const struct {
@@ -259,9 +275,10 @@ static void paths(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(which), cmocka_unit_test(bad),
-	                                   cmocka_unit_test(how),   cmocka_unit_test(fingerprint),
-	                                   cmocka_unit_test(same),  cmocka_unit_test(paths)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(which), cmocka_unit_test(no_hotplug),  cmocka_unit_test(bad),
+	    cmocka_unit_test(how),   cmocka_unit_test(fingerprint), cmocka_unit_test(same),
+	    cmocka_unit_test(paths)};
 
 	return cmocka_run_group_tests_name("source", tests, NULL, NULL);
 }

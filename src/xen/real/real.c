@@ -3,7 +3,9 @@
 #include "xen/real/real.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "xen/real/real_priv.h"
@@ -62,17 +64,41 @@ static const struct xen_platform_ops real_ops = {
 	.gntshr_revoke = real_gntshr_revoke,
 };
 
+/* Other hypervisors have /sys/hypervisor, too, and so has bare metal: empty. */
+static bool on_xen(void)
+{
+	char type[16] = "";
+	FILE *f = fopen("/sys/hypervisor/type", "re");
+
+	if (f) {
+		if (!fgets(type, sizeof type, f))
+			type[0] = '\0';
+		fclose(f);
+	}
+	return !strcmp(type, "xen\n") || !access("/proc/xen", F_OK);
+}
+
+/* 0, or which device cannot be used and why. */
+static int check_device(const char *path, const char *module, struct error *err)
+{
+	if (!access(path, R_OK | W_OK))
+		return 0;
+	int rc = -errno;
+	return error_set(err, rc, "cannot use %s: %s; %s, or use --embedded DIR to work without Xen",
+			 path, error_name(rc), rc == -ENOENT ? module : "run xenblkd as root");
+}
+
 int real_open(struct xen_platform **out, struct error *err)
 {
-	if (access("/sys/hypervisor", F_OK) && access("/proc/xen", F_OK))
+	int rc;
+
+	if (!on_xen())
 		return error_set(err, -ENODEV,
-				 "this machine does not run on Xen (no /sys/hypervisor, no /proc/xen); use "
+				 "this machine does not run on Xen (neither /sys/hypervisor/type nor /proc/xen says so); use "
 				 "--embedded DIR to work without one");
-	if (access("/dev/xen/gntdev", R_OK | W_OK) || access("/dev/xen/evtchn", R_OK | W_OK))
-		return error_set(err, -errno,
-				 "cannot use /dev/xen/gntdev and /dev/xen/evtchn: %s; load xen-gntdev and "
-				 "xen-evtchn and run as root, or use --embedded DIR to work without Xen",
-				 error_name(errno));
+	if ((rc = check_device("/dev/xen/gntdev", "load it (modprobe xen-gntdev)", err)) ||
+	    (rc = check_device("/dev/xen/evtchn", "load it (modprobe xen-evtchn)", err)))
+		return rc;
 	struct xen_platform *p = calloc(1, sizeof *p);
 	if (!p)
 		return error_set(err, -ENOMEM, "out of memory");
