@@ -131,7 +131,7 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	memcpy(dev->backend, backend, sizeof backend);
 	snprintf(dev->folder, sizeof dev->folder, "%s/disks/%s", d->run_dir, dev->id);
 	/* Whoever had the ring before us may have died with writes in flight. */
-	dev->wait_lock = !folder_load_connection(dev, &dev->conn);
+	dev->wait_lock = dev->unfenced = !folder_load_connection(dev, &dev->conn);
 	table_add(dev);
 	discovery_watch_frontend(dev, frontend);
 	device_log(dev, "found %s", dev->backend);
@@ -270,6 +270,8 @@ static void read_all(struct device *dev, struct snapshot *s)
 	    .retake = dev->retake,
 	    .source_ready = dev->wanted.kind != SOURCE_WAIT && !timer_armed(&dev->worker.backoff) &&
 	                    !(dev->worker.pid && dev->worker.killed),
+	    /* Without a source there is nothing to lock. */
+	    .unfenced = dev->unfenced && dev->wanted.kind != SOURCE_WAIT,
 	    .force = dev->force,
 	    .image = dev->image,
 	    .ring = dev->ring,

@@ -67,6 +67,7 @@ static int resolve(const struct source *s, struct storage_target *target, int *f
 static void failed(struct device *dev, int rc, const char *text)
 {
 	dev->image = IMAGE_FAILED;
+	dev->unfenced = false;
 	device_fatal(dev, rc, true, "%s", text);
 }
 
@@ -123,7 +124,7 @@ void image_answer(struct device *dev, const struct wm *m)
 		return;
 	}
 	dev->image = IMAGE_OPEN;
-	dev->wait_lock = false;
+	dev->wait_lock = dev->unfenced = false;
 	dev->caps = m->opened;
 	folder_write(dev, "physical_device", "%x:%x\n", dev->caps.major, dev->caps.minor);
 	folder_write(dev, "mode", "%s\n", dev->source.mode);

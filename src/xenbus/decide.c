@@ -24,12 +24,21 @@ static enum action open_image(const struct snapshot *s)
 	return ACT_NOTHING;
 }
 
+/* After Closed somebody else may open the image, perhaps on another host, and must not meet the I/O of
+ * a dead worker. That the next worker gets the image's lock proves that there is none. */
+static bool fence_first(const struct snapshot *s)
+{
+	return s->unfenced && !s->force && s->image != IMAGE_OPEN && s->image != IMAGE_FAILED;
+}
+
 /* The ring drained, then Closed. With online=0 the image is let go before: what waits for Closed
  * is the toolstack's script that removes the image's device, or a new domain that opens it. */
 static enum action close_down(const struct snapshot *s)
 {
 	if (s->ring != RING_IDLE)
 		return quiet(s);
+	if (fence_first(s))
+		return open_image(s);
 	if (!s->online) {
 		if (s->image == IMAGE_CLOSING)
 			return ACT_NOTHING;

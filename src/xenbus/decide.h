@@ -51,6 +51,7 @@ struct snapshot {
 	bool ring_changed; /* the front end's ring keys are not those connected */
 	bool foreign;      /* another driver has the device */
 	bool retake;       /* one had it, and its keys are still there */
+	bool unfenced;     /* a worker died with the image open: its I/O may be on its way still */
 	bool force;        /* the toolstack will not wait any longer */
 	enum image_phase image;
 	enum ring_phase ring;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -319,6 +320,51 @@ static void worker_killed(void **state)
 	host_detach(h, 1, XVDA);
 }
 
+/* A worker dies, and what it had under way is not done yet (here: somebody else gets the image's lock
+ * first): the toolstack hears Closed only when the lock was ours again, for whoever opens the image then must
+ * not meet late writes. */
+static void closed_after_the_fence(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+	int ready[2], go[2];
+	char byte;
+
+	snprintf(path, sizeof path, "%s", attach(h, 1, XVDA, "a.img"));
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	pid_t worker = host_worker(h, "1:xvda");
+	assert_int_equal(pipe(ready), 0);
+	assert_int_equal(pipe(go), 0);
+	pid_t late = fork();
+	if (!late) {
+		int fd = open(path, O_RDONLY);
+		close(go[1]);
+		if (write(ready[1], "r", 1) != 1 || flock(fd, LOCK_EX))
+			_exit(1);
+		if (write(ready[1], "l", 1) != 1)
+			_exit(1);
+		_exit(read(go[0], &byte, 1) == 0 ? 0 : 1);
+	}
+	close(go[0]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	usleep(100 * 1000); /* it waits for the lock, the first in line */
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(byte, 'l');
+	assert_front(f, xenblkfront_set_state(f, XS_CLOSING));
+	assert_front(f, xenblkfront_set_state(f, XS_CLOSED));
+	host_offline(h, 1, XVDA);
+	assert_true(host_state_stays(h, 1, XVDA, XS_CLOSING, 1000));
+	close(go[1]);
+	host_wait_state(h, 1, XVDA, XS_CLOSED);
+	assert_int_equal(waitpid(late, NULL, 0), late);
+	xenblkfront_close(f);
+	host_remove_nodes(h, 1, XVDA);
+	host_wait_gone(h, "1:xvda");
+	close(ready[0]);
+	close(ready[1]);
+}
+
 /* The daemon stops and starts again: the guest waits and goes on. */
 static void daemon_restarted(void **state)
 {
@@ -381,7 +427,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(ring_overrun), T(front_end_vanishes), T(image_truncated_and_removed),
 		T(no_space),	 T(events),		T(worker_killed),
-		T(daemon_restarted), T(journal_lost), T(xen_gone), T(idle),
+		T(daemon_restarted), T(journal_lost), T(closed_after_the_fence), T(xen_gone), T(idle),
 	};
 
 	return cmocka_run_group_tests_name("trouble", tests, NULL, NULL);

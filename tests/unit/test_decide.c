@@ -288,9 +288,10 @@ static bool answer(struct snapshot *s)
 		s->ring = RING_CONNECTED;
 	else if (s->ring == RING_DISCONNECTING)
 		s->ring = RING_IDLE;
-	else if (s->image == IMAGE_OPENING)
+	else if (s->image == IMAGE_OPENING) {
 		s->image = IMAGE_OPEN;
-	else if (s->image == IMAGE_CLOSING)
+		s->unfenced = false; /* its lock came with it */
+	} else if (s->image == IMAGE_CLOSING)
 		s->image = IMAGE_CLOSED;
 	else
 		return false;
@@ -396,6 +397,24 @@ static void check_retake(const struct snapshot *start)
 	assert_int_equal(decide(&s), initwait && s.ring == RING_IDLE ? ACT_ADVERTISE : plain);
 }
 
+/* A worker died with I/O on its way: Closed only once that is known to have ended. */
+static void check_fence(const struct snapshot *start)
+{
+	struct snapshot s = *start;
+
+	s.unfenced = true;
+	if (!s.force && s.image != IMAGE_OPEN && s.image != IMAGE_FAILED)
+		assert_int_not_equal(decide(&s), ACT_WRITE_CLOSED);
+	/* Nothing keeps it for ever: it may be opened, or the toolstack's time is up. */
+	if (s.source_ready || s.force)
+		check_converges(&s);
+}
+
+static void fence(void **state)
+{
+	for_all(check_fence);
+}
+
 static void foreign(void **state)
 {
 	for_all(check_foreign);
@@ -417,7 +436,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(rules),
 	                                   cmocka_unit_test(converges), cmocka_unit_test(walks),
-	                                   cmocka_unit_test(foreign)};
+	                                   cmocka_unit_test(foreign), cmocka_unit_test(fence)};
 
 	return cmocka_run_group_tests_name("decide", tests, NULL, NULL);
 }
