@@ -4,9 +4,9 @@
  *
  * It finds the device that the toolstack wrote under /local/domain/N/device/vbd/D, walks the xenbus
  * states as a guest's driver does (a reset first, if somebody was connected before), grants memory,
- * and moves data through the ring. One handle belongs to one thread at a time; there are no globals.
- * Units: "sector" is always 512 bytes; everything else is bytes. Errors: 0 or -errno, and one line of
- * text in the handle.
+ * and moves data through the ring. One handle belongs to one thread at a time; there are no
+ * globals. Units: "sector" is always 512 bytes; everything else is bytes. Errors: 0 or -errno, and
+ * one line of text in the handle.
  */
 #ifndef XENBLKFRONT_H
 #define XENBLKFRONT_H
@@ -18,38 +18,40 @@
 struct xenblkfront;
 
 struct xenblkfront_options {
-	const char *run_dir;   /* directory of an embedded Xen; NULL: the real Xen */
-	unsigned domid;        /* the guest's domain */
-	const char *vdev;      /* "xvda" … or a number */
-	const char *abi;       /* "x86_64", "x86_32", "native": written as protocol; "none": key left out, x86_32 layout;
-	                        * NULL: "x86_64" */
-	unsigned ring_order;   /* ring of 1 << ring_order pages, 0..4 */
-	bool order_key;        /* write ring-page-order and ring-ref0 also for one page */
-	unsigned timeout_ms;   /* for each state of the back end awaited; 0: 10000 */
+	const char *run_dir; /* directory of an embedded Xen; NULL: the real Xen */
+	unsigned domid;      /* the guest's domain */
+	const char *vdev;    /* "xvda" … or a number */
+	const char *abi; /* "x86_64", "x86_32", "native": written as protocol; "none": key left out,
+	                  * x86_32 layout; NULL: "x86_64" */
+	unsigned ring_order; /* ring of 1 << ring_order pages, 0..4 */
+	bool order_key;      /* write ring-page-order and ring-ref0 also for one page */
+	unsigned timeout_ms; /* for each state of the back end awaited; 0: 10000 */
 };
 
 /* What the back end says of the disk. */
 struct xenblkfront_info {
-	uint64_t sectors;      /* 512-byte units */
+	uint64_t sectors; /* 512-byte units */
 	uint32_t sector_size, physical_sector_size;
-	uint32_t info;         /* VDISK_CDROM 1, VDISK_REMOVABLE 2, VDISK_READONLY 4 */
+	uint32_t info; /* VDISK_CDROM 1, VDISK_REMOVABLE 2, VDISK_READONLY 4 */
 	bool flush, barrier, discard, discard_secure, persistent;
 	uint32_t discard_granularity, discard_alignment;
 	uint32_t max_ring_order, max_queues, max_indirect_segments;
-	uint32_t ring_slots;   /* of the ring in use; 0 if not connected */
-	char abi[16];          /* of the ring in use */
+	uint32_t ring_slots; /* of the ring in use; 0 if not connected */
+	char abi[16];        /* of the ring in use */
 	char mode[8], device_type[16];
 };
 
 /* Opens the handle: xenstore, grants, event channels; touches nothing yet. *out is set even on
  * failure so that xenblkfront_error works; close it anyway. */
 int xenblkfront_open(const struct xenblkfront_options *opt, struct xenblkfront **out);
-const char *xenblkfront_error(const struct xenblkfront *f); /* "" if none; valid until the next call */
+const char *
+xenblkfront_error(const struct xenblkfront *f); /* "" if none; valid until the next call */
 /* Does not walk the closing states: the device is left as a guest that vanishes leaves it. */
 void xenblkfront_close(struct xenblkfront *f);
 
-/* Walks to Connected: reset walk if the back end is Connected, Closing or Closed, waits for InitWait,
- * publishes ring and port in one transaction, state 3, waits for back end 4, reads its keys, state 4. */
+/* Walks to Connected: reset walk if the back end is Connected, Closing or Closed, waits for
+ * InitWait, publishes ring and port in one transaction, state 3, waits for back end 4, reads its
+ * keys, state 4. */
 int xenblkfront_connect(struct xenblkfront *f);
 /* Closing, awaits the back end's answer, Closed, awaits Closed; releases ring and port.
  * Requests in flight are waited for first. */
@@ -75,10 +77,10 @@ struct xenblkfront_seg {
 };
 
 struct xenblkfront_request {
-	uint8_t op;            /* BLKIF_OP_* or any other number */
-	uint8_t flag;          /* discard */
-	uint8_t inner_op;      /* indirect */
-	uint16_t nr_segments;  /* may lie */
+	uint8_t op;           /* BLKIF_OP_* or any other number */
+	uint8_t flag;         /* discard */
+	uint8_t inner_op;     /* indirect */
+	uint16_t nr_segments; /* may lie */
 	uint64_t sector, nr_sectors;
 	struct xenblkfront_seg seg[XENBLKFRONT_SEGS];
 	uint32_t indirect[8];
@@ -92,7 +94,7 @@ struct xenblkfront_response {
 
 /* `count` zeroed pages granted to the back end, contiguous; refs gets one reference each. */
 int xenblkfront_alloc(struct xenblkfront *f, unsigned count, bool writable, void **addr,
-		      uint32_t *refs);
+                      uint32_t *refs);
 int xenblkfront_free(struct xenblkfront *f, void *addr, unsigned count);
 /* Makes references invalid at once, mapped or not. */
 int xenblkfront_revoke(struct xenblkfront *f, const uint32_t *refs, unsigned count);
@@ -102,17 +104,20 @@ int xenblkfront_queue(struct xenblkfront *f, const struct xenblkfront_request *r
 /* Makes queued requests visible and notifies the back end if it asked for that. */
 int xenblkfront_kick(struct xenblkfront *f);
 /* Takes up to max responses; waits until there is at least one, at most timeout_ms (0: not at all,
- * -1: the handle's timeout). Count, or -ETIMEDOUT. No checks but the ring's: the caller knows its ids. */
+ * -1: the handle's timeout). Count, or -ETIMEDOUT. No checks but the ring's: the caller knows its
+ * ids. */
 int xenblkfront_reap(struct xenblkfront *f, struct xenblkfront_response *rsp, unsigned max,
-		     int timeout_ms);
+                     int timeout_ms);
 unsigned xenblkfront_inflight(const struct xenblkfront *f);
 /* Writes req_prod as it likes: a hostile front end. */
 void xenblkfront_poke_req_prod(struct xenblkfront *f, uint32_t value);
 
 /* ---- xenbus by hand, for tests ---- */
 int xenblkfront_set_state(struct xenblkfront *f, int state); /* plain write of our state node */
-int xenblkfront_wait_backend(struct xenblkfront *f, unsigned states_mask, int timeout_ms); /* state, or -errno; bit n: state n */
-int xenblkfront_write_key(struct xenblkfront *f, const char *key, const char *value); /* NULL: remove */
+int xenblkfront_wait_backend(struct xenblkfront *f, unsigned states_mask,
+                             int timeout_ms); /* state, or -errno; bit n: state n */
+int xenblkfront_write_key(struct xenblkfront *f, const char *key,
+                          const char *value); /* NULL: remove */
 int xenblkfront_read_backend_key(struct xenblkfront *f, const char *key, char *buf, size_t cap);
 /* The halves of connect: ring and port made, keys written (state untouched). */
 int xenblkfront_publish_ring(struct xenblkfront *f);

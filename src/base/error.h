@@ -12,13 +12,14 @@ struct error {
 
 /*
  * Formats the message into *err (which may be NULL) and returns rc unchanged, so that a caller can
- * write `return error_set(err, -EINVAL, "...")`. The result passes through text_printable: texts often
- * quote what a guest wrote. Any thread; does not touch errno.
+ * write `return error_set(err, -EINVAL, "...")`. The result passes through text_printable: texts
+ * often quote what a guest wrote. Any thread; does not touch errno.
  */
 int error_set(struct error *err, int rc, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
-/* Every control character, and every byte that is not part of valid UTF-8, becomes '?'. Any thread. */
+/* Every control character, and every byte that is not part of valid UTF-8, becomes '?'. Any thread.
+ */
 void text_printable(char *text);
 
 /* Text of an errno value, sign ignored: "No such file or directory". Any thread. */

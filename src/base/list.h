@@ -39,7 +39,8 @@ static inline void list_remove(struct list *n)
 }
 
 /* The body may remove `it`. */
-#define list_for_each(it, tmp, head)                                                               \
-	for (struct list *it = (head)->next, *tmp = it->next; it != (head); it = tmp, tmp = it->next)
+#define list_for_each(it, tmp, head)                                        \
+	for (struct list *it = (head)->next, *tmp = it->next; it != (head); \
+	     it = tmp, tmp = it->next)
 
 #endif

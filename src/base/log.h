@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 /*
- * ident: stands before each line ("xenblkd", "xenblkd 1:xvda"); copied. debug: log_debug prints too.
- * Call before the first thread starts.
+ * ident: stands before each line ("xenblkd", "xenblkd 1:xvda"); copied. debug: log_debug prints
+ * too. Call before the first thread starts.
  */
 void log_init(const char *ident, bool debug);
 

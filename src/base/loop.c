@@ -66,7 +66,8 @@ static int timers_timeout(struct loop *loop)
 {
 	uint64_t next = UINT64_MAX;
 
-	list_for_each (it, tmp, &loop->timers) {
+	list_for_each(it, tmp, &loop->timers)
+	{
 		struct loop_timer *t = container_of(it, struct loop_timer, link);
 		if (t->deadline_ns < next)
 			next = t->deadline_ns;
@@ -84,7 +85,8 @@ static void timers_run(struct loop *loop)
 
 	/* First collect: an expired() may cancel or arm any timer, also a due one. */
 	list_init(&due);
-	list_for_each (it, tmp, &loop->timers) {
+	list_for_each(it, tmp, &loop->timers)
+	{
 		if (container_of(it, struct loop_timer, link)->deadline_ns <= now) {
 			list_remove(it);
 			list_append(&due, it);

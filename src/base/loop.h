@@ -16,7 +16,8 @@ struct loop_fd {
 	void (*ready)(struct loop_fd *lfd, uint32_t events); /* EPOLLIN … */
 };
 
-/* A one-shot timer; embedded in its owner. Zero-initialised (or list_init'ed link) means not armed. */
+/* A one-shot timer; embedded in its owner. Zero-initialised (or list_init'ed link) means not armed.
+ */
 struct loop_timer {
 	struct list link;
 	uint64_t deadline_ns; /* clock_ns() */

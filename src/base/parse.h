@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-/* All: any thread; 0 and *out, or -EINVAL (not a number), -ERANGE (outside min..max), *out untouched.
- * No sign, blank, prefix or suffix is accepted. */
+/* All: any thread; 0 and *out, or -EINVAL (not a number), -ERANGE (outside min..max), *out
+ * untouched. No sign, blank, prefix or suffix is accepted. */
 
 /* Decimal. */
 int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *out);

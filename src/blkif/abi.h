@@ -46,8 +46,8 @@ struct blkif_req {
 	uint16_t nr_segments; /* as the guest wrote it; may exceed seg[] */
 	uint16_t handle;
 	uint64_t id;
-	uint64_t sector;      /* 512-byte units */
-	uint64_t nr_sectors;  /* DISCARD only, 512-byte units */
+	uint64_t sector;                         /* 512-byte units */
+	uint64_t nr_sectors;                     /* DISCARD only, 512-byte units */
 	struct blkif_seg seg[BLKIF_DIRECT_SEGS]; /* all 11 decoded, whatever nr_segments says */
 	uint32_t indirect[BLKIF_INDIRECT_PAGES]; /* INDIRECT only */
 };

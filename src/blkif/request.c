@@ -12,9 +12,9 @@
  *   6 misaligned     sector, any segment's start or its length; for discards the length
  *   7 out-of-range   end beyond the disk
  * A discard has no segments: instead of 4 and 5 it must not be empty (bad-discard). Granularity and
- * alignment are advice: what does not fit them is the storage's to round, not an error in a guest's fstrim.
- * A flush or barrier without segments moves nothing: its sector number means nothing and is ignored
- * (front ends leave -1 there).
+ * alignment are advice: what does not fit them is the storage's to round, not an error in a guest's
+ * fstrim. A flush or barrier without segments moves nothing: its sector number means nothing and is
+ * ignored (front ends leave -1 there).
  */
 #include "blkif/request.h"
 

@@ -13,10 +13,10 @@
 
 /* What was advertised to this front end. */
 struct blkif_limits {
-	uint64_t sectors;      /* disk size, 512-byte units */
-	uint32_t sector_size;  /* bytes: 512 … 4096; requests must be aligned to it */
+	uint64_t sectors;     /* disk size, 512-byte units */
+	uint32_t sector_size; /* bytes: 512 … 4096; requests must be aligned to it */
 	bool readonly;
-	bool flush, barrier;   /* operation accepted */
+	bool flush, barrier; /* operation accepted */
 	bool discard, discard_secure;
 };
 
@@ -30,31 +30,33 @@ enum blkif_kind {
 
 struct blkif_plan {
 	enum blkif_kind kind;
-	bool secure;      /* DISCARD */
-	uint64_t offset;  /* bytes */
-	uint64_t length;  /* bytes of data or of the discarded range; 0 for a bare flush or barrier */
+	bool secure;     /* DISCARD */
+	uint64_t offset; /* bytes */
+	uint64_t
+	    length; /* bytes of data or of the discarded range; 0 for a bare flush or barrier */
 	uint16_t nr_segments;
 };
 
 /* Why a request was refused; counted per reason, shown in statistics. */
 enum blkif_refusal {
 	BLKIF_OK = 0,
-	BLKIF_UNKNOWN_OP,     /* → EOPNOTSUPP */
-	BLKIF_UNSUPPORTED,    /* known, but not offered on this disk → EOPNOTSUPP */
-	BLKIF_BAD_SEGMENTS,   /* count of 0 where data is needed, or too many → ERROR, like the rest */
-	BLKIF_BAD_SEGMENT,    /* first > last, or last beyond the page */
-	BLKIF_MISALIGNED,     /* sector or a segment's length not a multiple of sector_size */
-	BLKIF_OUT_OF_RANGE,   /* beyond the end, or wraps */
-	BLKIF_READONLY,       /* write, discard or barrier with data on a read-only disk */
-	BLKIF_BAD_DISCARD,    /* empty */
+	BLKIF_UNKNOWN_OP,   /* → EOPNOTSUPP */
+	BLKIF_UNSUPPORTED,  /* known, but not offered on this disk → EOPNOTSUPP */
+	BLKIF_BAD_SEGMENTS, /* count of 0 where data is needed, or too many → ERROR, like the rest
+	                     */
+	BLKIF_BAD_SEGMENT,  /* first > last, or last beyond the page */
+	BLKIF_MISALIGNED,   /* sector or a segment's length not a multiple of sector_size */
+	BLKIF_OUT_OF_RANGE, /* beyond the end, or wraps */
+	BLKIF_READONLY,     /* write, discard or barrier with data on a read-only disk */
+	BLKIF_BAD_DISCARD,  /* empty */
 	BLKIF_REFUSALS
 };
 const char *blkif_refusal_name(enum blkif_refusal r); /* "out-of-range" … */
 
-/* BLKIF_OK with *plan filled, or the reason. A bare FLUSH on a read-only disk is fine. A discard need
- * not fit the granularity advertised. */
+/* BLKIF_OK with *plan filled, or the reason. A bare FLUSH on a read-only disk is fine. A discard
+ * need not fit the granularity advertised. */
 enum blkif_refusal blkif_check(const struct blkif_req *req, const struct blkif_limits *lim,
-			       struct blkif_plan *plan);
+                               struct blkif_plan *plan);
 
 /* BLKIF_RSP_ERROR or BLKIF_RSP_EOPNOTSUPP for a refusal. */
 int16_t blkif_refusal_status(enum blkif_refusal r);

@@ -25,7 +25,7 @@ struct blkif_ring {
 
 /* shared: 4096 << order bytes, mapped until the last use. order 0..4. Touches no shared byte. */
 void blkif_ring_attach(struct blkif_ring *r, void *shared, unsigned order,
-		       enum blkif_protocol proto);
+                       enum blkif_protocol proto);
 
 /* ---- back end ---- */
 

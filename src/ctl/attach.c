@@ -223,7 +223,8 @@ static int check_released(struct toolstack *ts, void *arg)
 	json_t *status;
 	int rc = control_request(ts->run_dir, "status", arg, CONTROL_TIMEOUT_MS, &status, NULL);
 	const char *image = rc ? "closed" : member(status, "image_state") ?: "";
-	bool released = !strcmp(image, "closed") || !strcmp(image, "none") || !strcmp(image, "failed");
+	bool released =
+	    !strcmp(image, "closed") || !strcmp(image, "none") || !strcmp(image, "failed");
 
 	json_decref(status);
 	return released;

@@ -35,7 +35,7 @@ struct ctl_options {
 	bool cdrom, removable, no_discard, no_script;
 	unsigned timeout_s;
 	const char *action; /* hotplug */
-	char fault[256]; /* the words joined by blanks */
+	char fault[256];    /* the words joined by blanks */
 };
 
 /* 0, or -EINVAL with *err naming the word that is wrong. Strings point into argv or the

@@ -38,8 +38,8 @@ struct toolstack;
 /* run_dir: directory of a running embedded Xen. cancel_fd: waits end with -EINTR once it is
  * readable; -1: never. */
 int toolstack_open(const char *run_dir, int cancel_fd, struct toolstack **out, struct error *err);
-/* Only the store, of the embedded Xen in run_dir if there is one, else of this machine's Xen: enough
- * for toolstack_hotplug and toolstack_released. */
+/* Only the store, of the embedded Xen in run_dir if there is one, else of this machine's Xen:
+ * enough for toolstack_hotplug and toolstack_released. */
 int toolstack_open_store(const char *run_dir, int cancel_fd, struct toolstack **out,
                          struct error *err);
 void toolstack_close(struct toolstack *ts);                    /* NULL is fine */

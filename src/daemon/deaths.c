@@ -71,7 +71,8 @@ void worker_ended(struct device *dev, int code, int status)
 	struct error err;
 	char text[80];
 
-	if (dev->image != IMAGE_NONE && dev->image != IMAGE_FAILED && (code != CLD_EXITED || status))
+	if (dev->image != IMAGE_NONE && dev->image != IMAGE_FAILED &&
+	    (code != CLD_EXITED || status))
 		dev->unfenced = true;
 	describe(code, status, text, sizeof text);
 	loop_timer_cancel(&dev->slow);

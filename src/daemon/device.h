@@ -68,7 +68,7 @@ struct device {
 	struct storage_caps caps;
 	struct disk_keys keys;  /* as advertised for this connection */
 	struct connection conn; /* generation 0: never connected by us */
-	bool unfenced; /* see struct snapshot */
+	bool unfenced;          /* see struct snapshot */
 	bool wait_lock;         /* the image's lock may still be held by I/O of a dead worker */
 	struct worker worker;
 	/* trouble */

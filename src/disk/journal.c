@@ -43,7 +43,7 @@ static int lock_wait(int fd)
 }
 
 int journal_create(struct journal *j, const char *path, const struct journal_identity *id,
-		   uint32_t slots, uint64_t start, struct error *err)
+                   uint32_t slots, uint64_t start, struct error *err)
 {
 	char temp[sizeof j->path + 8];
 	int rc;
@@ -53,7 +53,8 @@ int journal_create(struct journal *j, const char *path, const struct journal_ide
 	snprintf(temp, sizeof temp, "%s.new", path);
 	int fd = open(temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return error_set(err, -errno, "cannot create journal %s: %s", temp, error_name(errno));
+		return error_set(err, -errno, "cannot create journal %s: %s", temp,
+		                 error_name(errno));
 	rc = lock_wait(fd);
 	/* All room now: a full run directory is an error here, not a SIGBUS later. */
 	if (!rc && (rc = -posix_fallocate(fd, 0, (off_t)journal_bytes(slots))) == 0)
@@ -61,22 +62,23 @@ int journal_create(struct journal *j, const char *path, const struct journal_ide
 	if (rc) {
 		close(fd);
 		unlink(temp);
-		return error_set(err, rc,
-				 "cannot make room for journal %s: %s; free space in the run directory",
-				 temp, error_name(rc));
+		return error_set(
+		    err, rc, "cannot make room for journal %s: %s; free space in the run directory",
+		    temp, error_name(rc));
 	}
 	*j->h = (struct journal_header){
-		.magic = JOURNAL_MAGIC,
-		.version = JOURNAL_VERSION,
-		.header_size = sizeof(struct journal_header),
-		.slot_size = sizeof(struct journal_slot),
-		.slots = slots,
-		.identity = *id,
-		.cons = start,
-		.rsp = start,
+	    .magic = JOURNAL_MAGIC,
+	    .version = JOURNAL_VERSION,
+	    .header_size = sizeof(struct journal_header),
+	    .slot_size = sizeof(struct journal_slot),
+	    .slots = slots,
+	    .identity = *id,
+	    .cons = start,
+	    .rsp = start,
 	};
 	if (rename(temp, path)) {
-		rc = error_set(err, -errno, "cannot rename journal %s: %s", temp, error_name(errno));
+		rc =
+		    error_set(err, -errno, "cannot rename journal %s: %s", temp, error_name(errno));
 		unlink(temp);
 		journal_close(j, false);
 	}
@@ -85,25 +87,25 @@ int journal_create(struct journal *j, const char *path, const struct journal_ide
 
 /* The header as untrusted input. */
 static int header_check(const struct journal_header *h, off_t size,
-			const struct journal_identity *id, uint32_t slots, struct error *err)
+                        const struct journal_identity *id, uint32_t slots, struct error *err)
 {
 	if (size < (off_t)JOURNAL_HEADER_BYTES || h->magic != JOURNAL_MAGIC)
 		return error_set(err, -EBADMSG, "is not a journal of xenblkd");
 	if (h->version != JOURNAL_VERSION)
 		return error_set(err, -EBADMSG, "has version %u, this worker knows %u", h->version,
-				 JOURNAL_VERSION);
+		                 JOURNAL_VERSION);
 	if (h->header_size != sizeof *h || h->slot_size != sizeof(struct journal_slot))
 		return error_set(err, -EBADMSG, "is damaged: sizes do not fit its version");
 	if (memcmp(&h->identity, id, sizeof *id))
 		return error_set(err, -ESTALE, "belongs to another connection or another image");
 	if (h->slots != slots || size != (off_t)journal_bytes(slots))
 		return error_set(err, -EBADMSG, "is damaged: %u slots in %lld bytes, expected %u",
-				 h->slots, (long long)size, slots);
+		                 h->slots, (long long)size, slots);
 	return 0;
 }
 
 int journal_open(struct journal *j, const char *path, const struct journal_identity *id,
-		 uint32_t slots, struct error *err)
+                 uint32_t slots, struct error *err)
 {
 	struct journal_header head = {0};
 	struct error why = {""};
@@ -188,7 +190,8 @@ void journal_stop(struct journal *j)
 static int recovery_bad(struct journal *j, struct error *err, const char *what)
 {
 	journal_stop(j);
-	return error_set(err, -EBADMSG, "journal and ring do not fit: %s; the disk is stopped", what);
+	return error_set(err, -EBADMSG, "journal and ring do not fit: %s; the disk is stopped",
+	                 what);
 }
 
 /* Order of slot numbers by seq or rsp, for qsort_r. */
@@ -210,7 +213,7 @@ static int by_rsp(const void *a, const void *b, void *journal)
 
 /* Lists TAKEN slots and those ANSWERED from header.rsp on; checks each field's range. */
 static int recovery_scan(struct journal *j, uint64_t cons, uint64_t rsp,
-			 struct journal_recovery *out)
+                         struct journal_recovery *out)
 {
 	out->nr_answered = out->nr_taken = 0;
 	for (uint32_t i = 0; i < j->slots; i++) {
@@ -240,7 +243,7 @@ static int recovery_scan(struct journal *j, uint64_t cons, uint64_t rsp,
 
 /* The one that ran alone when the worker fell, or, if none did, all that it had in hand. */
 static void count_attempts(struct journal *j, uint64_t fault_epoch,
-			   const struct journal_recovery *rec)
+                           const struct journal_recovery *rec)
 {
 	uint64_t current = LOAD(j->h->current);
 	bool alone = false;
@@ -260,7 +263,7 @@ static void count_attempts(struct journal *j, uint64_t fault_epoch,
 }
 
 int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_epoch,
-		    struct journal_recovery *out, struct error *err)
+                    struct journal_recovery *out, struct error *err)
 {
 	uint64_t cons = LOAD(j->h->cons), rsp = LOAD(j->h->rsp);
 

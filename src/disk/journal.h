@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The in-flight journal of one queue: what was taken from the ring and not yet published. A file on
- * tmpfs, mapped by the worker alone; whoever holds its flock owns journal and ring. The order of the
- * stores is the crash protocol (docs/crash-recovery.md); after a crash every field is untrusted.
+ * tmpfs, mapped by the worker alone; whoever holds its flock owns journal and ring. The order of
+ * the stores is the crash protocol (docs/crash-recovery.md); after a crash every field is
+ * untrusted.
  *
  * Counters are 64 bit and never wrap; the ring's index is their low half.
  */
@@ -75,14 +76,14 @@ struct journal {
  * and rsp start at `start`. 0 or -errno with *err.
  */
 int journal_create(struct journal *j, const char *path, const struct journal_identity *id,
-		   uint32_t slots, uint64_t start, struct error *err);
+                   uint32_t slots, uint64_t start, struct error *err);
 /*
  * Opens, locks (waits for the lock: its holder is dead or dying) and maps the journal of the same
- * connection. -ENOENT: there is none; -ESTALE: it is one of another connection; -EBADMSG: not a journal of
- * ours, damaged, or of another version (*err says which). Nothing is changed.
+ * connection. -ENOENT: there is none; -ESTALE: it is one of another connection; -EBADMSG: not a
+ * journal of ours, damaged, or of another version (*err says which). Nothing is changed.
  */
 int journal_open(struct journal *j, const char *path, const struct journal_identity *id,
-		 uint32_t slots, struct error *err);
+                 uint32_t slots, struct error *err);
 /* unlink_it: the connection has ended. Idempotent. */
 void journal_close(struct journal *j, bool unlink_it);
 
@@ -109,12 +110,12 @@ struct journal_recovery {
 };
 
 /*
- * Steps 3 to 6 and 8 of the recovery: completes a take that was cut off, decides by the ring's rsp_prod
- * which responses the guest has seen, frees their slots, counts attempts if fault_epoch is new.
- * May be repeated after a crash at any point. 0, or -EBADMSG when the journal contradicts itself or
- * the ring: nothing may be executed (the header is marked stopped).
+ * Steps 3 to 6 and 8 of the recovery: completes a take that was cut off, decides by the ring's
+ * rsp_prod which responses the guest has seen, frees their slots, counts attempts if fault_epoch is
+ * new. May be repeated after a crash at any point. 0, or -EBADMSG when the journal contradicts
+ * itself or the ring: nothing may be executed (the header is marked stopped).
  */
 int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_epoch,
-		    struct journal_recovery *out, struct error *err);
+                    struct journal_recovery *out, struct error *err);
 
 #endif

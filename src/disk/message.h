@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What supervisor and worker say to each other over the disk's seqpacket socket: one struct a packet.
- * The worker never sends unasked but for WM_STOPPED. Both sides check version and size.
+ * What supervisor and worker say to each other over the disk's seqpacket socket: one struct a
+ * packet. The worker never sends unasked but for WM_STOPPED. Both sides check version and size.
  */
 #ifndef DISK_MESSAGE_H
 #define DISK_MESSAGE_H
@@ -16,17 +16,18 @@
 
 enum wm_type {
 	/* supervisor → worker */
-	WM_OPEN = 1,   /* open the image; the O_PATH descriptor comes along (SCM_RIGHTS) if there is one */
+	WM_OPEN =
+	    1, /* open the image; the O_PATH descriptor comes along (SCM_RIGHTS) if there is one */
 	WM_CONNECT,    /* map the rings, bind the ports, start the queues */
 	WM_DISCONNECT, /* take no more, drain, unmap, unbind, delete the journal; idempotent */
-	WM_QUIT,       /* drain, close the image, exit 0; the socket's end is the answer. The journal of a ring
-	                * that was connected stays for the next worker */
+	WM_QUIT, /* drain, close the image, exit 0; the socket's end is the answer. The journal of a
+	          * ring that was connected stays for the next worker */
 	/* worker → supervisor; serial repeats that of the message answered */
 	WM_OPENED = 64,
 	WM_CONNECTED,
 	WM_DISCONNECTED,
-	WM_FAILED,     /* the answer to OPEN or CONNECT: rc and text */
-	WM_STOPPED,    /* serial 0: a ring was stopped for good: text */
+	WM_FAILED,  /* the answer to OPEN or CONNECT: rc and text */
+	WM_STOPPED, /* serial 0: a ring was stopped for good: text */
 };
 
 struct wm_queue {
@@ -38,7 +39,8 @@ struct wm_open {
 	struct storage_target target;
 	uint8_t readonly, shared;
 	uint8_t has_fd;
-	uint8_t wait_lock; /* a worker died here: wait for the image's lock, which its last I/O releases */
+	uint8_t wait_lock; /* a worker died here: wait for the image's lock, which its last I/O
+	                      releases */
 };
 
 struct wm_connect {
@@ -46,8 +48,8 @@ struct wm_connect {
 	uint32_t order;    /* ring pages = 1 << order */
 	uint32_t nr_queues;
 	uint64_t generation; /* distinguishes connections of this device */
-	/* This ring was served by an earlier worker: its journal is recovered; without one the ring goes on
-	 * only if no request is in it. 0: a new connection, an old journal is replaced. */
+	/* This ring was served by an earlier worker: its journal is recovered; without one the ring
+	 * goes on only if no request is in it. 0: a new connection, an old journal is replaced. */
 	uint8_t resume;
 	uint64_t fault_epoch; /* how many workers of this connection died by a fault so far */
 	char guest_uuid[37];
@@ -59,7 +61,7 @@ struct wm_connect {
 struct wm {
 	uint32_t version, type;
 	uint32_t serial;
-	int32_t rc;               /* FAILED: -errno */
+	int32_t rc;                /* FAILED: -errno */
 	char text[ERROR_TEXT_MAX]; /* FAILED, STOPPED */
 	union {
 		struct wm_open open;

@@ -23,7 +23,7 @@ static int queue_alloc(struct queue *q, struct error *err)
 	q->free_slots = calloc(n, sizeof *q->free_slots);
 	/* Untouched pages cost nothing: slots are a stack, so an idle disk uses few of them. */
 	q->buffers = mmap(NULL, (size_t)n * REQUEST_BYTES, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (q->buffers == MAP_FAILED)
 		q->buffers = NULL;
 	q->wake_fd = eventfd(0, EFD_CLOEXEC);
@@ -51,8 +51,8 @@ static int map_ring(struct queue *q, struct error *err)
 		return rc;
 	rc = xen_gnttab_map(q->gnttab, q->c.domid, pages, q->c.wire.refs, true, &q->ring_pages);
 	if (rc)
-		return error_set(err, rc, "cannot map ring of %u page%s, first reference %u: %s", pages,
-				 pages > 1 ? "s" : "", q->c.wire.refs[0], error_name(rc));
+		return error_set(err, rc, "cannot map ring of %u page%s, first reference %u: %s",
+		                 pages, pages > 1 ? "s" : "", q->c.wire.refs[0], error_name(rc));
 	blkif_ring_attach(&q->ring, q->ring_pages, q->c.order, q->c.protocol);
 	return 0;
 }
@@ -71,8 +71,8 @@ static int resume_journal(struct queue *q, struct journal_recovery *rec, struct 
 	int rc = journal_open(&q->journal, q->c.journal_path, &q->c.identity, q->ring.slots, err);
 
 	if (!rc)
-		rc = journal_recover(&q->journal, blkif_ring_rsp_prod(&q->ring), q->c.fault_epoch, rec,
-				     err);
+		rc = journal_recover(&q->journal, blkif_ring_rsp_prod(&q->ring), q->c.fault_epoch,
+		                     rec, err);
 	if (rc)
 		return rc;
 	q->cons = rec->cons;
@@ -87,15 +87,17 @@ static int new_journal(struct queue *q, struct error *err)
 
 	if (req - rsp > q->ring.slots)
 		return error_set(err, -EPROTO,
-				 "the ring is inconsistent: req_prod %u, rsp_prod %u, %u slots", req, rsp,
-				 q->ring.slots);
+		                 "the ring is inconsistent: req_prod %u, rsp_prod %u, %u slots",
+		                 req, rsp, q->ring.slots);
 	/* Answers overwrite requests out of order: what stands in such a ring may be no request. */
 	if (q->c.resume && req != rsp)
-		return error_set(err, -EBADMSG,
-				 "the journal is lost and %u requests are in the ring: nobody knows which "
-				 "were executed; detach the disk or restart the guest",
-				 req - rsp);
-	rc = journal_create(&q->journal, q->c.journal_path, &q->c.identity, q->ring.slots, rsp, err);
+		return error_set(
+		    err, -EBADMSG,
+		    "the journal is lost and %u requests are in the ring: nobody knows which "
+		    "were executed; detach the disk or restart the guest",
+		    req - rsp);
+	rc =
+	    journal_create(&q->journal, q->c.journal_path, &q->c.identity, q->ring.slots, rsp, err);
 	if (!rc)
 		q->cons = q->pub = q->pvt = rsp;
 	return rc;
@@ -103,7 +105,7 @@ static int new_journal(struct queue *q, struct error *err)
 
 /* Finds where to go on. */
 static int attach_journal(struct queue *q, struct journal_recovery *rec, bool *recovered,
-			  struct error *err)
+                          struct error *err)
 {
 	int rc = q->c.resume ? resume_journal(q, rec, err) : -ENOENT;
 
@@ -133,7 +135,7 @@ static int bind_port(struct queue *q, struct error *err)
 		nanosleep(&pause, NULL);
 	}
 	return error_set(err, rc, "cannot bind event-channel %u of domain %u: %s", q->c.wire.port,
-			 q->c.domid, error_name(rc));
+	                 q->c.domid, error_name(rc));
 }
 
 int queue_new(const struct queue_config *config, struct queue **out, struct error *err)
@@ -163,8 +165,9 @@ int queue_new(const struct queue_config *config, struct queue **out, struct erro
 		queue_free(q, config->resume);
 	} else {
 		if (recovered) {
-			log_info("queue %u: goes on, %u answers to give and %u requests to do again",
-				 q->c.index, rec->nr_answered, rec->nr_taken);
+			log_info(
+			    "queue %u: goes on, %u answers to give and %u requests to do again",
+			    q->c.index, rec->nr_answered, rec->nr_taken);
 			queue_replay(q, rec);
 		}
 		*out = q;
@@ -179,13 +182,13 @@ int queue_start(struct queue *q, struct error *err)
 
 	if (rc)
 		return error_set(err, rc, "cannot start the thread of queue %u: %s", q->c.index,
-				 error_name(rc));
+		                 error_name(rc));
 	while (sem_wait(&q->started) && errno == EINTR) {
 	}
 	if (q->start_rc) {
 		pthread_join(q->thread, NULL);
-		return error_set(err, q->start_rc, "queue %u cannot start: %s (see the log)", q->c.index,
-				 error_name(q->start_rc));
+		return error_set(err, q->start_rc, "queue %u cannot start: %s (see the log)",
+		                 q->c.index, error_name(q->start_rc));
 	}
 	q->running = true;
 	return 0;

@@ -31,7 +31,8 @@ struct queue_config {
 	struct storage *storage;       /* lent until queue_free */
 	struct stats_queue *stats;     /* lent; written by the queue's thread only */
 	int notice_fd; /* eventfd of the control thread: written when the ring was stopped; lent */
-	int stats_timer_fd; /* timerfd of the control thread, armed once there is something to show; lent */
+	int stats_timer_fd; /* timerfd of the control thread, armed once there is something to show;
+	                       lent */
 	int *stats_armed;   /* atomic flag belonging to it */
 };
 
@@ -40,7 +41,8 @@ struct queue_config {
 int queue_new(const struct queue_config *config, struct queue **out, struct error *err);
 /* Starts the thread; returns when it runs (or failed to set up its io_uring). */
 int queue_start(struct queue *q, struct error *err);
-/* Takes no more, answers all that was taken, joins the thread. Waits for the storage. Idempotent. */
+/* Takes no more, answers all that was taken, joins the thread. Waits for the storage. Idempotent.
+ */
 void queue_stop(struct queue *q);
 /* After queue_stop: unmaps, unbinds, closes the journal and (keep_journal false) deletes it. */
 void queue_free(struct queue *q, bool keep_journal);

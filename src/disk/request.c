@@ -7,16 +7,24 @@
 
 #include <errno.h>
 
-enum step { STEP_DONE, STEP_COPY_IN, STEP_READ, STEP_WRITE, STEP_FLUSH, STEP_DISCARD, STEP_COPY_OUT };
+enum step {
+	STEP_DONE,
+	STEP_COPY_IN,
+	STEP_READ,
+	STEP_WRITE,
+	STEP_FLUSH,
+	STEP_DISCARD,
+	STEP_COPY_OUT
+};
 
 /* Steps on data are skipped where a request has none. A barrier's data is on the disk before what
  * follows: a flush on both sides. */
 static const uint8_t steps[][5] = {
-	[BLKIF_KIND_READ] = {STEP_READ, STEP_COPY_OUT},
-	[BLKIF_KIND_WRITE] = {STEP_COPY_IN, STEP_WRITE},
-	[BLKIF_KIND_FLUSH] = {STEP_FLUSH, STEP_COPY_IN, STEP_WRITE},
-	[BLKIF_KIND_BARRIER] = {STEP_FLUSH, STEP_COPY_IN, STEP_WRITE, STEP_FLUSH},
-	[BLKIF_KIND_DISCARD] = {STEP_DISCARD},
+    [BLKIF_KIND_READ] = {STEP_READ, STEP_COPY_OUT},
+    [BLKIF_KIND_WRITE] = {STEP_COPY_IN, STEP_WRITE},
+    [BLKIF_KIND_FLUSH] = {STEP_FLUSH, STEP_COPY_IN, STEP_WRITE},
+    [BLKIF_KIND_BARRIER] = {STEP_FLUSH, STEP_COPY_IN, STEP_WRITE, STEP_FLUSH},
+    [BLKIF_KIND_DISCARD] = {STEP_DISCARD},
 };
 
 static int16_t status_of(int rc)
@@ -89,12 +97,14 @@ static void request_next(struct queue *q, struct request *r)
 void request_begin(struct queue *q, struct request *r)
 {
 	r->step = 0;
-	/* The data of a request stands in its buffer without gaps, so one storage operation moves it. */
+	/* The data of a request stands in its buffer without gaps, so one storage operation moves
+	 * it. */
 	r->io.buf = q->buffers + (size_t)r->slot * REQUEST_BYTES;
 	request_next(q, r);
 }
 
-/* Runs the copies of the requests from `first` on, as many as are in q->copies, and lets each go on. */
+/* Runs the copies of the requests from `first` on, as many as are in q->copies, and lets each go
+ * on. */
 static void copies_run(struct queue *q, struct fifo *batch, uint32_t n)
 {
 	struct xen_copy *c = q->copies;
@@ -120,11 +130,11 @@ static void copies_of(struct queue *q, struct request *r, struct xen_copy *c, bo
 		const struct blkif_seg *seg = &r->req.seg[i];
 		uint16_t length = (uint16_t)((seg->last - seg->first + 1) << BLKIF_SECTOR_SHIFT);
 		*c++ = (struct xen_copy){
-			.local = at,
-			.ref = seg->gref,
-			.offset = (uint16_t)(seg->first << BLKIF_SECTOR_SHIFT),
-			.length = length,
-			.to_guest = to_guest,
+		    .local = at,
+		    .ref = seg->gref,
+		    .offset = (uint16_t)(seg->first << BLKIF_SECTOR_SHIFT),
+		    .length = length,
+		    .to_guest = to_guest,
 		};
 		at += length;
 	}
@@ -152,8 +162,8 @@ static void copies_flush(struct queue *q, struct fifo *list, bool to_guest)
 
 void request_copies(struct queue *q)
 {
-	/* A null engine's write is done at once and never comes back here; a flush that was done at once
-	 * makes a new copy-in, hence the loop. */
+	/* A null engine's write is done at once and never comes back here; a flush that was done at
+	 * once makes a new copy-in, hence the loop. */
 	while (q->copy_in.head)
 		copies_flush(q, &q->copy_in, false);
 	if (q->copy_out.head)

@@ -11,7 +11,7 @@
 #include "disk/queue.h"
 
 #define REQUEST_BYTES (BLKIF_DIRECT_SEGS * XEN_PAGE_SIZE) /* largest data of one request */
-#define COPY_BATCH 256 /* pieces per grant-copy call */
+#define COPY_BATCH 256                                    /* pieces per grant-copy call */
 
 /* Owned by the queue's thread. Index in queue->request = its journal slot. */
 struct request {
@@ -22,10 +22,10 @@ struct request {
 	struct request *next; /* on exactly one list, or in flight at the storage */
 	uint32_t slot;
 	int16_t status;
-	uint8_t step;  /* index into the kind's steps */
-	bool refused;  /* by blkif_check: counted there */
-	bool suspect;  /* a worker fell with it in hand */
-	bool alone;    /* starts when nothing else is in flight, holds back all later ones */
+	uint8_t step; /* index into the kind's steps */
+	bool refused; /* by blkif_check: counted there */
+	bool suspect; /* a worker fell with it in hand */
+	bool alone;   /* starts when nothing else is in flight, holds back all later ones */
 };
 
 /* Singly linked FIFO. */
@@ -55,7 +55,8 @@ static inline struct request *fifo_get(struct fifo *f)
 	return r;
 }
 
-/* Owned by its thread once that runs; `stopping` and `stopped` are the only words shared with the control thread. */
+/* Owned by its thread once that runs; `stopping` and `stopped` are the only words shared with the
+ * control thread. */
 struct queue {
 	struct queue_config c;
 	/* ring and counters (64 bit; the ring's index is the low half) */
@@ -102,10 +103,10 @@ void request_begin(struct queue *q, struct request *r); /* starts its first step
 void request_copies(struct queue *q);                   /* runs the waiting copies, both ways */
 
 /* ring_side.c: between the ring and the requests */
-uint32_t queue_take(struct queue *q);        /* copies new requests in; how many */
-void queue_start_ready(struct queue *q);     /* starts what order allows */
+uint32_t queue_take(struct queue *q);    /* copies new requests in; how many */
+void queue_start_ready(struct queue *q); /* starts what order allows */
 void queue_finish(struct queue *q, struct request *r, int16_t status); /* to be answered */
-bool queue_answer(struct queue *q);          /* answers and publishes what is finished */
+bool queue_answer(struct queue *q); /* answers and publishes what is finished */
 void queue_stop_ring(struct queue *q, const char *reason);
 void queue_replay(struct queue *q, const struct journal_recovery *rec);
 

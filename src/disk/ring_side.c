@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between ring and requests: take, order, answer, publish. The order of stores to journal and ring is
- * the crash protocol; the journal's functions name the steps.
+ * Between ring and requests: take, order, answer, publish. The order of stores to journal and ring
+ * is the crash protocol; the journal's functions name the steps.
  */
 #include <unistd.h>
 
@@ -115,13 +115,14 @@ static void account(struct queue *q, const struct request *r)
 	}
 }
 
-/* The response is written over the request that stood in slot pvt: taken long ago, as pvt < cons. */
+/* The response is written over the request that stood in slot pvt: taken long ago, as pvt < cons.
+ */
 static void answer(struct queue *q, struct request *r)
 {
 	struct blkif_rsp rsp = {
-		.id = r->req.id,
-		.op = blkif_response_op(&r->req),
-		.status = r->status,
+	    .id = r->req.id,
+	    .op = blkif_response_op(&r->req),
+	    .status = r->status,
 	};
 
 	blkif_ring_put_rsp(&q->ring, (uint32_t)q->pvt, &rsp);
@@ -173,11 +174,11 @@ void queue_replay(struct queue *q, const struct journal_recovery *rec)
 		blkif_decode_req(q->ring.proto, q->journal.slot[r->slot].raw, &r->req);
 		int16_t status = q->journal.slot[r->slot].status;
 		struct blkif_rsp rsp = {
-			.id = r->req.id,
-			.op = blkif_response_op(&r->req),
-			.status = status == BLKIF_RSP_OKAY || status == BLKIF_RSP_EOPNOTSUPP
-					  ? status
-					  : BLKIF_RSP_ERROR,
+		    .id = r->req.id,
+		    .op = blkif_response_op(&r->req),
+		    .status = status == BLKIF_RSP_OKAY || status == BLKIF_RSP_EOPNOTSUPP
+		                  ? status
+		                  : BLKIF_RSP_ERROR,
 		};
 		blkif_ring_put_rsp(&q->ring, (uint32_t)q->pvt, &rsp);
 		q->pvt++;

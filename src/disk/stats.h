@@ -14,14 +14,15 @@
 #define STATS_REFUSALS 16
 
 struct stats_queue {
-	uint64_t oo_req;  /* found no free slot: request not taken at once */
-	uint64_t rd_req, wr_req, f_req, ds_req; /* requests accepted: reads, writes, flushes and barriers, discards */
-	uint64_t rd_sect, wr_sect;              /* 512-byte sectors of successful reads, writes */
-	uint64_t errors;                        /* requests answered ERROR by storage or grant failure */
-	uint64_t refused[STATS_REFUSALS];       /* by enum blkif_refusal */
-	uint64_t notify;                        /* events sent to the front end */
-	uint64_t wakeups;                       /* times the thread slept and woke */
-	uint64_t inflight;                      /* now */
+	uint64_t oo_req; /* found no free slot: request not taken at once */
+	uint64_t rd_req, wr_req, f_req,
+	    ds_req; /* requests accepted: reads, writes, flushes and barriers, discards */
+	uint64_t rd_sect, wr_sect;        /* 512-byte sectors of successful reads, writes */
+	uint64_t errors;                  /* requests answered ERROR by storage or grant failure */
+	uint64_t refused[STATS_REFUSALS]; /* by enum blkif_refusal */
+	uint64_t notify;                  /* events sent to the front end */
+	uint64_t wakeups;                 /* times the thread slept and woke */
+	uint64_t inflight;                /* now */
 } __attribute__((aligned(64)));
 
 struct stats_page {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The queue's thread: works while there is work, looks on for a bounded time after it, then sleeps in
- * its io_uring, where storage completions, the event channel and the control thread wake it.
+ * The queue's thread: works while there is work, looks on for a bounded time after it, then sleeps
+ * in its io_uring, where storage completions, the event channel and the control thread wake it.
  */
 #include <errno.h>
 #include <poll.h>
@@ -33,7 +33,8 @@ static void event_ready(struct uring_op *op, int res)
 	int port;
 
 	q->poll_armed = false;
-	/* The port stays masked until the thread sleeps again: events meanwhile cost the guest nothing. */
+	/* The port stays masked until the thread sleeps again: events meanwhile cost the guest
+	 * nothing. */
 	while ((port = xen_evtchn_pending(q->evtchn)) > 0)
 		q->masked = true;
 	/* Readable for ever, with nothing to read: the domain, or Xen itself, is gone. */
@@ -60,9 +61,9 @@ static void woken(struct uring_op *op, int res)
 static int uring_setup(struct queue *q)
 {
 	struct io_uring_params p = {
-		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
-			 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE,
-		.cq_entries = 4096,
+	    .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
+	             IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE,
+	    .cq_entries = 4096,
 	};
 	int rc = io_uring_queue_init_params(URING_ENTRIES, &q->uring, &p);
 
@@ -159,7 +160,7 @@ static int thread_setup(struct queue *q)
 
 	if (rc) {
 		log_error("cannot set up io_uring: %s; is it disabled (kernel.io_uring_disabled)?",
-			  error_name(rc));
+		          error_name(rc));
 		return rc;
 	}
 	rc = storage_queue_open(q->c.storage, &q->uring, &q->storage, &err);

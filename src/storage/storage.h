@@ -37,8 +37,8 @@ struct storage_target {
 
 /*
  * "/path", "aio:/path", "raw:/path", "phy:/path", "null:SIZE". A leading "aio:" (libxl's prefix for
- * raw) is stripped before anything else. 0; -EINVAL: not understood, -ENOTSUP: a known scheme (qcow2,
- * vhd, nbd, nbd+unix, rbd) that is not built in; *err names the text and what would do.
+ * raw) is stripped before anything else. 0; -EINVAL: not understood, -ENOTSUP: a known scheme
+ * (qcow2, vhd, nbd, nbd+unix, rbd) that is not built in; *err names the text and what would do.
  */
 int storage_target_parse(const char *text, struct storage_target *out, struct error *err);
 
@@ -48,8 +48,10 @@ struct storage_spec {
 	int fd;        /* FILE: an O_PATH descriptor of the image, which fixes its identity; lent */
 	bool readonly; /* opened O_RDONLY, too */
 	bool shared;   /* writers may share the image (mode "w!") */
-	uint64_t owner; /* shared: which of the disks on this image; its own lock is its fence. Below 2^61; 0: none */
-	bool wait_lock; /* wait for the lock without limit instead of -EBUSY: the fence after a death */
+	uint64_t owner; /* shared: which of the disks on this image; its own lock is its fence.
+	                   Below 2^61; 0: none */
+	bool wait_lock; /* wait for the lock without limit instead of -EBUSY: the fence after a
+	                   death */
 };
 
 struct storage_caps {
@@ -57,25 +59,25 @@ struct storage_caps {
 	uint32_t logical_block;  /* bytes: the unit that requests must keep to; 512 or 4096 */
 	uint32_t physical_block; /* bytes */
 	bool readonly;
-	bool flush;              /* FLUSH works */
+	bool flush; /* FLUSH works */
 	bool discard, discard_secure;
 	uint32_t discard_granularity, discard_alignment; /* bytes, granularity > 0 if discard */
 	bool rotational, removable, cdrom;
-	bool direct;             /* O_DIRECT in use */
-	uint32_t major, minor;   /* of a block device, else 0 */
+	bool direct;           /* O_DIRECT in use */
+	uint32_t major, minor; /* of a block device, else 0 */
 };
 
 /*
- * Checks what the O_PATH descriptor (or path, to be opened here) is and that it can serve as a disk, as
- * far as that is possible without opening it: exists, regular file or block device, not empty,
- * multiple of 512. Returns the O_PATH descriptor (caller closes; -1 with *rc 0 for engines without
- * a file). The supervisor's half of opening. Errors: one line with cause and remedy.
+ * Checks what the O_PATH descriptor (or path, to be opened here) is and that it can serve as a
+ * disk, as far as that is possible without opening it: exists, regular file or block device, not
+ * empty, multiple of 512. Returns the O_PATH descriptor (caller closes; -1 with *rc 0 for engines
+ * without a file). The supervisor's half of opening. Errors: one line with cause and remedy.
  */
 int storage_resolve(const struct storage_target *target, int *fd, struct error *err);
 
 /*
- * Opens, takes the lock (exclusive for a writer, shared for readers and for `shared` writers; -EBUSY
- * when another process has it), flushes and drops the page cache, finds the capabilities.
+ * Opens, takes the lock (exclusive for a writer, shared for readers and for `shared` writers;
+ * -EBUSY when another process has it), flushes and drops the page cache, finds the capabilities.
  * The descriptor is opened through /proc/self/fd/N of spec->fd, so it is the file that was checked.
  * O_DIRECT, or buffered with a log line saying why. 0 or -errno with *err.
  */
@@ -83,10 +85,10 @@ int storage_open(const struct storage_spec *spec, struct storage **out, struct e
 const struct storage_caps *storage_caps(const struct storage *s);
 void storage_close(struct storage *s); /* NULL is fine; queues are closed before */
 
-/* ring: the caller's io_uring, on which the engine may queue SQEs with a struct uring_op as user data
- * (base/uring.h). The caller submits and reaps. */
+/* ring: the caller's io_uring, on which the engine may queue SQEs with a struct uring_op as user
+ * data (base/uring.h). The caller submits and reaps. */
 int storage_queue_open(struct storage *s, struct io_uring *ring, struct storage_queue **out,
-		       struct error *err);
+                       struct error *err);
 void storage_queue_close(struct storage_queue *q); /* nothing may be in flight; NULL is fine */
 
 enum storage_op { STORAGE_READ, STORAGE_WRITE, STORAGE_FLUSH, STORAGE_DISCARD };
@@ -95,8 +97,8 @@ enum storage_op { STORAGE_READ, STORAGE_WRITE, STORAGE_FLUSH, STORAGE_DISCARD };
 struct storage_io {
 	/* filled by the caller; offset, length: bytes, multiples of logical_block, within size */
 	enum storage_op op;
-	bool secure;     /* DISCARD */
-	void *buf;       /* READ, WRITE: aligned to 4096, lent until done */
+	bool secure; /* DISCARD */
+	void *buf;   /* READ, WRITE: aligned to 4096, lent until done */
 	uint64_t offset;
 	uint64_t length; /* any length for DISCARD; READ and WRITE at most 1 GiB */
 	/* rc: 0, or -errno: nothing is known about how much was done. May be called from within

@@ -20,8 +20,8 @@ static uint64_t hash(uint64_t h, const void *data, size_t n)
 	return h;
 }
 
-/* A number of this disk's own among all that may share its image, on this machine or, over a network
- * file system, on another; the same for each of its workers. */
+/* A number of this disk's own among all that may share its image, on this machine or, over a
+ * network file system, on another; the same for each of its workers. */
 static uint64_t owner_number(const struct worker *w)
 {
 	uint64_t h = 0xcbf29ce484222325ull;
@@ -42,15 +42,15 @@ static uint64_t owner_number(const struct worker *w)
 }
 
 int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_caps *caps,
-	      struct error *err)
+              struct error *err)
 {
 	struct storage_spec spec = {
-		.target = m->target,
-		.fd = m->has_fd ? fd : -1,
-		.readonly = m->readonly,
-		.shared = m->shared,
-		.owner = owner_number(w),
-		.wait_lock = m->wait_lock,
+	    .target = m->target,
+	    .fd = m->has_fd ? fd : -1,
+	    .readonly = m->readonly,
+	    .shared = m->shared,
+	    .owner = owner_number(w),
+	    .wait_lock = m->wait_lock,
 	};
 	struct stat st = {0};
 	int rc;
@@ -84,18 +84,18 @@ static struct blkif_limits limits_of(const struct worker *w, const struct wm_con
 	const struct storage_caps *c = storage_caps(w->storage);
 
 	return (struct blkif_limits){
-		.sectors = c->size >> BLKIF_SECTOR_SHIFT,
-		.sector_size = c->logical_block,
-		.readonly = w->readonly || c->readonly,
-		.flush = m->flush,
-		.barrier = m->barrier,
-		.discard = m->discard,
-		.discard_secure = m->discard_secure,
+	    .sectors = c->size >> BLKIF_SECTOR_SHIFT,
+	    .sector_size = c->logical_block,
+	    .readonly = w->readonly || c->readonly,
+	    .flush = m->flush,
+	    .barrier = m->barrier,
+	    .discard = m->discard,
+	    .discard_secure = m->discard_secure,
 	};
 }
 
 static struct journal_identity identity_of(const struct worker *w, const struct wm_connect *m,
-					   unsigned queue)
+                                           unsigned queue)
 {
 	struct journal_identity id;
 
@@ -115,28 +115,29 @@ static struct journal_identity identity_of(const struct worker *w, const struct 
 }
 
 static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned i,
-			 struct error *err)
+                         struct error *err)
 {
 	const char *vdev = strchr(w->name, ':');
 	struct queue_config c = {
-		.index = i,
-		.domid = (uint16_t)w->domid,
-		.protocol = (enum blkif_protocol)m->protocol,
-		.order = m->order,
-		.wire = m->queue[i],
-		.limits = limits_of(w, m),
-		.identity = identity_of(w, m, i),
-		.resume = m->resume,
-		.fault_epoch = m->fault_epoch,
-		.platform = w->platform,
-		.storage = w->storage,
-		.stats = &w->stats->queue[i],
-		.notice_fd = w->notice.fd,
-		.stats_timer_fd = w->stats_timer.fd,
-		.stats_armed = &w->stats_armed,
+	    .index = i,
+	    .domid = (uint16_t)w->domid,
+	    .protocol = (enum blkif_protocol)m->protocol,
+	    .order = m->order,
+	    .wire = m->queue[i],
+	    .limits = limits_of(w, m),
+	    .identity = identity_of(w, m, i),
+	    .resume = m->resume,
+	    .fault_epoch = m->fault_epoch,
+	    .platform = w->platform,
+	    .storage = w->storage,
+	    .stats = &w->stats->queue[i],
+	    .notice_fd = w->notice.fd,
+	    .stats_timer_fd = w->stats_timer.fd,
+	    .stats_armed = &w->stats_armed,
 	};
 
-	snprintf(c.thread_name, sizeof c.thread_name, "%u.%s-%u", w->domid, vdev ? vdev + 1 : "?", i);
+	snprintf(c.thread_name, sizeof c.thread_name, "%u.%s-%u", w->domid, vdev ? vdev + 1 : "?",
+	         i);
 	snprintf(c.journal_path, sizeof c.journal_path, "%s/journal-%u", w->dir, i);
 	return queue_new(&c, &w->queue[i], err);
 }
@@ -149,8 +150,9 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 		return error_set(err, -EINVAL, "no image is open");
 	if (m->order > 4 || m->nr_queues < 1 || m->nr_queues > WM_MAX_QUEUES ||
 	    (m->protocol != BLKIF_PROTO_X86_32 && m->protocol != BLKIF_PROTO_X86_64))
-		return error_set(err, -EINVAL, "ring order %u, %u queues, protocol %u: not supported",
-				 m->order, m->nr_queues, m->protocol);
+		return error_set(err, -EINVAL,
+		                 "ring order %u, %u queues, protocol %u: not supported", m->order,
+		                 m->nr_queues, m->protocol);
 	disk_disconnect(w, false);
 	w->stop_reported = false;
 	for (; w->nr_queues < m->nr_queues && !rc; w->nr_queues++) {
@@ -163,8 +165,8 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 		disk_disconnect(w, m->resume);
 	else
 		log_info("connected: %u queue%s of %u page%s, %s", m->nr_queues,
-			 m->nr_queues > 1 ? "s" : "", 1u << m->order, m->order ? "s" : "",
-			 blkif_protocol_name((enum blkif_protocol)m->protocol));
+		         m->nr_queues > 1 ? "s" : "", 1u << m->order, m->order ? "s" : "",
+		         blkif_protocol_name((enum blkif_protocol)m->protocol));
 	return rc;
 }
 

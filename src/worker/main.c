@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xenblkd-worker: serves one disk. Started by xenblkd with the listening socket as descriptor 3; not
- * meant to be started by hand.
+ * xenblkd-worker: serves one disk. Started by xenblkd with the listening socket as descriptor 3;
+ * not meant to be started by hand.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -20,16 +20,19 @@
 #define LISTEN_FD 3
 
 static const struct option options[] = {
-	{"dir", required_argument, NULL, 'd'},	 {"embedded", required_argument, NULL, 'e'},
-	{"domid", required_argument, NULL, 'D'}, {"devid", required_argument, NULL, 'v'},
-	{"name", required_argument, NULL, 'n'},	 {"verbose", no_argument, NULL, 'V'},
-	{0},
+    {"dir", required_argument, NULL, 'd'},
+    {"embedded", required_argument, NULL, 'e'},
+    {"domid", required_argument, NULL, 'D'},
+    {"devid", required_argument, NULL, 'v'},
+    {"name", required_argument, NULL, 'n'},
+    {"verbose", no_argument, NULL, 'V'},
+    {0},
 };
 
 static int usage(void)
 {
 	fprintf(stderr, "usage: xenblkd-worker --dir DIR --domid N --devid N --name DOMID:VDEV "
-			"[--embedded DIR] [--verbose]   (started by xenblkd)\n");
+	                "[--embedded DIR] [--verbose]   (started by xenblkd)\n");
 	return 2;
 }
 
@@ -66,9 +69,9 @@ static int parse_options(struct worker *w, int argc, char **argv, bool *verbose)
 			return rc;
 	}
 	return w->dir && w->name && w->domid != UINT32_MAX && w->devid != UINT32_MAX &&
-			       optind == argc
-		       ? 0
-		       : -EINVAL;
+	               optind == argc
+	           ? 0
+	           : -EINVAL;
 }
 
 /* "xenblkd.1.xvda", cut to what the kernel keeps. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the worker gives up before a guest's first byte reaches it: capabilities, every file but those
- * of its own folder (Landlock, where the kernel has it), and every system call that serving an open
- * disk does not need (seccomp; a refused call fails with EPERM).
+ * What the worker gives up before a guest's first byte reaches it: capabilities, every file but
+ * those of its own folder (Landlock, where the kernel has it), and every system call that serving
+ * an open disk does not need (seccomp; a refused call fails with EPERM).
  */
 #include <cap-ng.h>
 #include <errno.h>
@@ -19,46 +19,94 @@
 #include "worker/worker.h"
 
 static const int allowed_calls[] = {
-	/* the data path */
-	SCMP_SYS(io_uring_enter), SCMP_SYS(ioctl), SCMP_SYS(read), SCMP_SYS(write),
-	SCMP_SYS(fallocate), SCMP_SYS(futex), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
-	SCMP_SYS(timerfd_settime), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(poll),
-	SCMP_SYS(ppoll),
-	/* connecting and disconnecting: grants, ports, journal, statistics */
-	SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_register), SCMP_SYS(connect),
-	SCMP_SYS(accept4), SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(recvmsg),
-	SCMP_SYS(recvfrom), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(openat),
-	SCMP_SYS(close), SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(writev),
-	SCMP_SYS(ftruncate), SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(unlink),
-	SCMP_SYS(unlinkat), SCMP_SYS(flock), SCMP_SYS(fcntl), SCMP_SYS(fstat),
-	SCMP_SYS(newfstatat), SCMP_SYS(lseek), SCMP_SYS(dup), SCMP_SYS(eventfd2),
-	SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(fsync), SCMP_SYS(fdatasync),
-	/* the C library: memory, threads, signals, the end */
-	SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mprotect), SCMP_SYS(mremap), SCMP_SYS(madvise),
-	SCMP_SYS(brk), SCMP_SYS(set_robust_list),
-	SCMP_SYS(rseq), SCMP_SYS(prctl), SCMP_SYS(gettid), SCMP_SYS(getpid),
-	SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity), SCMP_SYS(clock_nanosleep),
-	SCMP_SYS(nanosleep), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall),
-	SCMP_SYS(getrandom), SCMP_SYS(exit), SCMP_SYS(exit_group),
+    /* the data path */
+    SCMP_SYS(io_uring_enter),
+    SCMP_SYS(ioctl),
+    SCMP_SYS(read),
+    SCMP_SYS(write),
+    SCMP_SYS(fallocate),
+    SCMP_SYS(futex),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(gettimeofday),
+    SCMP_SYS(timerfd_settime),
+    SCMP_SYS(epoll_wait),
+    SCMP_SYS(epoll_pwait),
+    SCMP_SYS(poll),
+    SCMP_SYS(ppoll),
+    /* connecting and disconnecting: grants, ports, journal, statistics */
+    SCMP_SYS(io_uring_setup),
+    SCMP_SYS(io_uring_register),
+    SCMP_SYS(connect),
+    SCMP_SYS(accept4),
+    SCMP_SYS(sendmsg),
+    SCMP_SYS(sendto),
+    SCMP_SYS(recvmsg),
+    SCMP_SYS(recvfrom),
+    SCMP_SYS(getsockopt),
+    SCMP_SYS(setsockopt),
+    SCMP_SYS(openat),
+    SCMP_SYS(close),
+    SCMP_SYS(pread64),
+    SCMP_SYS(pwrite64),
+    SCMP_SYS(writev),
+    SCMP_SYS(ftruncate),
+    SCMP_SYS(rename),
+    SCMP_SYS(renameat),
+    SCMP_SYS(unlink),
+    SCMP_SYS(unlinkat),
+    SCMP_SYS(flock),
+    SCMP_SYS(fcntl),
+    SCMP_SYS(fstat),
+    SCMP_SYS(newfstatat),
+    SCMP_SYS(lseek),
+    SCMP_SYS(dup),
+    SCMP_SYS(eventfd2),
+    SCMP_SYS(epoll_create1),
+    SCMP_SYS(epoll_ctl),
+    SCMP_SYS(fsync),
+    SCMP_SYS(fdatasync),
+    /* the C library: memory, threads, signals, the end */
+    SCMP_SYS(mmap),
+    SCMP_SYS(munmap),
+    SCMP_SYS(mprotect),
+    SCMP_SYS(mremap),
+    SCMP_SYS(madvise),
+    SCMP_SYS(brk),
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(rseq),
+    SCMP_SYS(prctl),
+    SCMP_SYS(gettid),
+    SCMP_SYS(getpid),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(nanosleep),
+    SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(sigaltstack),
+    SCMP_SYS(restart_syscall),
+    SCMP_SYS(getrandom),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
 };
 
-/* Calls that are needed in one form only: threads but no processes, which would outlive the worker and
- * hold its disk; signals to itself; local sockets. */
+/* Calls that are needed in one form only: threads but no processes, which would outlive the worker
+ * and hold its disk; signals to itself; local sockets. */
 static int forms_restrict(scmp_filter_ctx ctx)
 {
 	int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-				  SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+	                          SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
 
 	/* Its flags are out of a filter's sight; the C library then takes clone. */
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				      SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+		                      SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				      SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+		                      SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
 	return rc;
 }
 
@@ -80,8 +128,8 @@ static int calls_restrict(void)
 static int beneath(int ruleset, const char *dir, uint64_t access)
 {
 	struct landlock_path_beneath_attr attr = {
-		.allowed_access = access,
-		.parent_fd = open(dir, O_PATH | O_CLOEXEC),
+	    .allowed_access = access,
+	    .parent_fd = open(dir, O_PATH | O_CLOEXEC),
 	};
 	int rc = 0;
 
@@ -106,7 +154,7 @@ static int files_restrict(const char *dir)
 	if (ruleset < 0)
 		return -errno;
 	rc = beneath(ruleset, dir,
-		     use | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE);
+	             use | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE);
 	if (!rc) {
 		rc = beneath(ruleset, "/dev/xen", use);
 		if (rc == -ENOENT)

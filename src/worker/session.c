@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The supervisor's messages. The socket listens as long as the worker lives: when the supervisor goes,
- * the disk is served on, and its successor connects anew.
+ * The supervisor's messages. The socket listens as long as the worker lives: when the supervisor
+ * goes, the disk is served on, and its successor connects anew.
  */
 #include <errno.h>
 #include <string.h>
@@ -27,7 +27,7 @@ static void peer_drop(struct worker *w)
 }
 
 static void reply(struct worker *w, const struct wm *request, enum wm_type type, int rc,
-		  const struct error *err, const struct storage_caps *caps)
+                  const struct error *err, const struct storage_caps *caps)
 {
 	struct wm m = {.version = WM_VERSION, .type = type, .serial = request->serial, .rc = rc};
 
@@ -83,9 +83,9 @@ static void peer_ready(struct loop_fd *lfd, uint32_t events)
 	} control;
 	struct iovec iov = {.iov_base = &m, .iov_len = sizeof m};
 	struct msghdr h = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = &control,
-			   .msg_controllen = sizeof control};
+	                   .msg_iovlen = 1,
+	                   .msg_control = &control,
+	                   .msg_controllen = sizeof control};
 	ssize_t n = recvmsg(lfd->fd, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	int fd = -1;
 
@@ -100,8 +100,8 @@ static void peer_ready(struct loop_fd *lfd, uint32_t events)
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(c), sizeof fd);
 	if (n != sizeof m || m.version != WM_VERSION)
-		log_error("supervisor and worker are of different versions (%zd bytes, version %u)", n,
-			  n >= 4 ? m.version : 0);
+		log_error("supervisor and worker are of different versions (%zd bytes, version %u)",
+		          n, n >= 4 ? m.version : 0);
 	else
 		dispatch(w, &m, fd);
 	if (fd >= 0)

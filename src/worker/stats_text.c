@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The statistics page, and the same numbers as plain files for scripts, under the names that Linux's
- * back end has in sysfs. The files are rewritten at most once a second, and only after activity.
+ * The statistics page, and the same numbers as plain files for scripts, under the names that
+ * Linux's back end has in sysfs. The files are rewritten at most once a second, and only after
+ * activity.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,13 +21,13 @@ static const struct {
 	const char *name;
 	size_t offset; /* of the counter in struct stats_queue */
 } files[] = {
-	{"oo_req", offsetof(struct stats_queue, oo_req)},
-	{"rd_req", offsetof(struct stats_queue, rd_req)},
-	{"wr_req", offsetof(struct stats_queue, wr_req)},
-	{"f_req", offsetof(struct stats_queue, f_req)},
-	{"ds_req", offsetof(struct stats_queue, ds_req)},
-	{"rd_sect", offsetof(struct stats_queue, rd_sect)},
-	{"wr_sect", offsetof(struct stats_queue, wr_sect)},
+    {"oo_req", offsetof(struct stats_queue, oo_req)},
+    {"rd_req", offsetof(struct stats_queue, rd_req)},
+    {"wr_req", offsetof(struct stats_queue, wr_req)},
+    {"f_req", offsetof(struct stats_queue, f_req)},
+    {"ds_req", offsetof(struct stats_queue, ds_req)},
+    {"rd_sect", offsetof(struct stats_queue, rd_sect)},
+    {"wr_sect", offsetof(struct stats_queue, wr_sect)},
 };
 #define NR_FILES (sizeof files / sizeof *files)
 
@@ -37,8 +38,8 @@ static uint64_t counter_sum(const struct stats_page *page, size_t offset)
 
 	for (unsigned i = 0; i < STATS_MAX_QUEUES; i++)
 		sum += __atomic_load_n(
-			(const uint64_t *)(const void *)((const char *)&page->queue[i] + offset),
-			__ATOMIC_RELAXED);
+		    (const uint64_t *)(const void *)((const char *)&page->queue[i] + offset),
+		    __ATOMIC_RELAXED);
 	return sum;
 }
 
@@ -47,7 +48,7 @@ void stats_text_write(struct worker *w)
 	for (size_t i = 0; i < NR_FILES; i++) {
 		char path[300], text[32];
 		int n = snprintf(text, sizeof text, "%llu\n",
-				 (unsigned long long)counter_sum(w->stats, files[i].offset));
+		                 (unsigned long long)counter_sum(w->stats, files[i].offset));
 		snprintf(path, sizeof path, "%s/statistics/%s", w->dir, files[i].name);
 		/* Counters only grow, so a new text always covers the old one: no truncation, and a
 		 * reader never sees half of it. */
@@ -109,11 +110,11 @@ int stats_init(struct worker *w, struct error *err)
 		return error_set(err, -errno, "cannot make %s: %s", path, error_name(errno));
 	stats_text_write(w);
 	w->stats_timer = (struct loop_fd){
-		.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
-		.ready = timer_ready,
+	    .fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+	    .ready = timer_ready,
 	};
-	w->notice = (struct loop_fd){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-				     .ready = notice_ready};
+	w->notice =
+	    (struct loop_fd){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = notice_ready};
 	if (w->stats_timer.fd < 0 || w->notice.fd < 0)
 		return error_set(err, -errno, "out of descriptors");
 	int rc = loop_add(&w->loop, &w->stats_timer, EPOLLIN);

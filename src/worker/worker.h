@@ -39,9 +39,10 @@ void session_send(struct worker *w, const struct wm *m);
 
 /* disk.c: what the messages ask for. 0 or -errno with *err. */
 int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_caps *caps,
-	      struct error *err);
+              struct error *err);
 int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err);
-/* Idempotent. keep_journal: the front end is still connected, and a later worker goes on with it. */
+/* Idempotent. keep_journal: the front end is still connected, and a later worker goes on with it.
+ */
 void disk_disconnect(struct worker *w, bool keep_journal);
 void disk_close(struct worker *w); /* idempotent; disconnects first, keeping the journal */
 
@@ -49,7 +50,8 @@ void disk_close(struct worker *w); /* idempotent; disconnects first, keeping the
 int stats_init(struct worker *w, struct error *err);
 void stats_text_write(struct worker *w);
 
-/* sandbox.c: gives up all that serving an open disk does not need; for good. dir: the disk's folder. */
+/* sandbox.c: gives up all that serving an open disk does not need; for good. dir: the disk's
+ * folder. */
 int sandbox_enter(const char *dir, struct error *err);
 
 #endif

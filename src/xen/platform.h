@@ -27,11 +27,11 @@ struct xen_gntshr; /* grants pages of ours to other domains: the front end's sid
 
 /*
  * Connects to the embedded Xen in that directory, acting as domain `domid` (0: the control domain;
- * another one must exist), or with embedded_dir NULL to the real Xen of this machine, where domid is ignored.
- * 0 or -errno with *err saying what is missing.
+ * another one must exist), or with embedded_dir NULL to the real Xen of this machine, where domid
+ * is ignored. 0 or -errno with *err saying what is missing.
  */
 int xen_platform_open(const char *embedded_dir, uint16_t domid, struct xen_platform **out,
-		      struct error *err);
+                      struct error *err);
 void xen_platform_close(struct xen_platform *p); /* NULL is fine */
 
 /* Path of the socket on which xenstore answers this domain, NULL for libxenstore's default.
@@ -49,7 +49,7 @@ void xen_gnttab_close(struct xen_gnttab *g); /* also unmaps what is still mapped
  * grant mapped writable), -EAGAIN (paged out), -ENOMEM, …
  */
 int xen_gnttab_map(struct xen_gnttab *g, uint16_t domid, uint32_t count, const uint32_t *refs,
-		   bool writable, void **addr);
+                   bool writable, void **addr);
 /* addr and count as mapped. */
 int xen_gnttab_unmap(struct xen_gnttab *g, void *addr, uint32_t count);
 
@@ -69,7 +69,7 @@ int xen_gnttab_copy(struct xen_gnttab *g, uint16_t domid, struct xen_copy *piece
 /* ---- event channels ---- */
 
 int xen_evtchn_open(struct xen_platform *p, struct xen_evtchn **out, struct error *err);
-void xen_evtchn_close(struct xen_evtchn *e); /* closes all its ports; NULL is fine */
+void xen_evtchn_close(struct xen_evtchn *e);   /* closes all its ports; NULL is fine */
 int xen_evtchn_fd(const struct xen_evtchn *e); /* readable while xen_evtchn_pending has a port */
 
 /* Binds to remote_port, which domain domid allocated for us. Returns our port (> 0), which is
@@ -91,11 +91,12 @@ int xen_gntshr_open(struct xen_platform *p, struct xen_gntshr **out, struct erro
 void xen_gntshr_close(struct xen_gntshr *s); /* revokes everything; NULL is fine */
 /* `count` fresh zeroed pages, contiguous in *addr, one reference each, granted to domid. */
 int xen_gntshr_share(struct xen_gntshr *s, uint16_t domid, uint32_t count, bool writable,
-		     uint32_t *refs, void **addr);
+                     uint32_t *refs, void **addr);
 /* Revokes and frees. -EBUSY while the other side still maps one of them (nothing is freed then). */
 int xen_gntshr_unshare(struct xen_gntshr *s, void *addr, uint32_t count);
 
-/* ---- the embedded Xen's hypervisor calls for toolstack and tests; -ENOTSUP on the real one ---- */
+/* ---- the embedded Xen's hypervisor calls for toolstack and tests; -ENOTSUP on the real one ----
+ */
 
 /* Creates / destroys a domain: memory, ports, its xenstore connection (and @introduceDomain /
  * @releaseDomain). -EEXIST / -ENOENT. The nodes under /local/domain are the toolstack's. */
@@ -119,13 +120,13 @@ int xen_fault(struct xen_platform *p, const char *line, struct error *err);
 
 /* What is in use: counts for leak checks. */
 struct xen_usage {
-	uint32_t domains;      /* without domain 0 */
-	uint32_t clients;      /* open connections, that of the caller included */
-	uint32_t grants;       /* references handed out */
-	uint32_t maps;         /* references mapped */
-	uint32_t ports;        /* event-channel ports in any state but free */
-	uint32_t interdomain;  /* of these, bound ones */
-	uint32_t store_conns;  /* xenstore connections */
+	uint32_t domains;     /* without domain 0 */
+	uint32_t clients;     /* open connections, that of the caller included */
+	uint32_t grants;      /* references handed out */
+	uint32_t maps;        /* references mapped */
+	uint32_t ports;       /* event-channel ports in any state but free */
+	uint32_t interdomain; /* of these, bound ones */
+	uint32_t store_conns; /* xenstore connections */
 };
 int xen_usage(struct xen_platform *p, struct xen_usage *out);
 

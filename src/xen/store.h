@@ -13,7 +13,7 @@
 
 #include "base/error.h"
 
-#define STORE_PATH_MAX 256  /* longest path we build or follow, with the NUL */
+#define STORE_PATH_MAX 256   /* longest path we build or follow, with the NUL */
 #define STORE_VALUE_MAX 1024 /* longest value we accept, with the NUL; longer is -EMSGSIZE */
 
 struct store;
@@ -39,24 +39,26 @@ void store_close(struct store *s); /* NULL is fine */
 /* t: a transaction of store_begin, or XBT_NULL.
  * dir and name are joined with '/'; name NULL means dir itself. */
 
-/* Value as a C string in buf. Length, or -ENOENT (absent), -EMSGSIZE (does not fit cap with its NUL),
- * -EINVAL (contains a NUL), -EACCES … */
+/* Value as a C string in buf. Length, or -ENOENT (absent), -EMSGSIZE (does not fit cap with its
+ * NUL), -EINVAL (contains a NUL), -EACCES … */
 int store_read(struct store *s, xs_transaction_t t, const char *dir, const char *name, char *buf,
-	       size_t cap);
+               size_t cap);
 /* Decimal within min..max. 0, -ENOENT, -EINVAL (no number), -ERANGE, -EMSGSIZE, … */
 int store_read_u64(struct store *s, xs_transaction_t t, const char *dir, const char *name,
-		   uint64_t min, uint64_t max, uint64_t *out);
+                   uint64_t min, uint64_t max, uint64_t *out);
 /* xenbus state 1..8, or XS_UNKNOWN for whatever else is there, or nothing. Never fails. */
 int store_read_state(struct store *s, xs_transaction_t t, const char *dir);
 bool store_exists(struct store *s, xs_transaction_t t, const char *dir, const char *name);
 int store_write(struct store *s, xs_transaction_t t, const char *dir, const char *name,
-		const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 int store_mkdir(struct store *s, xs_transaction_t t, const char *path);
-int store_rm(struct store *s, xs_transaction_t t, const char *dir, const char *name); /* absent: 0 */
+int store_rm(struct store *s, xs_transaction_t t, const char *dir,
+             const char *name); /* absent: 0 */
 /* owner gets all, others nothing, reader (if >= 0) may read. */
 int store_set_perms(struct store *s, xs_transaction_t t, const char *path, unsigned owner,
-		    int reader);
-/* Names of the children: NULL-terminated array, one free() by the caller. *out NULL and -errno on failure. */
+                    int reader);
+/* Names of the children: NULL-terminated array, one free() by the caller. *out NULL and -errno on
+ * failure. */
 int store_list(struct store *s, xs_transaction_t t, const char *path, char ***out, unsigned *n);
 
 int store_begin(struct store *s, xs_transaction_t *t);
@@ -64,16 +66,17 @@ int store_begin(struct store *s, xs_transaction_t *t);
 int store_end(struct store *s, xs_transaction_t t, bool commit);
 
 /*
- * Writes `to` into DIR/state only if it is `from` at that very moment (in one transaction; conflicts
- * are retried). 0; -ESTALE: it is another one now, nothing was written; -ENOENT: no such node any
- * more (a deleted node is never made anew); -errno.
+ * Writes `to` into DIR/state only if it is `from` at that very moment (in one transaction;
+ * conflicts are retried). 0; -ESTALE: it is another one now, nothing was written; -ENOENT: no such
+ * node any more (a deleted node is never made anew); -errno.
  */
 int store_state_cas(struct store *s, const char *dir, int from, int to);
 
 int store_watch(struct store *s, const char *path, const char *token);
 /* Events that came before may still be delivered afterwards: a token must not be a pointer. */
 int store_unwatch(struct store *s, const char *path, const char *token);
-int store_fd(struct store *s); /* readable while watch events wait, and when the connection is gone */
+int store_fd(
+    struct store *s); /* readable while watch events wait, and when the connection is gone */
 /* One event: 1 with path and token copied (truncation impossible for paths we watch: longer ones
  * are cut), 0 if there is none, -errno if the connection is gone. Never blocks. */
 int store_check_watch(struct store *s, char *path, size_t path_cap, char *token, size_t token_cap);

@@ -24,8 +24,8 @@ static enum action open_image(const struct snapshot *s)
 	return ACT_NOTHING;
 }
 
-/* After Closed somebody else may open the image, perhaps on another host, and must not meet the I/O of
- * a dead worker. That the next worker gets the image's lock proves that there is none. */
+/* After Closed somebody else may open the image, perhaps on another host, and must not meet the I/O
+ * of a dead worker. That the next worker gets the image's lock proves that there is none. */
 static bool fence_first(const struct snapshot *s)
 {
 	return s->unfenced && !s->force && s->image != IMAGE_OPEN && s->image != IMAGE_FAILED;
@@ -148,7 +148,8 @@ static enum action in_closed(const struct snapshot *s)
 	return quiet(s);
 }
 
-/* Another driver has it: two would write over each other, so hands off, until the driver lets go. */
+/* Another driver has it: two would write over each other, so hands off, until the driver lets go.
+ */
 static enum action in_foreign(const struct snapshot *s)
 {
 	if (s->ring != RING_IDLE)

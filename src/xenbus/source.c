@@ -108,8 +108,7 @@ static int pick(const struct texts *t, bool no_hotplug, struct source *out, stru
 		return 0;
 	}
 	snprintf(out->text, sizeof out->text, "%s", t->params);
-	if (t->params[0] &&
-	    (no_hotplug || !t->script[0] || !strcmp(t->status, "connected")))
+	if (t->params[0] && (no_hotplug || !t->script[0] || !strcmp(t->status, "connected")))
 		out->kind = SOURCE_TARGET;
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Data through the ring: every ABI, ring size and shape of request moves exactly the bytes it names. */
+/* Data through the ring: every ABI, ring size and shape of request moves exactly the bytes it
+ * names. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static void assert_file_is(const char *path, uint64_t offset, const void *want, 
 
 /* Whole disk read and compared, whole disk written and compared with the file. */
 static void round_trip(struct host *h, const char *path, const char *abi, unsigned order,
-		       uint32_t seed)
+                       uint32_t seed)
 {
 	struct xenblkfront *f = host_front(h, 1, "xvda", abi, order);
 	char *data = malloc(SIZE), *want = malloc(SIZE);
@@ -134,10 +135,10 @@ static void full_rings(void **state)
 		uint32_t seen = 0;
 		for (unsigned i = 0; i < 32; i++) {
 			struct xenblkfront_request req = {
-				.op = BLKIF_OP_READ,
-				.nr_segments = 1,
-				.sector = (round * 32 + i) % (SIZE / 4096) * 8,
-				.seg = {{refs[i], 0, 7}},
+			    .op = BLKIF_OP_READ,
+			    .nr_segments = 1,
+			    .sector = (round * 32 + i) % (SIZE / 4096) * 8,
+			    .seg = {{refs[i], 0, 7}},
 			};
 			assert_front(f, xenblkfront_queue(f, &req, round << 32 | i));
 		}
@@ -194,10 +195,10 @@ static void null_engine(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(abis_and_orders, host_setup, host_teardown),
-		cmocka_unit_test_setup_teardown(odd_segments, host_setup, host_teardown),
-		cmocka_unit_test_setup_teardown(full_rings, host_setup, host_teardown),
-		cmocka_unit_test_setup_teardown(null_engine, host_setup, host_teardown),
+	    cmocka_unit_test_setup_teardown(abis_and_orders, host_setup, host_teardown),
+	    cmocka_unit_test_setup_teardown(odd_segments, host_setup, host_teardown),
+	    cmocka_unit_test_setup_teardown(full_rings, host_setup, host_teardown),
+	    cmocka_unit_test_setup_teardown(null_engine, host_setup, host_teardown),
 	};
 
 	return cmocka_run_group_tests_name("io", tests, NULL, NULL);

@@ -58,9 +58,10 @@ static int teardown(void **state)
 }
 
 static struct xenblkfront_request rw(const struct fixture *x, uint8_t op, uint64_t sector,
-				     unsigned segments)
+                                     unsigned segments)
 {
-	struct xenblkfront_request req = {.op = op, .sector = sector, .nr_segments = (uint16_t)segments};
+	struct xenblkfront_request req = {
+	    .op = op, .sector = sector, .nr_segments = (uint16_t)segments};
 
 	for (unsigned i = 0; i < segments && i < 11; i++)
 		req.seg[i] = (struct xenblkfront_seg){x->refs[i], 0, 7};
@@ -88,7 +89,7 @@ static void flush(void **state)
 	struct fixture *x = *state;
 
 	assert_int_equal(ask(x, (struct xenblkfront_request){.op = BLKIF_OP_FLUSH_DISKCACHE}),
-			 BLKIF_RSP_OKAY);
+	                 BLKIF_RSP_OKAY);
 	/* With segments it writes, too. */
 	memset(x->pages, 0x5a, 11 * 4096);
 	assert_int_equal(ask(x, rw(x, BLKIF_OP_FLUSH_DISKCACHE, 64, 2)), BLKIF_RSP_OKAY);
@@ -108,12 +109,12 @@ static void barrier_orders(void **state)
 	struct xenblkfront_response rsp[32];
 
 	assert_int_equal(ask(x, (struct xenblkfront_request){.op = BLKIF_OP_WRITE_BARRIER}),
-			 BLKIF_RSP_OKAY);
+	                 BLKIF_RSP_OKAY);
 	for (int round = 0; round < 50; round++) {
 		unsigned answered_before = 0, barrier_at = 99, n = 0;
 		for (unsigned i = 0; i < 9; i++) {
 			struct xenblkfront_request req =
-				rw(x, i == 4 ? BLKIF_OP_WRITE_BARRIER : BLKIF_OP_WRITE, 8 * i, 1);
+			    rw(x, i == 4 ? BLKIF_OP_WRITE_BARRIER : BLKIF_OP_WRITE, 8 * i, 1);
 			assert_front(x->f, xenblkfront_queue(x->f, &req, i));
 		}
 		assert_front(x->f, xenblkfront_kick(x->f));
@@ -155,9 +156,10 @@ static void discard(void **state)
 	assert_int_equal(info.discard_alignment, 0);
 	assert_false(info.discard_secure);
 	uint64_t before = blocks(x->path);
-	assert_int_equal(ask(x, (struct xenblkfront_request){
-					.op = BLKIF_OP_DISCARD, .sector = 2048, .nr_sectors = 2048}),
-			 BLKIF_RSP_OKAY);
+	assert_int_equal(ask(x, (struct xenblkfront_request){.op = BLKIF_OP_DISCARD,
+	                                                     .sector = 2048,
+	                                                     .nr_sectors = 2048}),
+	                 BLKIF_RSP_OKAY);
 	assert_int_equal(before - blocks(x->path), 2048);
 	assert_int_equal(ask(x, rw(x, BLKIF_OP_READ, 2048, 1)), BLKIF_RSP_OKAY);
 	assert_memory_equal(x->pages, zeros, 4096);
@@ -168,30 +170,31 @@ static void discard(void **state)
 		uint8_t flag;
 		int status;
 	} cases[] = {
-		{0, 0, 0, BLKIF_RSP_ERROR},
-		{SECTORS, 8, 0, BLKIF_RSP_ERROR},
-		{SECTORS - 8, 16, 0, BLKIF_RSP_ERROR},
-		{8, UINT64_MAX - 7, 0, BLKIF_RSP_ERROR},
-		{UINT64_MAX - 7, 8, 0, BLKIF_RSP_ERROR},
+	    {0, 0, 0, BLKIF_RSP_ERROR},
+	    {SECTORS, 8, 0, BLKIF_RSP_ERROR},
+	    {SECTORS - 8, 16, 0, BLKIF_RSP_ERROR},
+	    {8, UINT64_MAX - 7, 0, BLKIF_RSP_ERROR},
+	    {UINT64_MAX - 7, 8, 0, BLKIF_RSP_ERROR},
 	};
 	before = blocks(x->path);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		assert_int_equal(ask(x, (struct xenblkfront_request){.op = BLKIF_OP_DISCARD,
-								     .sector = cases[i].sector,
-								     .nr_sectors = cases[i].count,
-								     .flag = cases[i].flag}),
-				 cases[i].status);
+		                                                     .sector = cases[i].sector,
+		                                                     .nr_sectors = cases[i].count,
+		                                                     .flag = cases[i].flag}),
+		                 cases[i].status);
 	assert_int_equal(blocks(x->path), before);
 	/* The granularity is advice: a smaller one is fine, and touches nothing around it. */
-	assert_int_equal(ask(x, (struct xenblkfront_request){
-					.op = BLKIF_OP_DISCARD, .sector = 1, .nr_sectors = 7}),
-			 BLKIF_RSP_OKAY);
+	assert_int_equal(
+	    ask(x,
+	        (struct xenblkfront_request){.op = BLKIF_OP_DISCARD, .sector = 1, .nr_sectors = 7}),
+	    BLKIF_RSP_OKAY);
 	/* Not offered, the secure flag is ignored (blkif.h). */
 	assert_int_equal(ask(x, (struct xenblkfront_request){.op = BLKIF_OP_DISCARD,
-							     .sector = 8,
-							     .nr_sectors = 8,
-							     .flag = BLKIF_DISCARD_SECURE}),
-			 BLKIF_RSP_OKAY);
+	                                                     .sector = 8,
+	                                                     .nr_sectors = 8,
+	                                                     .flag = BLKIF_DISCARD_SECURE}),
+	                 BLKIF_RSP_OKAY);
 	assert_int_equal(ask(x, rw(x, BLKIF_OP_READ, 0, 1)), BLKIF_RSP_OKAY);
 	host_pattern(zeros, 0, 512, 5);
 	assert_memory_equal(x->pages, zeros, 512);
@@ -207,7 +210,7 @@ static void unknown_operations(void **state)
 		if (op <= BLKIF_OP_FLUSH_DISKCACHE || op == BLKIF_OP_DISCARD)
 			continue;
 		assert_int_equal(ask(x, rw(x, (uint8_t)op, 0, op == BLKIF_OP_INDIRECT ? 0 : 1)),
-				 BLKIF_RSP_EOPNOTSUPP);
+		                 BLKIF_RSP_EOPNOTSUPP);
 	}
 	assert_alive(x);
 }
@@ -251,8 +254,8 @@ static void malformed(void **state)
 static void beyond_the_end(void **state)
 {
 	struct fixture *x = *state;
-	static const uint64_t bad[] = {SECTORS - 7, SECTORS, SECTORS + 1, 1ull << 55, 1ull << 63,
-				       UINT64_MAX - 7, UINT64_MAX};
+	static const uint64_t bad[] = {SECTORS - 7, SECTORS,        SECTORS + 1, 1ull << 55,
+	                               1ull << 63,  UINT64_MAX - 7, UINT64_MAX};
 
 	assert_int_equal(ask(x, rw(x, BLKIF_OP_READ, SECTORS - 8, 1)), BLKIF_RSP_OKAY);
 	assert_int_equal(ask(x, rw(x, BLKIF_OP_READ, SECTORS - 8, 2)), BLKIF_RSP_ERROR);
@@ -316,7 +319,7 @@ static void readonly_disk(void **state)
 	int status = ask(x, (struct xenblkfront_request){.op = BLKIF_OP_DISCARD, .nr_sectors = 8});
 	assert_true(status == BLKIF_RSP_EOPNOTSUPP || status == BLKIF_RSP_ERROR);
 	assert_int_equal(ask(x, (struct xenblkfront_request){.op = BLKIF_OP_FLUSH_DISKCACHE}),
-			 BLKIF_RSP_OKAY);
+	                 BLKIF_RSP_OKAY);
 	assert_alive(x);
 }
 
@@ -325,14 +328,10 @@ static void readonly_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(flush),
-		T(barrier_orders),
-		T(discard),
-		T(unknown_operations),
-		T(malformed),
-		T(beyond_the_end),
-		T(bad_grants),
-		cmocka_unit_test_setup_teardown(readonly_disk, setup_readonly, teardown),
+	    T(flush),      T(barrier_orders),
+	    T(discard),    T(unknown_operations),
+	    T(malformed),  T(beyond_the_end),
+	    T(bad_grants), cmocka_unit_test_setup_teardown(readonly_disk, setup_readonly, teardown),
 	};
 
 	return cmocka_run_group_tests_name("ops", tests, NULL, NULL);

@@ -53,7 +53,7 @@ static void confined(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(confined, host_setup, host_teardown)};
+	    cmocka_unit_test_setup_teardown(confined, host_setup, host_teardown)};
 
 	return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Trouble under a running disk: each costs only what it must, and the disk works again afterwards. */
+/* Trouble under a running disk: each costs only what it must, and the disk works again afterwards.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -47,13 +48,15 @@ static unsigned long cpu_ticks(pid_t pid)
 	assert_non_null(f);
 	assert_true(fread(stat, 1, sizeof stat - 1, f) > 0);
 	fclose(f);
-	assert_int_equal(sscanf(strrchr(stat, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-				&user, &system), 2);
+	assert_int_equal(sscanf(strrchr(stat, ')'),
+	                        ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+	                        &system),
+	                 2);
 	return user + system;
 }
 
-/* req_prod beyond the ring: this ring is stopped, said in status, log and error node; the other disk
- * goes on; a reconnect heals. */
+/* req_prod beyond the ring: this ring is stopped, said in status, log and error node; the other
+ * disk goes on; a reconnect heals. */
 static void ring_overrun(void **state)
 {
 	struct host *h = *state;
@@ -109,10 +112,10 @@ static void front_end_vanishes(void **state)
 			xenblkfront_alloc(f, 32, true, &pages, refs);
 			for (unsigned i = 0; i < 32; i++) {
 				struct xenblkfront_request req = {
-					.op = i % 2 ? BLKIF_OP_READ : BLKIF_OP_WRITE,
-					.nr_segments = 1,
-					.sector = i * 8,
-					.seg = {{refs[i], 0, 7}},
+				    .op = i % 2 ? BLKIF_OP_READ : BLKIF_OP_WRITE,
+				    .nr_segments = 1,
+				    .sector = i * 8,
+				    .seg = {{refs[i], 0, 7}},
 				};
 				xenblkfront_queue(f, &req, i);
 			}
@@ -236,9 +239,9 @@ static long cpu_ms(pid_t pid)
 	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
 	FILE *f = fopen(path, "r");
 	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld",
-				&user, &sys),
-			 2);
+	assert_int_equal(
+	    fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld", &user, &sys),
+	    2);
 	fclose(f);
 	return (user + sys) * 1000 / sysconf(_SC_CLK_TCK);
 }
@@ -310,7 +313,9 @@ static void worker_killed(void **state)
 		assert_int_equal(waitpid(killer, NULL, 0), killer);
 		assert_front(f, xenblkfront_read(f, 0, back, sizeof back));
 		assert_memory_equal(back, data, sizeof back);
-		for (int i = 0; i < 5000 && (host_worker(h, "1:xvda") == worker || !host_worker(h, "1:xvda")); i++)
+		for (int i = 0;
+		     i < 5000 && (host_worker(h, "1:xvda") == worker || !host_worker(h, "1:xvda"));
+		     i++)
 			usleep(2000);
 		assert_int_not_equal(host_worker(h, "1:xvda"), worker);
 		assert_int_equal(host_state(h, 1, XVDA), XS_CONNECTED);
@@ -320,9 +325,9 @@ static void worker_killed(void **state)
 	host_detach(h, 1, XVDA);
 }
 
-/* A worker dies, and what it had under way is not done yet (here: somebody else gets the image's lock
- * first): the toolstack hears Closed only when the lock was ours again, for whoever opens the image then must
- * not meet late writes. */
+/* A worker dies, and what it had under way is not done yet (here: somebody else gets the image's
+ * lock first): the toolstack hears Closed only when the lock was ours again, for whoever opens the
+ * image then must not meet late writes. */
 static void closed_after_the_fence(void **state)
 {
 	struct host *h = *state;
@@ -406,7 +411,8 @@ static void journal_lost(void **state)
 		}
 		host_daemon_start(h, NULL);
 		if (pending) {
-			host_wait_error(h, "1:xvda", "the journal is lost and 1 requests are in the ring");
+			host_wait_error(h, "1:xvda",
+			                "the journal is lost and 1 requests are in the ring");
 			xenblkfront_close(f);
 			store_rm(h->store, XBT_NULL, host_fe(1, XVDA), NULL);
 		} else {
@@ -425,9 +431,17 @@ static void journal_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(ring_overrun), T(front_end_vanishes), T(image_truncated_and_removed),
-		T(no_space),	 T(events),		T(worker_killed),
-		T(daemon_restarted), T(journal_lost), T(closed_after_the_fence), T(xen_gone), T(idle),
+	    T(ring_overrun),
+	    T(front_end_vanishes),
+	    T(image_truncated_and_removed),
+	    T(no_space),
+	    T(events),
+	    T(worker_killed),
+	    T(daemon_restarted),
+	    T(journal_lost),
+	    T(closed_after_the_fence),
+	    T(xen_gone),
+	    T(idle),
 	};
 
 	return cmocka_run_group_tests_name("trouble", tests, NULL, NULL);

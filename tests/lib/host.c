@@ -161,7 +161,7 @@ json_t *host_control(struct host *h, const char *cmd, const char *id)
 	char *text = malloc(cap);
 	int fd = control_connect(h);
 	int len = id ? snprintf(line, sizeof line, "{\"cmd\":\"%s\",\"id\":\"%s\"}\n", cmd, id)
-		     : snprintf(line, sizeof line, "{\"cmd\":\"%s\"}\n", cmd);
+	             : snprintf(line, sizeof line, "{\"cmd\":\"%s\"}\n", cmd);
 
 	assert_int_equal(write(fd, line, (size_t)len), len);
 	while (n < cap && !memchr(text, '\n', n)) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A host for integration tests: xenblkd on an embedded Xen in a directory of its own, a toolstack
- * that can be as odd as a test needs it, and front ends. Failures end the test case (cmocka asserts).
+ * that can be as odd as a test needs it, and front ends. Failures end the test case (cmocka
+ * asserts).
  */
 #ifndef TESTS_LIB_HOST_H
 #define TESTS_LIB_HOST_H
@@ -21,21 +22,22 @@
 
 #define XVDA 51712u
 #define XVDB 51728u
-#define WAIT_MS 10000 /* how long a test waits for what must happen; generous: machines are shared */
+#define WAIT_MS \
+	10000 /* how long a test waits for what must happen; generous: machines are shared */
 
 struct host {
-	char dir[64];   /* run directory of the embedded Xen, removed by host_stop */
-	char build[256]; /* where the programs are */
-	char log[96];   /* stderr of the daemon and its workers */
-	pid_t daemon;   /* 0: not running */
+	char dir[64];             /* run directory of the embedded Xen, removed by host_stop */
+	char build[256];          /* where the programs are */
+	char log[96];             /* stderr of the daemon and its workers */
+	pid_t daemon;             /* 0: not running */
 	struct xen_platform *xen; /* as domain 0 */
 	struct store *store;      /* as domain 0 */
 };
 
 /* Starts all; extra: further arguments for xenblkd (NULL-terminated), or NULL. */
 void host_start(struct host *h, const char *const *extra);
-/* Detaches nothing: SIGTERM to the daemon, then everything that is left is killed, and the directory
- * removed. Fails the test if the log has a sanitizer's report. */
+/* Detaches nothing: SIGTERM to the daemon, then everything that is left is killed, and the
+ * directory removed. Fails the test if the log has a sanitizer's report. */
 void host_stop(struct host *h);
 void host_daemon_start(struct host *h, const char *const *extra);
 void host_daemon_kill(struct host *h, int sig); /* waits for its end */
@@ -47,17 +49,19 @@ int host_teardown(void **state);
 
 /* A disk as libxl writes it. NULL or 0: libxl's usual value. "-" as a text leaves the key out. */
 struct disk {
-	unsigned domid, devid;    /* 0: 1, XVDA */
-	const char *params, *mode, *script, *type, *online, *device_type, *removable, *discard_enable;
-	bool no_frontend;         /* do not write the front end's directory */
+	unsigned domid, devid; /* 0: 1, XVDA */
+	const char *params, *mode, *script, *type, *online, *device_type, *removable,
+	    *discard_enable;
+	bool no_frontend; /* do not write the front end's directory */
 };
 /* Creates the domain (if it is not there) and writes both directories in one transaction. */
 void host_disk(struct host *h, const struct disk *d);
-/* Paths: back end's and front end's directory. Static buffers, one per call site's need: used at once. */
+/* Paths: back end's and front end's directory. Static buffers, one per call site's need: used at
+ * once. */
 const char *host_be(unsigned domid, unsigned devid);
 const char *host_fe(unsigned domid, unsigned devid);
 void host_write(struct host *h, const char *dir, const char *key, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+    __attribute__((format(printf, 4, 5)));
 /* Value or "" if absent; static buffer. */
 const char *host_read(struct host *h, const char *dir, const char *key);
 /* What the hotplug script reports: physical-device-path and hotplug-status=connected. */
@@ -76,7 +80,8 @@ int host_state(struct host *h, unsigned domid, unsigned devid);
 bool host_state_stays(struct host *h, unsigned domid, unsigned devid, int state, int ms);
 
 /* ---- images: on a real disk, not in the run directory; removed by host_stop ---- */
-const char *host_image(struct host *h, const char *name, uint64_t size); /* sparse; path, static buffer per call (4 kept) */
+const char *host_image(struct host *h, const char *name,
+                       uint64_t size); /* sparse; path, static buffer per call (4 kept) */
 /* Fills an image with a pattern that names every sector; host_pattern gives the same bytes. */
 void host_fill(const char *path, uint64_t size, uint32_t seed);
 void host_pattern(void *buf, uint64_t offset, size_t length, uint32_t seed);
@@ -98,17 +103,17 @@ unsigned host_log_count(struct host *h, const char *text);
 /* ---- front end ---- */
 /* Opened, not connected. abi NULL: x86_64. */
 struct xenblkfront *host_front(struct host *h, unsigned domid, const char *vdev, const char *abi,
-			       unsigned order);
+                               unsigned order);
 /* … and connected; fails the test with the front end's error text. */
 struct xenblkfront *host_front_connected(struct host *h, unsigned domid, const char *vdev);
 /* One raw request with its own id; waits for its response and returns the status. */
 int host_request(struct xenblkfront *f, const struct xenblkfront_request *req);
 
-#define assert_front(f, call)                                                                      \
-	do {                                                                                       \
-		int rc_ = (call);                                                                  \
-		if (rc_ < 0)                                                                       \
-			fail_msg("%s: %d, %s", #call, rc_, xenblkfront_error(f));                  \
+#define assert_front(f, call)                                                     \
+	do {                                                                      \
+		int rc_ = (call);                                                 \
+		if (rc_ < 0)                                                      \
+			fail_msg("%s: %d, %s", #call, rc_, xenblkfront_error(f)); \
 	} while (0)
 
 #endif

@@ -68,14 +68,14 @@ struct pair {
 };
 
 static void write_pairs(struct host *h, xs_transaction_t t, const char *dir, unsigned owner,
-			unsigned reader, const struct pair *pairs)
+                        unsigned reader, const struct pair *pairs)
 {
 	assert_int_equal(store_mkdir(h->store, t, dir), 0);
 	assert_int_equal(store_set_perms(h->store, t, dir, owner, (int)reader), 0);
 	for (; pairs->key; pairs++)
 		if (strcmp(pairs->value, "-"))
 			assert_int_equal(
-				store_write(h->store, t, dir, pairs->key, "%s", pairs->value), 0);
+			    store_write(h->store, t, dir, pairs->key, "%s", pairs->value), 0);
 }
 
 void host_disk(struct host *h, const struct disk *d)
@@ -94,30 +94,30 @@ void host_disk(struct host *h, const struct disk *d)
 	vdev_name(devid, name);
 	const char *type = d->device_type ? d->device_type : "disk";
 	const struct pair back[] = {
-		{"frontend", fe},
-		{"frontend-id", id},
-		{"online", d->online ? d->online : "1"},
-		{"removable", d->removable ? d->removable : "0"},
-		{"bootable", "1"},
-		{"dev", name},
-		{"type", d->type ? d->type : "phy"},
-		{"mode", d->mode ? d->mode : "w"},
-		{"device-type", type},
-		{"discard-enable", d->discard_enable ? d->discard_enable : "1"},
-		{"specification", "xen"},
-		{"params", d->params ? d->params : "/nonexistent"},
-		{"script", d->script ? d->script : "/etc/xen/scripts/block-xenblkd"},
-		{"state", "1"},
-		{0},
+	    {"frontend", fe},
+	    {"frontend-id", id},
+	    {"online", d->online ? d->online : "1"},
+	    {"removable", d->removable ? d->removable : "0"},
+	    {"bootable", "1"},
+	    {"dev", name},
+	    {"type", d->type ? d->type : "phy"},
+	    {"mode", d->mode ? d->mode : "w"},
+	    {"device-type", type},
+	    {"discard-enable", d->discard_enable ? d->discard_enable : "1"},
+	    {"specification", "xen"},
+	    {"params", d->params ? d->params : "/nonexistent"},
+	    {"script", d->script ? d->script : "/etc/xen/scripts/block-xenblkd"},
+	    {"state", "1"},
+	    {0},
 	};
 	const struct pair front[] = {
-		{"backend", be},
-		{"backend-id", "0"},
-		{"virtual-device", vdev},
-		{"device-type", type},
-		{"trusted", "1"},
-		{"state", "1"},
-		{0},
+	    {"backend", be},
+	    {"backend-id", "0"},
+	    {"virtual-device", vdev},
+	    {"device-type", type},
+	    {"trusted", "1"},
+	    {"state", "1"},
+	    {0},
 	};
 	do {
 		assert_int_equal(store_begin(h->store, &t), 0);
@@ -189,8 +189,8 @@ void host_wait_state(struct host *h, unsigned domid, unsigned devid, int state)
 	while (host_state(h, domid, devid) != state) {
 		if (clock_ns() > end)
 			fail_msg("back end of %u/%u is in %s, not in %s", domid, devid,
-				 xenbus_state_name(host_state(h, domid, devid)),
-				 xenbus_state_name(state));
+			         xenbus_state_name(host_state(h, domid, devid)),
+			         xenbus_state_name(state));
 		usleep(500);
 	}
 }
@@ -255,15 +255,15 @@ void host_fill(const char *path, uint64_t size, uint32_t seed)
 /* ---- front end ---- */
 
 struct xenblkfront *host_front(struct host *h, unsigned domid, const char *vdev, const char *abi,
-			       unsigned order)
+                               unsigned order)
 {
 	struct xenblkfront_options opt = {
-		.run_dir = h->dir,
-		.domid = domid,
-		.vdev = vdev,
-		.abi = abi,
-		.ring_order = order,
-		.timeout_ms = WAIT_MS,
+	    .run_dir = h->dir,
+	    .domid = domid,
+	    .vdev = vdev,
+	    .abi = abi,
+	    .ring_order = order,
+	    .timeout_ms = WAIT_MS,
 	};
 	struct xenblkfront *f;
 

@@ -380,10 +380,10 @@ static void check_foreign(const struct snapshot *start)
 	if (a == ACT_RELEASE)
 		assert_int_equal(s.ring, RING_IDLE);
 	if (a == ACT_NOTHING)
-		assert_true(s.ring == RING_DISCONNECTING ||
-		            (s.ring == RING_IDLE &&
-		             (s.image == IMAGE_NONE || s.image == IMAGE_CLOSING ||
-		              s.image == IMAGE_CLOSED)));
+		assert_true(
+		    s.ring == RING_DISCONNECTING ||
+		    (s.ring == RING_IDLE && (s.image == IMAGE_NONE || s.image == IMAGE_CLOSING ||
+		                             s.image == IMAGE_CLOSED)));
 }
 
 /* Only InitWait is advertised anew for it: the other states do that by themselves. */
@@ -434,9 +434,9 @@ static void walks(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(rules),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(table),     cmocka_unit_test(rules),
 	                                   cmocka_unit_test(converges), cmocka_unit_test(walks),
-	                                   cmocka_unit_test(foreign), cmocka_unit_test(fence)};
+	                                   cmocka_unit_test(foreign),   cmocka_unit_test(fence)};
 
 	return cmocka_run_group_tests_name("decide", tests, NULL, NULL);
 }

@@ -223,11 +223,11 @@ static void contradictions(void **state)
 		uint64_t value;
 		size_t size;
 	} cases[] = {
-		{"state", offsetof(struct journal_slot, state), 3, 4},
-		{"state", offsetof(struct journal_slot, state), JOURNAL_FREE, 4},
-		{"rsp", offsetof(struct journal_slot, rsp), 0xfffffff1u, 8},
-		{"rsp", offsetof(struct journal_slot, rsp), UINT64_MAX, 8},
-		{"rsp", offsetof(struct journal_slot, rsp), 0xffffffefu, 8},
+	    {"state", offsetof(struct journal_slot, state), 3, 4},
+	    {"state", offsetof(struct journal_slot, state), JOURNAL_FREE, 4},
+	    {"rsp", offsetof(struct journal_slot, rsp), 0xfffffff1u, 8},
+	    {"rsp", offsetof(struct journal_slot, rsp), UINT64_MAX, 8},
+	    {"rsp", offsetof(struct journal_slot, rsp), 0xffffffefu, 8},
 	};
 
 	answer_second(f);
@@ -278,7 +278,8 @@ static void foreign_files(void **state)
 	struct journal_identity id = f->id;
 
 	id.refs[0] = 9;
-	assert_int_equal(journal_open(&other, "/nonexistent/journal", &f->id, SLOTS, &f->err), -ENOENT);
+	assert_int_equal(journal_open(&other, "/nonexistent/journal", &f->id, SLOTS, &f->err),
+	                 -ENOENT);
 	f->j.h->version = 2;
 	journal_close(&f->j, false);
 	assert_int_equal(journal_open(&other, f->path, &f->id, SLOTS, &f->err), -EBADMSG);
@@ -318,19 +319,19 @@ static void one_owner(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(empty),
-		T(taken_in_order),
-		T(killed_between_taken_and_cons),
-		T(killed_before_taken),
-		T(answered_not_published),
-		T(published_in_ring_only),
-		T(published_not_freed),
-		T(ring_tampered),
-		T(contradictions),
-		T(poison_counts_each_epoch_once),
-		T(fault_with_one_alone),
-		T(foreign_files),
-		T(one_owner),
+	    T(empty),
+	    T(taken_in_order),
+	    T(killed_between_taken_and_cons),
+	    T(killed_before_taken),
+	    T(answered_not_published),
+	    T(published_in_ring_only),
+	    T(published_not_freed),
+	    T(ring_tampered),
+	    T(contradictions),
+	    T(poison_counts_each_epoch_once),
+	    T(fault_with_one_alone),
+	    T(foreign_files),
+	    T(one_owner),
 	};
 
 	return cmocka_run_group_tests_name("journal", tests, NULL, NULL);

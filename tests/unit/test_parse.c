@@ -17,23 +17,24 @@ static void decimal(void **state)
 		int rc;
 		uint64_t v;
 	} cases[] = {
-		{"0", 0, 9, 0, 0},
-		{"18446744073709551615", 0, UINT64_MAX, 0, UINT64_MAX},
-		{"18446744073709551616", 0, UINT64_MAX, -ERANGE, 7},
-		{"10", 0, 9, -ERANGE, 7},
-		{"3", 4, 9, -ERANGE, 7},
-		{"", 0, 9, -EINVAL, 7},
-		{" 1", 0, 9, -EINVAL, 7},
-		{"1 ", 0, 9, -EINVAL, 7},
-		{"-1", 0, 9, -EINVAL, 7},
-		{"+1", 0, 9, -EINVAL, 7},
-		{"0x1", 0, 9, -EINVAL, 7},
-		{"1\n", 0, 9, -EINVAL, 7},
-		{"007", 0, 9, 0, 7},
+	    {"0", 0, 9, 0, 0},
+	    {"18446744073709551615", 0, UINT64_MAX, 0, UINT64_MAX},
+	    {"18446744073709551616", 0, UINT64_MAX, -ERANGE, 7},
+	    {"10", 0, 9, -ERANGE, 7},
+	    {"3", 4, 9, -ERANGE, 7},
+	    {"", 0, 9, -EINVAL, 7},
+	    {" 1", 0, 9, -EINVAL, 7},
+	    {"1 ", 0, 9, -EINVAL, 7},
+	    {"-1", 0, 9, -EINVAL, 7},
+	    {"+1", 0, 9, -EINVAL, 7},
+	    {"0x1", 0, 9, -EINVAL, 7},
+	    {"1\n", 0, 9, -EINVAL, 7},
+	    {"007", 0, 9, 0, 7},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		uint64_t v = 7;
-		assert_int_equal(parse_u64(cases[i].s, cases[i].min, cases[i].max, &v), cases[i].rc);
+		assert_int_equal(parse_u64(cases[i].s, cases[i].min, cases[i].max, &v),
+		                 cases[i].rc);
 		assert_int_equal(v, cases[i].v);
 	}
 }
@@ -45,7 +46,8 @@ static void devnum(void **state)
 	assert_int_equal(parse_devnum("fd:1f", &major, &minor), 0);
 	assert_int_equal(major, 0xfd);
 	assert_int_equal(minor, 0x1f);
-	static const char *const bad[] = {"", ":", "8", "8:", ":1", "8:1 ", "8:1:2", "0x8:1", "g:1", "-8:1"};
+	static const char *const bad[] = {"",     ":",     "8",     "8:",  ":1",
+	                                  "8:1 ", "8:1:2", "0x8:1", "g:1", "-8:1"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_int_equal(parse_devnum(bad[i], &major, &minor), -EINVAL);
 	assert_int_equal(parse_devnum("1000:0", &major, &minor), -ERANGE);
@@ -73,8 +75,8 @@ static void size(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(decimal), cmocka_unit_test(devnum), cmocka_unit_test(size)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(decimal), cmocka_unit_test(devnum),
+	                                   cmocka_unit_test(size)};
 
 	return cmocka_run_group_tests_name("parse", tests, NULL, NULL);
 }

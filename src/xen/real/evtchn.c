@@ -37,10 +37,11 @@ int real_evtchn_open(struct xen_platform *p, struct xen_evtchn **out, struct err
 	if (e->handle)
 		xenevtchn_close(e->handle);
 	free(e);
-	return error_set(err, rc,
-			 "cannot open /dev/xen/evtchn: %s; load xen-evtchn, and see that this user may "
-			 "open it",
-			 error_name(rc));
+	return error_set(
+	    err, rc,
+	    "cannot open /dev/xen/evtchn: %s; load xen-evtchn, and see that this user may "
+	    "open it",
+	    error_name(rc));
 }
 
 void real_evtchn_close(struct xen_evtchn *pub)

@@ -43,10 +43,11 @@ int real_gnttab_open(struct xen_platform *p, struct xen_gnttab **out, struct err
 	if (!g->handle) {
 		int rc = -errno;
 		free(g);
-		return error_set(err, rc,
-				 "cannot open /dev/xen/gntdev: %s; load xen-gntdev, and see that this "
-				 "user may open it",
-				 error_name(rc));
+		return error_set(
+		    err, rc,
+		    "cannot open /dev/xen/gntdev: %s; load xen-gntdev, and see that this "
+		    "user may open it",
+		    error_name(rc));
 	}
 	*out = &g->pub;
 	return 0;
@@ -61,7 +62,7 @@ void real_gnttab_close(struct xen_gnttab *pub)
 }
 
 int real_gnttab_map(struct xen_gnttab *pub, uint16_t domid, uint32_t count, const uint32_t *refs,
-		    bool writable, void **addr)
+                    bool writable, void **addr)
 {
 	uint32_t copy[64];
 
@@ -71,7 +72,7 @@ int real_gnttab_map(struct xen_gnttab *pub, uint16_t domid, uint32_t count, cons
 	for (uint32_t i = 0; i < count; i++)
 		copy[i] = refs[i];
 	*addr = xengnttab_map_domain_grant_refs(gnttab_of(pub)->handle, count, domid, copy,
-						writable ? PROT_READ | PROT_WRITE : PROT_READ);
+	                                        writable ? PROT_READ | PROT_WRITE : PROT_READ);
 	return *addr ? 0 : errno ? -errno : -EINVAL;
 }
 
@@ -81,11 +82,11 @@ int real_gnttab_unmap(struct xen_gnttab *pub, void *addr, uint32_t count)
 }
 
 static void segment_fill(xengnttab_grant_copy_segment_t *s, uint16_t domid,
-			 const struct xen_copy *piece)
+                         const struct xen_copy *piece)
 {
 	union xengnttab_copy_ptr local = {.virt = piece->local};
 	union xengnttab_copy_ptr foreign = {
-		.foreign = {.ref = piece->ref, .offset = piece->offset, .domid = domid}};
+	    .foreign = {.ref = piece->ref, .offset = piece->offset, .domid = domid}};
 
 	s->source = piece->to_guest ? local : foreign;
 	s->dest = piece->to_guest ? foreign : local;
@@ -124,10 +125,11 @@ int real_gntshr_open(struct xen_platform *p, struct xen_gntshr **out, struct err
 	if (!s->handle) {
 		int rc = -errno;
 		free(s);
-		return error_set(err, rc,
-				 "cannot open /dev/xen/gntalloc: %s; load xen-gntalloc, and see that "
-				 "this user may open it",
-				 error_name(rc));
+		return error_set(
+		    err, rc,
+		    "cannot open /dev/xen/gntalloc: %s; load xen-gntalloc, and see that "
+		    "this user may open it",
+		    error_name(rc));
 	}
 	*out = &s->pub;
 	return 0;
@@ -140,7 +142,7 @@ void real_gntshr_close(struct xen_gntshr *pub)
 }
 
 int real_gntshr_share(struct xen_gntshr *pub, uint16_t domid, uint32_t count, bool writable,
-		      uint32_t *refs, void **addr)
+                      uint32_t *refs, void **addr)
 {
 	*addr = xengntshr_share_pages(gntshr_of(pub)->handle, domid, (int)count, refs, writable);
 	return *addr ? 0 : errno ? -errno : -EIO;

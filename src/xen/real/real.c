@@ -37,31 +37,31 @@ static int real_usage(struct xen_platform *p, struct xen_usage *out)
 }
 
 static const struct xen_platform_ops real_ops = {
-	.close = real_close,
-	.store_path = real_store_path,
-	.domain_create = real_domain,
-	.domain_destroy = real_domain,
-	.fault = real_fault,
-	.usage = real_usage,
-	.gnttab_open = real_gnttab_open,
-	.gnttab_close = real_gnttab_close,
-	.gnttab_map = real_gnttab_map,
-	.gnttab_unmap = real_gnttab_unmap,
-	.gnttab_copy = real_gnttab_copy,
-	.evtchn_open = real_evtchn_open,
-	.evtchn_close = real_evtchn_close,
-	.evtchn_fd = real_evtchn_fd,
-	.evtchn_bind_interdomain = real_evtchn_bind_interdomain,
-	.evtchn_bind_unbound = real_evtchn_bind_unbound,
-	.evtchn_unbind = real_evtchn_unbind,
-	.evtchn_notify = real_evtchn_notify,
-	.evtchn_pending = real_evtchn_pending,
-	.evtchn_unmask = real_evtchn_unmask,
-	.gntshr_open = real_gntshr_open,
-	.gntshr_close = real_gntshr_close,
-	.gntshr_share = real_gntshr_share,
-	.gntshr_unshare = real_gntshr_unshare,
-	.gntshr_revoke = real_gntshr_revoke,
+    .close = real_close,
+    .store_path = real_store_path,
+    .domain_create = real_domain,
+    .domain_destroy = real_domain,
+    .fault = real_fault,
+    .usage = real_usage,
+    .gnttab_open = real_gnttab_open,
+    .gnttab_close = real_gnttab_close,
+    .gnttab_map = real_gnttab_map,
+    .gnttab_unmap = real_gnttab_unmap,
+    .gnttab_copy = real_gnttab_copy,
+    .evtchn_open = real_evtchn_open,
+    .evtchn_close = real_evtchn_close,
+    .evtchn_fd = real_evtchn_fd,
+    .evtchn_bind_interdomain = real_evtchn_bind_interdomain,
+    .evtchn_bind_unbound = real_evtchn_bind_unbound,
+    .evtchn_unbind = real_evtchn_unbind,
+    .evtchn_notify = real_evtchn_notify,
+    .evtchn_pending = real_evtchn_pending,
+    .evtchn_unmask = real_evtchn_unmask,
+    .gntshr_open = real_gntshr_open,
+    .gntshr_close = real_gntshr_close,
+    .gntshr_share = real_gntshr_share,
+    .gntshr_unshare = real_gntshr_unshare,
+    .gntshr_revoke = real_gntshr_revoke,
 };
 
 /* Other hypervisors have /sys/hypervisor, too, and so has bare metal: empty. */
@@ -84,8 +84,9 @@ static int check_device(const char *path, const char *module, struct error *err)
 	if (!access(path, R_OK | W_OK))
 		return 0;
 	int rc = -errno;
-	return error_set(err, rc, "cannot use %s: %s; %s, or use --embedded DIR to work without Xen",
-			 path, error_name(rc), rc == -ENOENT ? module : "run xenblkd as root");
+	return error_set(err, rc,
+	                 "cannot use %s: %s; %s, or use --embedded DIR to work without Xen", path,
+	                 error_name(rc), rc == -ENOENT ? module : "run xenblkd as root");
 }
 
 int real_open(struct xen_platform **out, struct error *err)
@@ -94,8 +95,9 @@ int real_open(struct xen_platform **out, struct error *err)
 
 	if (!on_xen())
 		return error_set(err, -ENODEV,
-				 "this machine does not run on Xen (neither /sys/hypervisor/type nor /proc/xen says so); use "
-				 "--embedded DIR to work without one");
+		                 "this machine does not run on Xen (neither /sys/hypervisor/type "
+		                 "nor /proc/xen says so); use "
+		                 "--embedded DIR to work without one");
 	if ((rc = check_device("/dev/xen/gntdev", "load it (modprobe xen-gntdev)", err)) ||
 	    (rc = check_device("/dev/xen/evtchn", "load it (modprobe xen-evtchn)", err)))
 		return rc;

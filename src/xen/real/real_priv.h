@@ -8,14 +8,14 @@
 int real_gnttab_open(struct xen_platform *p, struct xen_gnttab **out, struct error *err);
 void real_gnttab_close(struct xen_gnttab *g);
 int real_gnttab_map(struct xen_gnttab *g, uint16_t domid, uint32_t count, const uint32_t *refs,
-		    bool writable, void **addr);
+                    bool writable, void **addr);
 int real_gnttab_unmap(struct xen_gnttab *g, void *addr, uint32_t count);
 int real_gnttab_copy(struct xen_gnttab *g, uint16_t domid, struct xen_copy *pieces, uint32_t n);
 
 int real_gntshr_open(struct xen_platform *p, struct xen_gntshr **out, struct error *err);
 void real_gntshr_close(struct xen_gntshr *s);
 int real_gntshr_share(struct xen_gntshr *s, uint16_t domid, uint32_t count, bool writable,
-		      uint32_t *refs, void **addr);
+                      uint32_t *refs, void **addr);
 int real_gntshr_unshare(struct xen_gntshr *s, void *addr, uint32_t count);
 int real_gntshr_revoke(struct xen_gntshr *s, const uint32_t *refs, uint32_t count);
 
