@@ -2,12 +2,18 @@
 # A thin face over meson and ninja. `make help` lists what there is.
 
 # SANITIZE=1: a second build tree under AddressSanitizer and UBSan.
+# In CI a warning is an error.
+WERROR := $(if $(CI),-Dwerror=true)
+
+# The Debian release that `make check-xen` boots as dom0.
+SUITE ?= bookworm
+
 ifeq ($(SANITIZE),1)
 BUILD ?= build-asan
-MESON_FLAGS ?= -Db_sanitize=address,undefined -Db_lundef=false
+MESON_FLAGS ?= $(WERROR) -Db_sanitize=address,undefined -Db_lundef=false
 else
 BUILD ?= build
-MESON_FLAGS ?=
+MESON_FLAGS ?= $(WERROR)
 endif
 
 all: build-it
@@ -17,6 +23,7 @@ help:
 	@echo 'make demo            shows the main job: a disk image served to a front end, end to end'
 	@echo 'make check           builds and runs all tests (TESTS=PATTERN: only some)'
 	@echo 'make check SANITIZE=1   the same under AddressSanitizer and UBSan'
+	@echo 'make check-xen       boots a real Xen under QEMU and runs tests/xen in it (SUITE=trixie)'
 	@echo 'make clean           removes the build directories'
 	@echo 'CC=clang make ...    with another compiler (after make clean)'
 	@echo 'Missing packages are installed first on Debian, and named first.'
@@ -37,8 +44,12 @@ demo: build-it
 check: build-it
 	@tests/run $(BUILD) $(TESTS)
 
+check-xen: build-it
+	@tests/xen/lab build $(SUITE)
+	@tests/xen/lab run $(SUITE) tests/xen/cases/*.sh
+
 clean:
 	rm -rf build build-asan
 
-.PHONY: all help setup build-it demo check clean
+.PHONY: all help setup build-it demo check check-xen clean
 .NOTPARALLEL:
