@@ -84,9 +84,10 @@ static int check_device(const char *path, const char *module, struct error *err)
 	if (!access(path, R_OK | W_OK))
 		return 0;
 	int rc = -errno;
-	return error_set(err, rc,
-	                 "cannot use %s: %s; %s, or use --embedded DIR to work without Xen", path,
-	                 error_name(rc), rc == -ENOENT ? module : "run xenblkd as root");
+	return error_set(
+	    err, rc,
+	    "cannot use %s: %s; %s, or use `xenblkd --embedded DIR`, which works without Xen", path,
+	    error_name(rc), rc == -ENOENT ? module : "run xenblkd as root");
 }
 
 int real_open(struct xen_platform **out, struct error *err)
@@ -96,8 +97,8 @@ int real_open(struct xen_platform **out, struct error *err)
 	if (!on_xen())
 		return error_set(err, -ENODEV,
 		                 "this machine does not run on Xen (neither /sys/hypervisor/type "
-		                 "nor /proc/xen says so); use "
-		                 "--embedded DIR to work without one");
+		                 "nor /proc/xen says so); `xenblkd --embedded DIR` works without "
+		                 "one");
 	if ((rc = check_device("/dev/xen/gntdev", "load it (modprobe xen-gntdev)", err)) ||
 	    (rc = check_device("/dev/xen/evtchn", "load it (modprobe xen-evtchn)", err)))
 		return rc;
