@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: MIT
+# For the tests that run in dom0: `. /lab/lib.sh` is their first line. Guests, xl with bounded waits,
+# assertions, the daemon. A test passes with exit status 0; fail and skip end it with their reason.
+# One comment line "# limit: SECONDS" sets its time limit (180 if there is none).
+# shellcheck shell=bash
+set -u
+
+say() { printf '%8.1f  %s\n' "$(cut -d' ' -f1 /proc/uptime)" "$*"; }
+fail() {
+	trap - EXIT
+	cleanup
+	echo "FAILED: $*"
+	exit 1
+}
+skip() {
+	trap - EXIT
+	cleanup
+	echo "SKIPPED: $*"
+	exit 77
+}
+assert() {
+	local what=$1
+	shift
+	"$@" || fail "$what ($*)"
+}
+assert_eq() {
+	[ "$2" = "$3" ] || fail "$1: \"$2\" where \"$3\" is right"
+}
+assert_match() {
+	[[ $2 == *$3* ]] || fail "$1: \"$2\" has no \"$3\""
+}
+
+# at_end 'COMMAND': run when the test ends, whichever way; the last one first.
+at_end_commands=()
+at_end() { at_end_commands=("$1" "${at_end_commands[@]}"); }
+cleanup() {
+	local c
+	for c in "${at_end_commands[@]}"; do eval "$c" > /dev/null 2>&1; done
+	at_end_commands=()
+}
+trap cleanup EXIT
+
+# wait_for SECONDS COMMAND…: until it succeeds.
+wait_for() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" > /dev/null 2>&1; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.1
+	done
+}
+
+# xl, but never for ever.
+xl_() { timeout -k 2 "${XL_LIMIT:-90}" xl "$@"; }
+
+make_image() { # PATH MIB: random content, the same at every run
+	python3 - "$1" "$2" <<- 'PY'
+		import random, sys
+		r = random.Random(7)
+		with open(sys.argv[1], "wb") as f:
+		    for _ in range(int(sys.argv[2])):
+		        f.write(r.randbytes(1 << 20))
+	PY
+}
+sum_of() { sha256sum < "$1" | cut -d' ' -f1; }
+# sum_range FILE FIRST_MIB MIBS
+sum_range() { dd if="$1" bs=1M skip="$2" count="$3" status=none | sha256sum | cut -d' ' -f1; }
+
+# Guests. Each is the kernel of dom0 with a small initial file system; it obeys guest_run.
+
+guest_log() { echo "/var/log/xen/console/guest-$1.log"; }
+guest_id() { xl_ domid "$1" 2> /dev/null; }
+
+# guest_config NAME TYPE DISKSPEC…: prints an xl configuration. TYPE: pv or pvh.
+# From the environment: GUEST_SCRIPT (runs at the start), GUEST_MEMORY, GUEST_VCPUS, GUEST_EXTRA (kernel
+# command line), GUEST_CONFIG (more lines).
+guest_config() {
+	local name=$1 type=$2 disk initrd=/lab/guest/initrd
+	shift 2
+	if [ -n "${GUEST_SCRIPT:-}" ]; then
+		mkdir -p "/tmp/guest-$name"
+		initrd=/tmp/guest-$name/initrd
+		printf '%s\n' "$GUEST_SCRIPT" > "/tmp/guest-$name/script"
+		cp /lab/guest/initrd "$initrd"
+		(cd "/tmp/guest-$name" && echo script | busybox cpio -o -H newc 2> /dev/null) >> "$initrd"
+	fi
+	cat <<- CFG
+		name = "$name"
+		type = "$type"
+		memory = ${GUEST_MEMORY:-160}
+		vcpus = ${GUEST_VCPUS:-1}
+		kernel = "/lab/guest/vmlinuz"
+		ramdisk = "$initrd"
+		extra = "console=hvc0 loglevel=4 panic=1 ${GUEST_EXTRA:-}"
+		on_crash = "destroy"
+		on_reboot = "destroy"
+	CFG
+	printf 'disk = ['
+	for disk in "$@"; do printf ' "%s",' "$disk"; done
+	printf ' ]\n%s\n' "${GUEST_CONFIG:-}"
+}
+
+# guest_start NAME TYPE DISKSPEC…: xl create; its status is the caller's to judge.
+guest_start() {
+	local name=$1
+	guest_config "$@" > "/tmp/$name.cfg"
+	rm -f "$(guest_log "$name")"
+	at_end "guest_destroy $name"
+	xl_ create "/tmp/$name.cfg" < /dev/null
+}
+
+# guest_create NAME TYPE DISKSPEC…: and waits until it obeys.
+guest_create() {
+	guest_start "$@" || fail "xl create $1: status $?"
+	guest_wait_line "$1" 'GUEST UP' 120 || {
+		tail -n 15 "$(guest_log "$1")" | tr -d '\r'
+		fail "guest $1 is not up after 120 s"
+	}
+	say "guest $1 is up ($2)"
+}
+
+# guest_wait_line NAME TEXT SECONDS: until its console has said TEXT.
+guest_wait_line() {
+	wait_for "$3" grep -aqF -- "$2" "$(guest_log "$1")"
+}
+
+# guest_send NAME ID COMMAND: does not wait; guest_wait_line NAME "<<ID " does.
+guest_send() {
+	local tty
+	tty=$(xenstore-read "/local/domain/$(guest_id "$1")/console/tty") || return 1
+	printf '%s %s\n' "$2" "$3" > "$tty"
+}
+
+# guest_run NAME COMMAND [SECONDS]: one line of shell in the guest; prints what it prints and returns
+# its status, 124 if it took too long. Lines over 4000 characters do not pass.
+guest_run() {
+	local id=r$RANDOM$RANDOM log mark
+	log=$(guest_log "$1")
+	mark=$(stat -c %s "$log" 2> /dev/null || echo 0)
+	guest_send "$1" "$id" "$2" || return 125
+	guest_wait_line "$1" "<<$id " "${3:-60}" || return 124
+	tail -c +$((mark + 1)) "$log" | tr -d '\r' | awk -v end="<<$id " '
+		index($0, end) == 1 { exit }
+		{ if (held) print line; line = $0; held = 1 }
+		END { if (held && line != "") print line }'
+	return "$(tr -d '\r' < "$log" | sed -n "s/^<<$id \([0-9]*\)>>.*/\1/p" | tail -n 1)"
+}
+
+# guest_sum NAME DEVICE FIRST_MIB MIBS: checksum of what the guest reads, its cache bypassed.
+guest_sum() {
+	guest_run "$1" "dd if=$2 bs=1M skip=$3 count=$4 iflag=direct 2>/dev/null | sha256sum | cut -c1-64" 90
+}
+
+guest_destroy() {
+	! guest_id "$1" > /dev/null || xl_ destroy "$1"
+}
+guest_gone() { ! xenstore-exists "/local/domain/$1" 2> /dev/null; }
+
+# The daemon, from the build directory.
+
+need_xenblkd() {
+	[ -x /lab/bin/xenblkd ] || skip "no xenblkd in this build directory"
+	/lab/bin/xenblkd --version > /dev/null || fail "xenblkd does not run in this dom0"
+}
+need_script() {
+	[ -x /etc/xen/scripts/block-xenblkd ] || skip "no hotplug script (packaging/block-xenblkd)"
+}
+
+# xenblkd_start OPTION…: and waits for "ready". Its log: xenblkd.log in the test's directory.
+xenblkd_start() {
+	xenblkd "$@" > xenblkd.log 2>&1 &
+	xenblkd_pid=$!
+	at_end xenblkd_stop
+	at_end 'echo "-- xenblkd.log"; tail -n 40 xenblkd.log >&2'
+	wait_for 20 xenblkd_ready || {
+		cat xenblkd.log
+		fail "xenblkd does not say ready"
+	}
+}
+xenblkd_ready() { grep -qx ready xenblkd.log || ! kill -0 "$xenblkd_pid"; }
+xenblkd_stop() {
+	[ -n "${xenblkd_pid:-}" ] || return 0
+	kill "$xenblkd_pid" 2> /dev/null
+	wait_for 15 eval "! kill -0 $xenblkd_pid" || kill -9 "$xenblkd_pid"
+	xenblkd_pid=
+}
+
+# programs_of NAME…: process ids, by their program; a worker calls itself by its disk.
+programs_of() {
+	local exe name want
+	for exe in /proc/[0-9]*/exe; do
+		name=$(readlink "$exe" 2> /dev/null) || continue
+		name=${name% (deleted)}
+		for want in "$@"; do
+			[ "${name##*/}" != "$want" ] || basename "${exe%/exe}"
+		done
+	done
+}
+workers() { programs_of xenblkd-worker; }
+no_workers() { [ -z "$(workers)" ]; }
+
+# ours PATH [VDEV] [OPTION…]: a disk specification for xenblkd on kind vbd.
+ours() { echo "vdev=${2:-xvda},format=raw,access=${3:-rw},script=block-xenblkd,target=$1"; }
+
+# inventory: what a test may not leave behind, in comparable lines.
+inventory() {
+	xenstore-ls -f 2> /dev/null | grep -E '/backend/|^/local/domain/[1-9]|^/vm/|^/libxl/[1-9]' | grep -v '^/vm/00000000-0000'
+	"/usr/lib/xen-$xen/bin/lsevtchn" 0 2> /dev/null | grep -v -i virq | sed 's/^ *[0-9]*: //' | sort
+	losetup -a
+	programs_of xenblkd xenblkd-worker | sed 's/.*/a process of ours/'
+	grep -l '/dev/xen/gntdev' /proc/[0-9]*/maps 2> /dev/null | sed 's/.*/a process maps grants/'
+	# the lock file of a supervisor that has ended stays on purpose
+	ls /run/xenblkd 2> /dev/null | grep -vx lock
+}
