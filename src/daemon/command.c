@@ -59,7 +59,7 @@ static void add_stats(struct device *dev, void *arg)
 
 static json_t *unknown(const char *id)
 {
-	return command_error("no disk \"%.40s\" here; see the command list", id);
+	return command_error("no disk \"%.40s\" here; see `xenblkctl list`", id);
 }
 
 static json_t *run_status(struct daemon *d, const char *id)

@@ -36,7 +36,7 @@ static void limited(struct device *dev, enum level level, const char *text)
 	if (!log_limit_pass(&dev->limit, &dropped))
 		return;
 	if (dropped)
-		snprintf(more, sizeof more, " (%u lines before this one dropped)", dropped);
+		snprintf(more, sizeof more, " (%u before this one dropped)", dropped);
 	switch (level) {
 	case LEVEL_INFO:
 		log_info("%s: %s%s", dev->id, text, more);

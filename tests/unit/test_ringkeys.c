@@ -9,26 +9,14 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "fake_keys.h"
 #include "xenbus/keys.h"
 
 /* A store: "name=value" words separated by blanks. */
 static int get(void *arg, const char *dir, const char *name, char *buf, size_t cap)
 {
-	char copy[1024], *save = NULL;
-
 	assert_string_equal(dir, "fe");
-	snprintf(copy, sizeof copy, "%s", (const char *)arg);
-	for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save)) {
-		char *eq = strchr(w, '=');
-		*eq = '\0';
-		if (strcmp(w, name))
-			continue;
-		if (strlen(eq + 1) >= cap)
-			return -EMSGSIZE;
-		strcpy(buf, eq + 1);
-		return (int)strlen(buf);
-	}
-	return -ENOENT;
+	return fake_keys_get(arg, name, buf, cap);
 }
 
 static int read_keys(const char *store, struct ring_keys *k, struct error *err)

@@ -10,27 +10,17 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "fake_keys.h"
 #include "xenbus/path.h"
 #include "xenbus/source.h"
 
 /* A store: "dir/name=value" words separated by blanks. */
 static int get(void *arg, const char *dir, const char *name, char *buf, size_t cap)
 {
-	char copy[1024], want[64], *save = NULL;
+	char key[64];
 
-	snprintf(copy, sizeof copy, "%s", (const char *)arg);
-	snprintf(want, sizeof want, "%s/%s", dir, name);
-	for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save)) {
-		char *eq = strchr(w, '=');
-		*eq = '\0';
-		if (strcmp(w, want))
-			continue;
-		if (strlen(eq + 1) >= cap)
-			return -EMSGSIZE;
-		strcpy(buf, eq + 1);
-		return (int)strlen(buf);
-	}
-	return -ENOENT;
+	snprintf(key, sizeof key, "%s/%s", dir, name);
+	return fake_keys_get(arg, key, buf, cap);
 }
 
 static int read_source(const char *store, struct source *s, struct error *err)
