@@ -33,14 +33,15 @@ host_setup() {
 	fi
 	echo "xen lab: these Debian packages are missing and will be installed: ${missing[*]}"
 	[ "$(id -u)" -eq 0 ] || as_root=(sudo)
-	install() {
+	# not "install": that name would hide coreutils' from all that follows
+	apt_install() {
 		"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
 			--no-install-recommends "${missing[@]}" > "$1" 2>&1
 	}
 	local log
 	log=$(mktemp)
-	if ! install "$log"; then
-		"${as_root[@]}" apt-get update -q > "$log" 2>&1 && install "$log" || {
+	if ! apt_install "$log"; then
+		"${as_root[@]}" apt-get update -q > "$log" 2>&1 && apt_install "$log" || {
 			tail -n 5 "$log" >&2
 			rm -f "$log"
 			die "apt-get install ${missing[*]} failed"
@@ -155,7 +156,9 @@ lab_build() {
 	started=$SECONDS
 	rm -rf "$lab"/stamp "$lab"/root "$lab"/*.new "$lab"/initramfs.*
 	step "debootstrap $suite"
-	make_root "$lab/root" > "$lab/build.log" 2>&1 || {
+	# In the background, for the shell ignores failures inside a function that is the left side of "||".
+	make_root "$lab/root" > "$lab/build.log" 2>&1 &
+	wait $! || {
 		tail -n 20 "$lab/build.log" >&2
 		die "making the root failed (log: $lab/build.log)"
 	}
