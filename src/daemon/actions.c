@@ -7,7 +7,8 @@
 
 static int advertise(struct device *dev)
 {
-	int rc = publish_initwait(dev->d->store, dev->backend, dev->ours);
+	unsigned order = ring_max_order(xen_platform_limits(dev->d->platform).map_pages);
+	int rc = publish_initwait(dev->d->store, dev->backend, dev->ours, order);
 
 	if (rc)
 		return rc;

@@ -36,4 +36,8 @@ struct ring_keys {
 int ring_keys_read(const struct key_reader *r, enum blkif_protocol fallback, struct ring_keys *out,
                    struct error *err);
 
+/* log2 of the largest ring, in pages, that can be offered where one mapping takes map_pages
+ * references. Pure. */
+unsigned ring_max_order(uint32_t map_pages);
+
 #endif

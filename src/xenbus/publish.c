@@ -19,7 +19,7 @@ static int check_state(struct store *s, xs_transaction_t t, const char *backend,
 	return rc == -ERANGE || rc == -EINVAL || rc == -EMSGSIZE ? -ESTALE : rc;
 }
 
-static int write_initwait(struct store *s, xs_transaction_t t, const char *be)
+static int write_initwait(struct store *s, xs_transaction_t t, const char *be, unsigned max_order)
 {
 	/* Promises of a driver that had the device before us are not ours. */
 	static const char *const foreign[] = {
@@ -32,7 +32,7 @@ static int write_initwait(struct store *s, xs_transaction_t t, const char *be)
 	for (size_t i = 0; !rc && i < sizeof foreign / sizeof *foreign; i++)
 		rc = store_rm(s, t, be, foreign[i]);
 	if (!rc)
-		rc = store_write(s, t, be, "max-ring-page-order", "%d", RING_MAX_ORDER);
+		rc = store_write(s, t, be, "max-ring-page-order", "%u", max_order);
 	if (!rc)
 		rc = store_write(s, t, be, "state", "%d", XS_INITWAIT);
 	return rc;
@@ -76,7 +76,8 @@ static int write_connected(struct store *s, xs_transaction_t t, const char *be,
 }
 
 /* k NULL: InitWait. */
-static int publish(struct store *s, const char *be, int from, const struct disk_keys *k)
+static int publish(struct store *s, const char *be, int from, unsigned max_order,
+                   const struct disk_keys *k)
 {
 	int rc = -EAGAIN;
 
@@ -87,7 +88,7 @@ static int publish(struct store *s, const char *be, int from, const struct disk_
 			break;
 		rc = check_state(s, t, be, from);
 		if (!rc)
-			rc = k ? write_connected(s, t, be, k) : write_initwait(s, t, be);
+			rc = k ? write_connected(s, t, be, k) : write_initwait(s, t, be, max_order);
 		if (rc)
 			store_end(s, t, false);
 		else
@@ -126,12 +127,12 @@ int publish_removal(struct store *s, const char *backend)
 	return rc;
 }
 
-int publish_initwait(struct store *s, const char *backend, int from)
+int publish_initwait(struct store *s, const char *backend, int from, unsigned max_order)
 {
-	return publish(s, backend, from, NULL);
+	return publish(s, backend, from, max_order, NULL);
 }
 
 int publish_connected(struct store *s, const char *backend, int from, const struct disk_keys *k)
 {
-	return publish(s, backend, from, k);
+	return publish(s, backend, from, 0, k);
 }

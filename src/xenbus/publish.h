@@ -21,8 +21,9 @@ struct disk_keys {
 /* All: 0; -ESTALE: state is not `from` any more; -ENOENT: no such node; -EAGAIN: conflicts without
  * end; -errno. Nothing was written unless 0. */
 
-/* The keys that a front end reads before it connects, and InitWait. */
-int publish_initwait(struct store *s, const char *backend, int from);
+/* The keys that a front end reads before it connects, and InitWait. max_order: log2 of the largest
+ * ring in pages, at most RING_MAX_ORDER. */
+int publish_initwait(struct store *s, const char *backend, int from, unsigned max_order);
 /* Removes the directory, if state is Closed and online is 0; nothing above it. */
 int publish_removal(struct store *s, const char *backend);
 /* All about the disk, and Connected. */

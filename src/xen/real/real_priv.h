@@ -12,6 +12,9 @@ int real_gnttab_map(struct xen_gnttab *g, uint16_t domid, uint32_t count, const 
 int real_gnttab_unmap(struct xen_gnttab *g, void *addr, uint32_t count);
 int real_gnttab_copy(struct xen_gnttab *g, uint16_t domid, struct xen_copy *pieces, uint32_t n);
 
+/* Whether the kernel copies for that handle; else real_gnttab_copy maps each piece. */
+bool real_gnttab_copies(struct xen_gnttab *g);
+
 int real_gntshr_open(struct xen_platform *p, struct xen_gntshr **out, struct error *err);
 void real_gntshr_close(struct xen_gntshr *s);
 int real_gntshr_share(struct xen_gntshr *s, uint16_t domid, uint32_t count, bool writable,
