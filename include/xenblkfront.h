@@ -25,6 +25,12 @@ struct xenblkfront_options {
 	                  * x86_32 layout; NULL: "x86_64" */
 	unsigned ring_order; /* ring of 1 << ring_order pages, 0..4 */
 	bool order_key;      /* write ring-page-order and ring-ref0 also for one page */
+	unsigned queues;     /* 1..16: written as multi-queue-num-queues, but not more than the back
+	                      * end offers; 0: one queue, key left out */
+	bool persistent; /* write feature-persistent: synchronous I/O uses its pages over and over,
+	                  * as it does in any case */
+	unsigned indirect;   /* synchronous I/O: at most so many segments in a request, if the back
+	                      * end   offers them; 0: 256; 11 or less: no indirect requests */
 	unsigned timeout_ms; /* for each state of the back end awaited; 0: 10000 */
 };
 
@@ -36,7 +42,8 @@ struct xenblkfront_info {
 	bool flush, barrier, discard, discard_secure, persistent;
 	uint32_t discard_granularity, discard_alignment;
 	uint32_t max_ring_order, max_queues, max_indirect_segments;
-	uint32_t ring_slots; /* of the ring in use; 0 if not connected */
+	uint32_t ring_slots; /* of each ring in use; 0 if not connected */
+	uint32_t queues;     /* in use; 0 if not connected */
 	char abi[16];        /* of the ring in use */
 	char mode[8], device_type[16];
 };
@@ -58,7 +65,12 @@ int xenblkfront_connect(struct xenblkfront *f);
 int xenblkfront_disconnect(struct xenblkfront *f);
 int xenblkfront_get_info(struct xenblkfront *f, struct xenblkfront_info *out);
 
-/* ---- synchronous I/O: any length; splits into requests and keeps the ring full ---- */
+/* Which queue synchronous I/O and single requests use from now on; a new connection starts with
+ * queue 0. -EINVAL: there is no such queue. */
+int xenblkfront_select(struct xenblkfront *f, unsigned queue);
+
+/* ---- synchronous I/O: any length; splits into requests and keeps the ring full. Requests of more
+ * than 11 pages are indirect, where the back end offers it. ---- */
 int xenblkfront_read(struct xenblkfront *f, uint64_t offset, void *buf, size_t length);
 int xenblkfront_write(struct xenblkfront *f, uint64_t offset, const void *buf, size_t length);
 int xenblkfront_flush(struct xenblkfront *f);
@@ -109,6 +121,9 @@ int xenblkfront_kick(struct xenblkfront *f);
 int xenblkfront_reap(struct xenblkfront *f, struct xenblkfront_response *rsp, unsigned max,
                      int timeout_ms);
 unsigned xenblkfront_inflight(const struct xenblkfront *f);
+/* Waits until there is a response in any queue. 0 or -ETIMEDOUT, -errno. */
+int xenblkfront_wait(struct xenblkfront *f, int timeout_ms);
+
 /* ---- the ring as it is, for who judges a back end or attacks it. -ENOTCONN without a ring. ---- */
 
 #define XENBLKFRONT_SLOT_MAX 112 /* bytes of the largest ring slot of any ABI */

@@ -11,6 +11,8 @@
 
 #include "blkif/abi.h"
 
+#define BLKIF_MAX_INDIRECT_SEGS 256 /* largest feature-max-indirect-segments that we advertise */
+
 /* What was advertised to this front end. */
 struct blkif_limits {
 	uint64_t sectors;     /* disk size, 512-byte units */

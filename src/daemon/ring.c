@@ -7,7 +7,8 @@
 #include "base/log.h"
 #include "daemon/device.h"
 
-_Static_assert(RING_MAX_REFS == WM_MAX_REFS, "the worker takes what we advertise");
+_Static_assert(RING_MAX_REFS == WM_MAX_REFS && RING_MAX_QUEUES == WM_MAX_QUEUES,
+               "the worker takes what we advertise");
 
 /* One snapshot of the front end's keys: it may be writing new ones just now. */
 static int read_keys(struct device *dev, struct ring_keys *out, struct error *err)
@@ -120,12 +121,14 @@ void ring_connect(struct device *dev)
 	offer(dev);
 	m.connect.protocol = keys.protocol;
 	m.connect.order = keys.order;
-	m.connect.nr_queues = 1;
+	m.connect.nr_queues = keys.nr_queues;
 	m.connect.generation = dev->conn.generation;
 	m.connect.fault_epoch = dev->conn.faults;
 	guest_uuid(dev, m.connect.guest_uuid);
-	memcpy(m.connect.queue[0].refs, keys.refs, sizeof keys.refs);
-	m.connect.queue[0].port = keys.port;
+	for (uint32_t i = 0; i < keys.nr_queues; i++) {
+		memcpy(m.connect.queue[i].refs, keys.queue[i].refs, sizeof keys.queue[i].refs);
+		m.connect.queue[i].port = keys.queue[i].port;
+	}
 	m.connect.flush = dev->keys.flush;
 	m.connect.barrier = dev->keys.barrier;
 	m.connect.discard = dev->keys.discard;

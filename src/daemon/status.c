@@ -63,7 +63,7 @@ struct json_t *status_json(struct device *dev)
 	                    connected ? json_string(blkif_protocol_name(dev->conn.keys.protocol))
 	                              : json_null());
 	json_object_set_new(j, "ring_order", json_integer(connected ? dev->conn.keys.order : 0));
-	json_object_set_new(j, "queues", json_integer(connected ? 1 : 0));
+	json_object_set_new(j, "queues", json_integer(connected ? dev->conn.keys.nr_queues : 0));
 	json_object_set_new(
 	    j, "ring_state",
 	    json_string(dev->stopped && connected ? "stopped" : ring_phase_name(dev->ring)));

@@ -12,7 +12,7 @@
 
 #define WM_VERSION 1
 #define WM_MAX_REFS 16 /* max-ring-page-order 4 */
-#define WM_MAX_QUEUES 1
+#define WM_MAX_QUEUES 16
 
 enum wm_type {
 	/* supervisor → worker */

@@ -170,6 +170,7 @@ int queue_new(const struct queue_config *config, struct queue **out, struct erro
 			    q->c.index, rec->nr_answered, rec->nr_taken);
 			queue_replay(q, rec);
 		}
+		q->c.shared->wake_fd[q->c.index] = q->wake_fd;
 		*out = q;
 	}
 	free(rec);
@@ -196,14 +197,11 @@ int queue_start(struct queue *q, struct error *err)
 
 void queue_stop(struct queue *q)
 {
-	uint64_t one = 1;
-
 	if (!q->running)
 		return;
 	/* Pairs with the thread's acquire loads: it takes nothing after it saw this. */
 	__atomic_store_n(&q->stopping, true, __ATOMIC_RELEASE);
-	if (write(q->wake_fd, &one, sizeof one) < 0)
-		log_error("cannot wake queue %u: %s", q->c.index, error_name(errno));
+	shared_wake(q->c.shared, q->c.index);
 	pthread_join(q->thread, NULL);
 	q->running = false;
 }
@@ -219,8 +217,10 @@ void queue_free(struct queue *q, bool keep_journal)
 	journal_close(&q->journal, !keep_journal);
 	if (q->buffers)
 		munmap(q->buffers, (size_t)q->ring.slots * REQUEST_BYTES);
-	if (q->wake_fd >= 0)
+	if (q->wake_fd >= 0) {
+		q->c.shared->wake_fd[q->c.index] = -1;
 		close(q->wake_fd);
+	}
 	free(q->free_slots);
 	free(q->request);
 	sem_destroy(&q->started);

@@ -85,6 +85,8 @@ void queue_start_ready(struct queue *q)
 	struct request *r;
 
 	while ((r = q->waiting.head) && !q->alone_running && !(r->alone && q->inflight)) {
+		if (r->suspect && !shared_suspect_enter(q->c.shared, q->c.index))
+			return;
 		fifo_get(&q->waiting);
 		q->inflight++;
 		q->alone_running = r->alone;
@@ -131,8 +133,10 @@ static void answer(struct queue *q, struct request *r)
 	q->inflight--;
 	if (r->alone)
 		q->alone_running = false;
-	if (r->suspect)
+	if (r->suspect && !r->refused) {
 		journal_suspect(&q->journal, r->slot, false);
+		shared_suspect_leave(q->c.shared, q->c.index);
+	}
 	account(q, r);
 	fifo_put(&q->answered, r);
 }

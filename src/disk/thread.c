@@ -54,7 +54,8 @@ static void woken(struct uring_op *op, int res)
 {
 	struct queue *q = container_of(op, struct queue, wake_op);
 
-	if (res >= 0 && !__atomic_load_n(&q->stopping, __ATOMIC_ACQUIRE))
+	/* Also while it stops: what it waits for may be another queue's. */
+	if (res >= 0)
 		wake_arm(q);
 }
 

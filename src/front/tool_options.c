@@ -27,6 +27,8 @@ static const char help_text[] =
     "  --vdev NAME        xvda, hdb, sdc1 ... or a number\n"
     "  --abi A            x86_64 (default), x86_32, native, none\n"
     "  --ring-order K     ring of 2^K pages, 0 to 4\n"
+    "  --queues N         1 to 16 rings, but not more than the back end offers (default: one)\n"
+    "  --persistent       let the back end keep the pages mapped\n"
     "  --timeout MS       for each answer awaited (default 10000)\n"
     "\n"
     "read, write, discard\n"
@@ -39,7 +41,7 @@ static const char help_text[] =
     "bench\n"
     "  --op OP            read (default), write, mixed\n"
     "  --pattern P        rand (default), seq\n"
-    "  --depth N          requests in flight (default 32)\n"
+    "  --depth N          requests in flight in each queue (default 32)\n"
     "  --size S           of one request, up to 44K (default 4K)\n"
     "  --seconds S        how long (default 5)\n"
     "\n"
@@ -60,6 +62,8 @@ enum option_id {
 	OPT_VDEV,
 	OPT_ABI,
 	OPT_RING_ORDER,
+	OPT_QUEUES,
+	OPT_PERSISTENT,
 	OPT_TIMEOUT,
 	OPT_JSON,
 	OPT_CONNECT,
@@ -82,6 +86,8 @@ static const struct option long_options[] = {
     {"vdev", required_argument, NULL, OPT_VDEV},
     {"abi", required_argument, NULL, OPT_ABI},
     {"ring-order", required_argument, NULL, OPT_RING_ORDER},
+    {"queues", required_argument, NULL, OPT_QUEUES},
+    {"persistent", no_argument, NULL, OPT_PERSISTENT},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"json", no_argument, NULL, OPT_JSON},
     {"connect", no_argument, NULL, OPT_CONNECT},
@@ -203,6 +209,11 @@ static int one_option(int id, const char *name, const char *arg, struct tool_opt
 		return abi(arg, o);
 	case OPT_RING_ORDER:
 		return number(name, arg, 0, 4, &o->front.ring_order);
+	case OPT_QUEUES:
+		return number(name, arg, 1, 16, &o->front.queues);
+	case OPT_PERSISTENT:
+		o->front.persistent = true;
+		return 0;
 	case OPT_TIMEOUT:
 		return number(name, arg, 1, 3600000, &o->front.timeout_ms);
 	case OPT_JSON:

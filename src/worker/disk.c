@@ -114,8 +114,27 @@ static struct journal_identity identity_of(const struct worker *w, const struct 
 	return id;
 }
 
+static void journal_path(const struct worker *w, unsigned queue, char *path, size_t cap)
+{
+	snprintf(path, cap, "%s/journal-%u", w->dir, queue);
+}
+
+/* Where a suspect ran alone, it did it, and not what another queue had in hand. */
+static unsigned suspects(const struct worker *w, const struct wm_connect *m)
+{
+	char path[256];
+	unsigned mask = 0;
+
+	for (unsigned i = 0; i < m->nr_queues && m->resume; i++) {
+		journal_path(w, i, path, sizeof path);
+		if (journal_names_suspect(path))
+			mask |= 1u << i;
+	}
+	return mask;
+}
+
 static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned i,
-                         struct error *err)
+                         uint64_t fault_epoch, struct error *err)
 {
 	const char *vdev = strchr(w->name, ':');
 	struct queue_config c = {
@@ -127,9 +146,10 @@ static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned 
 	    .limits = limits_of(w, m),
 	    .identity = identity_of(w, m, i),
 	    .resume = m->resume,
-	    .fault_epoch = m->fault_epoch,
+	    .fault_epoch = fault_epoch,
 	    .platform = w->platform,
 	    .storage = w->storage,
+	    .shared = &w->shared,
 	    .stats = &w->stats->queue[i],
 	    .notice_fd = w->notice.fd,
 	    .stats_timer_fd = w->stats_timer.fd,
@@ -138,12 +158,13 @@ static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned 
 
 	snprintf(c.thread_name, sizeof c.thread_name, "%u.%s-%u", w->domid, vdev ? vdev + 1 : "?",
 	         i);
-	snprintf(c.journal_path, sizeof c.journal_path, "%s/journal-%u", w->dir, i);
+	journal_path(w, i, c.journal_path, sizeof c.journal_path);
 	return queue_new(&c, &w->queue[i], err);
 }
 
 int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err)
 {
+	unsigned guilty;
 	int rc = 0;
 
 	if (!w->storage)
@@ -155,12 +176,17 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 		                 m->nr_queues, m->protocol);
 	disk_disconnect(w, false);
 	w->stop_reported = false;
-	for (; w->nr_queues < m->nr_queues && !rc; w->nr_queues++) {
-		rc = connect_queue(w, m, w->nr_queues, err);
-		if (rc)
-			break;
-		rc = queue_start(w->queue[w->nr_queues], err);
+	shared_init(&w->shared);
+	guilty = suspects(w, m);
+	for (unsigned i = 0; i < m->nr_queues && !rc; i++) {
+		uint64_t epoch = guilty && !(guilty & 1u << i) ? 0 : m->fault_epoch;
+		rc = connect_queue(w, m, i, epoch, err);
+		if (!rc)
+			w->nr_queues++;
 	}
+	/* All of them are sound before the first one does anything. */
+	for (unsigned i = 0; i < w->nr_queues && !rc; i++)
+		rc = queue_start(w->queue[i], err);
 	if (rc)
 		disk_disconnect(w, m->resume);
 	else

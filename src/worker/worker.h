@@ -24,6 +24,7 @@ struct worker {
 	bool readonly;
 	struct queue *queue[WM_MAX_QUEUES];
 	unsigned nr_queues; /* 0: not connected */
+	struct disk_shared shared;
 	/* statistics */
 	struct stats_page *stats;
 	struct loop_fd stats_timer;

@@ -95,6 +95,8 @@ static void keys_of_a_writable_file(void **state)
 {
 	static const struct key keys[] = {
 	    {"max-ring-page-order", "4"},
+	    {"multi-queue-max-queues"},
+	    {"feature-persistent", "0"},
 	    {"sectors", "2048"},
 	    {"sector-size", "512"},
 	    {"physical-sector-size"},
@@ -113,6 +115,8 @@ static void keys_of_a_writable_file(void **state)
 
 static const struct key without_discard[] = {
     {"max-ring-page-order", "4"},
+    {"multi-queue-max-queues"},
+    {"feature-persistent", "0"},
     {"sectors", "2048"},
     {"sector-size", "512"},
     {"physical-sector-size"},
