@@ -124,7 +124,8 @@ unsigned xenblkfront_inflight(const struct xenblkfront *f);
 /* Waits until there is a response in any queue. 0 or -ETIMEDOUT, -errno. */
 int xenblkfront_wait(struct xenblkfront *f, int timeout_ms);
 
-/* ---- the ring as it is, for who judges a back end or attacks it. -ENOTCONN without a ring. ---- */
+/* ---- the ring as it is, for who judges a back end or attacks it. -ENOTCONN without a ring. ----
+ */
 
 #define XENBLKFRONT_SLOT_MAX 112 /* bytes of the largest ring slot of any ABI */
 

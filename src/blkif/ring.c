@@ -176,6 +176,7 @@ void blkif_ring_get_indices(const struct blkif_ring *r, struct blkif_ring_indice
 
 void blkif_ring_poke_rsp_event(struct blkif_ring *r, uint32_t value)
 {
-	/* Relaxed: the caller orders it by pushing requests afterwards; the back end compares it. */
+	/* Relaxed: the caller orders it by pushing requests afterwards; the back end compares it.
+	 */
 	__atomic_store_n(word_at(r, AT_RSP_EVENT), value, __ATOMIC_RELAXED);
 }
