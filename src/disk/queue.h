@@ -26,6 +26,8 @@ struct queue_config {
 	struct blkif_limits limits;
 	struct journal_identity identity;
 	char journal_path[256];
+	uint32_t persistent_grants; /* pages to keep mapped; 0: the front end does not offer it */
+	uint64_t persistent_idle_ns;
 	bool resume;
 	uint64_t fault_epoch;
 	struct xen_platform *platform; /* lent until queue_free */

@@ -6,6 +6,9 @@
 #include "disk/request.h"
 
 #include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
 
 enum step {
 	STEP_DONE,
@@ -53,6 +56,7 @@ static void storage_step(struct queue *q, struct request *r, enum storage_op op)
 	r->io.secure = r->plan.secure;
 	r->io.offset = r->plan.offset;
 	r->io.length = r->plan.length;
+	r->io.buf = r->buf;
 	r->io.done = storage_done;
 	storage_submit(q->storage, &r->io);
 }
@@ -94,26 +98,31 @@ static void request_next(struct queue *q, struct request *r)
 	}
 }
 
+bool request_prepare(struct queue *q, struct request *r)
+{
+	if (r->plan.nr_segments && !r->buf)
+		r->buf = buffers_take(&q->buffers, r->plan.length);
+	return r->buf || !r->plan.nr_segments;
+}
+
 void request_begin(struct queue *q, struct request *r)
 {
 	r->step = 0;
-	/* The data of a request stands in its buffer without gaps, so one storage operation moves
-	 * it. */
-	r->io.buf = q->buffers + (size_t)r->slot * REQUEST_BYTES;
 	request_next(q, r);
 }
 
-/* Runs the copies of the requests from `first` on, as many as are in q->copies, and lets each go
- * on. */
+/* Runs the copies of the requests of the batch, as many as are in q->copies, and lets each go on.
+ */
 static void copies_run(struct queue *q, struct fifo *batch, uint32_t n)
 {
 	struct xen_copy *c = q->copies;
 	struct request *r;
 
-	xen_gnttab_copy(q->gnttab, q->c.domid, c, n);
+	if (n)
+		xen_gnttab_copy(q->gnttab, q->c.domid, c, n);
 	while ((r = fifo_get(batch))) {
 		bool ok = true;
-		for (unsigned i = 0; i < r->plan.nr_segments; i++)
+		for (unsigned i = 0; i < r->nr_copies; i++)
 			ok &= (c++)->status == 0;
 		if (ok)
 			request_next(q, r);
@@ -122,20 +131,31 @@ static void copies_run(struct queue *q, struct fifo *batch, uint32_t n)
 	}
 }
 
+/* The data of a request stands in its buffer without gaps, so one storage operation moves it. What
+ * lies in pages that are mapped is copied here; the rest is put into c. */
 static void copies_of(struct queue *q, struct request *r, struct xen_copy *c, bool to_guest)
 {
-	char *at = r->io.buf;
+	uint64_t now = q->grants.limit ? clock_ns() : 0;
+	char *at = r->buf;
 
+	r->nr_copies = 0;
 	for (unsigned i = 0; i < r->plan.nr_segments; i++) {
-		const struct blkif_seg *seg = &r->req.seg[i];
+		const struct blkif_seg *seg = &r->seg[i];
+		uint16_t offset = (uint16_t)(seg->first << BLKIF_SECTOR_SHIFT);
 		uint16_t length = (uint16_t)((seg->last - seg->first + 1) << BLKIF_SECTOR_SHIFT);
-		*c++ = (struct xen_copy){
-		    .local = at,
-		    .ref = seg->gref,
-		    .offset = (uint16_t)(seg->first << BLKIF_SECTOR_SHIFT),
-		    .length = length,
-		    .to_guest = to_guest,
-		};
+		char *page = grants_page(&q->grants, seg->gref, now);
+		if (page && to_guest)
+			memcpy(page + offset, at, length);
+		else if (page)
+			memcpy(at, page + offset, length);
+		else
+			c[r->nr_copies++] = (struct xen_copy){
+			    .local = at,
+			    .ref = seg->gref,
+			    .offset = offset,
+			    .length = length,
+			    .to_guest = to_guest,
+			};
 		at += length;
 	}
 }
@@ -153,11 +173,10 @@ static void copies_flush(struct queue *q, struct fifo *list, bool to_guest)
 			n = 0;
 		}
 		copies_of(q, r, &q->copies[n], to_guest);
-		n += r->plan.nr_segments;
+		n += r->nr_copies;
 		fifo_put(&batch, r);
 	}
-	if (n)
-		copies_run(q, &batch, n);
+	copies_run(q, &batch, n);
 }
 
 void request_copies(struct queue *q)

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "worker/worker.h"
 
@@ -91,6 +92,9 @@ static struct blkif_limits limits_of(const struct worker *w, const struct wm_con
 	    .barrier = m->barrier,
 	    .discard = m->discard,
 	    .discard_secure = m->discard_secure,
+	    .indirect_segments = m->indirect_segments < BLKIF_MAX_INDIRECT_SEGS
+	                             ? m->indirect_segments
+	                             : BLKIF_MAX_INDIRECT_SEGS,
 	};
 }
 
@@ -145,6 +149,8 @@ static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned 
 	    .wire = m->queue[i],
 	    .limits = limits_of(w, m),
 	    .identity = identity_of(w, m, i),
+	    .persistent_grants = m->persistent_grants,
+	    .persistent_idle_ns = m->persistent_idle_seconds * NS_PER_S,
 	    .resume = m->resume,
 	    .fault_epoch = fault_epoch,
 	    .platform = w->platform,
