@@ -181,8 +181,10 @@ void ring_answer(struct device *dev, const struct wm *m)
 {
 	if (m->type == WM_CONNECTED && dev->ring == RING_CONNECTING) {
 		dev->ring = RING_CONNECTED;
-		if (dev->ours == XS_CONNECTED)
+		if (dev->ours == XS_CONNECTED) {
 			device_log(dev, "connected again: the guest goes on");
+			change_check(dev);
+		}
 	} else if (m->type == WM_DISCONNECTED && dev->ring == RING_DISCONNECTING) {
 		dev->ring = RING_IDLE;
 		ring_forget(dev);

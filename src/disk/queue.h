@@ -34,7 +34,8 @@ struct queue_config {
 	struct storage *storage;       /* lent until queue_free */
 	struct disk_shared *shared;    /* lent until queue_free, that of the other queues, too */
 	struct stats_queue *stats;     /* lent; written by the queue's thread only */
-	int notice_fd; /* eventfd of the control thread: written when the ring was stopped; lent */
+	int notice_fd;      /* eventfd of the control thread: written when the ring was stopped or
+	                       something      was withdrawn; lent */
 	int stats_timer_fd; /* timerfd of the control thread, armed once there is something to show;
 	                       lent */
 	int *stats_armed;   /* atomic flag belonging to it */

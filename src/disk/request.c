@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -39,10 +40,29 @@ static int16_t status_of(int rc)
 
 static void request_next(struct queue *q, struct request *r);
 
+/* The device cannot do what it promised: the front end is to be told not to ask again. */
+static void withdraw(struct queue *q, const struct storage_io *io)
+{
+	uint32_t what = io->op == STORAGE_FLUSH     ? WM_NO_FLUSH
+	                : io->op != STORAGE_DISCARD ? 0
+	                : io->secure                ? WM_NO_SECURE_DISCARD
+	                                            : WM_NO_DISCARD;
+	uint64_t one = 1;
+
+	if (!what || __atomic_fetch_or(&q->c.shared->withdrawn, what, __ATOMIC_RELAXED) & what)
+		return;
+	/* Read by the control thread after the notice, which orders it. */
+	if (write(q->c.notice_fd, &one, sizeof one) < 0) {
+	}
+}
+
 static void storage_done(struct storage_io *io, int rc)
 {
 	struct request *r = container_of(io, struct request, io);
 	struct queue *q = r->queue;
+
+	if (rc == -EOPNOTSUPP)
+		withdraw(q, io);
 
 	if (rc)
 		queue_finish(q, r, status_of(rc));

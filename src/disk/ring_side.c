@@ -58,8 +58,27 @@ static void finish_at_once(struct queue *q, struct request *r, int16_t status)
 	queue_finish(q, r, status);
 }
 
+/* The limits as they are now: an image can change its size, and a device take back what it
+ * promised. */
+static struct blkif_limits limits_now(const struct queue *q)
+{
+	struct blkif_limits lim = q->c.limits;
+	/* Relaxed: set by any queue when it learns it; what was checked before that is told by the
+	 * storage. */
+	uint32_t withdrawn = __atomic_load_n(&q->c.shared->withdrawn, __ATOMIC_RELAXED);
+
+	lim.sectors = storage_size(q->c.storage) >> BLKIF_SECTOR_SHIFT;
+	if (withdrawn & WM_NO_FLUSH)
+		lim.flush = lim.barrier = false;
+	if (withdrawn & WM_NO_DISCARD)
+		lim.discard = false;
+	if (withdrawn & WM_NO_SECURE_DISCARD)
+		lim.discard_secure = false;
+	return lim;
+}
+
 /* Checks the private copy; refused requests are finished at once. */
-static void request_accept(struct queue *q, struct request *r)
+static void request_accept(struct queue *q, struct request *r, const struct blkif_limits *lim)
 {
 	struct stats_queue *st = q->c.stats;
 
@@ -68,7 +87,7 @@ static void request_accept(struct queue *q, struct request *r)
 		finish_at_once(q, r, BLKIF_RSP_ERROR);
 		return;
 	}
-	enum blkif_refusal why = blkif_check(&r->req, r->seg, &q->c.limits, &r->plan);
+	enum blkif_refusal why = blkif_check(&r->req, r->seg, lim, &r->plan);
 	r->refused = why != BLKIF_OK;
 	if (why) {
 		COUNT(st->refused[why], 1);
@@ -97,11 +116,12 @@ static void request_accept(struct queue *q, struct request *r)
 /* At most COPY_BATCH requests, which were decoded: what is to be done with each, in their order. */
 static void accept_all(struct queue *q, struct fifo *list)
 {
+	struct blkif_limits lim = limits_now(q);
 	struct request *r;
 
 	copy_descriptors(q, list);
 	while ((r = fifo_get(list)))
-		request_accept(q, r);
+		request_accept(q, r, &lim);
 }
 
 /* Copies, journals and decodes the next n requests. */
