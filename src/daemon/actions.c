@@ -8,7 +8,7 @@
 static int advertise(struct device *dev)
 {
 	const struct settings *set = &dev->d->opt.settings;
-	const struct offer_keys offer = {.max_queues = set->max_queues};
+	const struct offer_keys offer = {set->max_queues, set->max_indirect_segments};
 	int rc = publish_initwait(dev->d->store, dev->backend, dev->ours, &offer);
 
 	if (rc)

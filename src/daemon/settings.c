@@ -7,16 +7,32 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "blkif/request.h"
 #include "xenbus/keys.h"
 
 const struct setting settings_table[] = {
     {"max-queues", 1, RING_MAX_QUEUES,
      "  --max-queues N           queues offered to each front end, 1 to 16 (default: "
      "processors)\n"},
+    {"max-indirect-segments", 0, BLKIF_MAX_INDIRECT_SEGS,
+     "  --max-indirect-segments N  pages in one request, up to 256 (default); 0: no indirect "
+     "requests\n"},
+    {"persistent", 0, 1,
+     "  --persistent 0|1         keep pages mapped for front ends that keep them granted "
+     "(default 1)\n"},
+    {"max-persistent-grants", 0, 65536,
+     "  --max-persistent-grants N  pages kept mapped for each queue (default 1056)\n"},
+    {"persistent-idle-seconds", 1, 86400,
+     "  --persistent-idle-seconds N  pages that are not used for so long are let go (default "
+     "60)\n"},
 };
 
 static const size_t offsets[] = {
     offsetof(struct settings, max_queues),
+    offsetof(struct settings, max_indirect_segments),
+    offsetof(struct settings, persistent),
+    offsetof(struct settings, max_persistent_grants),
+    offsetof(struct settings, persistent_idle_seconds),
 };
 
 #define COUNT (sizeof settings_table / sizeof *settings_table)
@@ -33,6 +49,10 @@ void settings_default(struct settings *s)
 	    .max_queues = cpus < 1                 ? 1
 	                  : cpus > RING_MAX_QUEUES ? RING_MAX_QUEUES
 	                                           : (uint32_t)cpus,
+	    .max_indirect_segments = BLKIF_MAX_INDIRECT_SEGS,
+	    .persistent = 1,
+	    .max_persistent_grants = 1056,
+	    .persistent_idle_seconds = 60,
 	};
 }
 

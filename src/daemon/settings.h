@@ -10,7 +10,8 @@
 
 /* Plain numbers, all of them: see the table in settings.c for units and limits. */
 struct settings {
-	uint32_t max_queues;
+	uint32_t max_queues, max_indirect_segments;
+	uint32_t persistent, max_persistent_grants, persistent_idle_seconds;
 };
 
 /* One line of the table. Constant. */

@@ -26,13 +26,16 @@ struct queue_config {
 	struct blkif_limits limits;
 	struct journal_identity identity;
 	char journal_path[256];
+	uint32_t persistent_grants; /* pages to keep mapped; 0: the front end does not offer it */
+	uint64_t persistent_idle_ns;
 	bool resume;
 	uint64_t fault_epoch;
 	struct xen_platform *platform; /* lent until queue_free */
 	struct storage *storage;       /* lent until queue_free */
 	struct disk_shared *shared;    /* lent until queue_free, that of the other queues, too */
 	struct stats_queue *stats;     /* lent; written by the queue's thread only */
-	int notice_fd; /* eventfd of the control thread: written when the ring was stopped; lent */
+	int notice_fd;      /* eventfd of the control thread: written when the ring was stopped or
+	                       something      was withdrawn; lent */
 	int stats_timer_fd; /* timerfd of the control thread, armed once there is something to show;
 	                       lent */
 	int *stats_armed;   /* atomic flag belonging to it */

@@ -14,7 +14,8 @@
 
 struct disk_shared {
 	int wake_fd[WM_MAX_QUEUES]; /* eventfd of each queue; -1: none. Constant while they run */
-	uint32_t suspect; /* atomic: 1 + index of the queue whose suspect runs alone; 0: none */
+	uint32_t withdrawn; /* atomic: enum wm_withdrawn, what the device said it cannot do */
+	uint32_t suspect;   /* atomic: 1 + index of the queue whose suspect runs alone; 0: none */
 };
 
 void shared_init(struct disk_shared *s);

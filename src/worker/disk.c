@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "worker/worker.h"
 
@@ -67,6 +68,8 @@ int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_
 	w->image_dev = st.st_dev;
 	w->image_ino = st.st_ino;
 	*caps = *storage_caps(w->storage);
+	if (m->has_fd)
+		resize_watch(w, fd);
 	if (!w->sandboxed) {
 		rc = sandbox_enter(w->dir, err);
 		if (rc) {
@@ -84,13 +87,15 @@ static struct blkif_limits limits_of(const struct worker *w, const struct wm_con
 	const struct storage_caps *c = storage_caps(w->storage);
 
 	return (struct blkif_limits){
-	    .sectors = c->size >> BLKIF_SECTOR_SHIFT,
 	    .sector_size = c->logical_block,
 	    .readonly = w->readonly || c->readonly,
 	    .flush = m->flush,
 	    .barrier = m->barrier,
 	    .discard = m->discard,
 	    .discard_secure = m->discard_secure,
+	    .indirect_segments = m->indirect_segments < BLKIF_MAX_INDIRECT_SEGS
+	                             ? m->indirect_segments
+	                             : BLKIF_MAX_INDIRECT_SEGS,
 	};
 }
 
@@ -145,6 +150,8 @@ static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned 
 	    .wire = m->queue[i],
 	    .limits = limits_of(w, m),
 	    .identity = identity_of(w, m, i),
+	    .persistent_grants = m->persistent_grants,
+	    .persistent_idle_ns = m->persistent_idle_seconds * NS_PER_S,
 	    .resume = m->resume,
 	    .fault_epoch = fault_epoch,
 	    .platform = w->platform,
@@ -176,6 +183,7 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 		                 m->nr_queues, m->protocol);
 	disk_disconnect(w, false);
 	w->stop_reported = false;
+	w->withdrawn_reported = 0;
 	shared_init(&w->shared);
 	guilty = suspects(w, m);
 	for (unsigned i = 0; i < m->nr_queues && !rc; i++) {
@@ -212,6 +220,7 @@ void disk_disconnect(struct worker *w, bool keep_journal)
 void disk_close(struct worker *w)
 {
 	disk_disconnect(w, true);
+	resize_unwatch(w);
 	storage_close(w->storage);
 	w->storage = NULL;
 }

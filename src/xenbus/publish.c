@@ -83,9 +83,45 @@ static int write_connected(struct store *s, xs_transaction_t t, const char *be,
 	return rc;
 }
 
-/* k NULL: InitWait. */
-static int publish(struct store *s, const char *be, int from, const struct offer_keys *o,
-                   const struct disk_keys *k)
+static int write_size(struct store *s, xs_transaction_t t, const char *be,
+                      const struct disk_keys *k)
+{
+	int rc = store_write(s, t, be, "sectors", "%llu", (unsigned long long)k->sectors);
+
+	return rc ?: store_write(s, t, be, "state", "%d", XS_CONNECTED);
+}
+
+static int write_features(struct store *s, xs_transaction_t t, const char *be,
+                          const struct disk_keys *k)
+{
+	int rc = write_discard(s, t, be, k);
+
+	if (!rc)
+		rc = store_write(s, t, be, "feature-flush-cache", "%d", k->flush);
+	return rc ?: store_write(s, t, be, "feature-barrier", "%d", k->barrier);
+}
+
+/* What a transaction writes: o for the offer, k for all else. */
+enum content { OFFER, DISK, SIZE, FEATURES };
+
+static int write_content(struct store *s, xs_transaction_t t, const char *be, enum content what,
+                         const struct offer_keys *o, const struct disk_keys *k)
+{
+	switch (what) {
+	case OFFER:
+		return write_initwait(s, t, be, o);
+	case DISK:
+		return write_connected(s, t, be, k);
+	case SIZE:
+		return write_size(s, t, be, k);
+	case FEATURES:
+		return write_features(s, t, be, k);
+	}
+	return -EINVAL;
+}
+
+static int publish(struct store *s, const char *be, int from, enum content what,
+                   const struct offer_keys *o, const struct disk_keys *k)
 {
 	int rc = -EAGAIN;
 
@@ -96,7 +132,7 @@ static int publish(struct store *s, const char *be, int from, const struct offer
 			break;
 		rc = check_state(s, t, be, from);
 		if (!rc)
-			rc = k ? write_connected(s, t, be, k) : write_initwait(s, t, be, o);
+			rc = write_content(s, t, be, what, o, k);
 		if (rc)
 			store_end(s, t, false);
 		else
@@ -137,10 +173,20 @@ int publish_removal(struct store *s, const char *backend)
 
 int publish_initwait(struct store *s, const char *backend, int from, const struct offer_keys *o)
 {
-	return publish(s, backend, from, o, NULL);
+	return publish(s, backend, from, OFFER, o, NULL);
 }
 
 int publish_connected(struct store *s, const char *backend, int from, const struct disk_keys *k)
 {
-	return publish(s, backend, from, NULL, k);
+	return publish(s, backend, from, DISK, NULL, k);
+}
+
+int publish_resize(struct store *s, const char *backend, const struct disk_keys *k)
+{
+	return publish(s, backend, XS_CONNECTED, SIZE, NULL, k);
+}
+
+int publish_features(struct store *s, const char *backend, const struct disk_keys *k)
+{
+	return publish(s, backend, XS_CONNECTED, FEATURES, NULL, k);
 }

@@ -33,5 +33,9 @@ int publish_initwait(struct store *s, const char *backend, int from, const struc
 int publish_removal(struct store *s, const char *backend);
 /* All about the disk, and Connected. */
 int publish_connected(struct store *s, const char *backend, int from, const struct disk_keys *k);
+/* A new size, and Connected over Connected: a front end that sees its state written looks again. */
+int publish_resize(struct store *s, const char *backend, const struct disk_keys *k);
+/* Features that are withdrawn while Connected; the state is not touched. */
+int publish_features(struct store *s, const char *backend, const struct disk_keys *k);
 
 #endif
