@@ -4,10 +4,12 @@
  *
  * Order of checks; the first that fails gives the reason:
  *   1 unknown-op     operation is none of 0 … 6, or the reserved 4
- *   2 unsupported    known, but this disk does not offer it (indirect: never, so far)
+ *   2 unsupported    known, but this disk does not offer it at all, or to this front end
+ *     bad-indirect   the inner operation of an indirect request is neither READ nor WRITE
  *   3 read-only      it would change data; asked before the request's shape, because on such a disk
  *                    no shape of it could succeed
- *   4 bad-segments   count of segments: 1 … 11, and 0 only for flush and barrier
+ *   4 bad-segments   count of segments: 1 … 11, indirect 1 … the limit, and 0 only for flush and
+ *                    barrier
  *   5 bad-segment    any segment that is no range within its page
  *   6 misaligned     sector, any segment's start or its length; for discards the length
  *   7 out-of-range   end beyond the disk
@@ -44,6 +46,8 @@ const char *blkif_refusal_name(enum blkif_refusal r)
 		return "read-only";
 	case BLKIF_BAD_DISCARD:
 		return "bad-discard";
+	case BLKIF_BAD_INDIRECT:
+		return "bad-indirect";
 	case BLKIF_REFUSALS:
 		break;
 	}
@@ -64,6 +68,7 @@ int16_t blkif_refusal_status(enum blkif_refusal r)
 	case BLKIF_OUT_OF_RANGE:
 	case BLKIF_READONLY:
 	case BLKIF_BAD_DISCARD:
+	case BLKIF_BAD_INDIRECT:
 	case BLKIF_REFUSALS:
 		break;
 	}
@@ -101,7 +106,12 @@ static enum blkif_refusal check_op(const struct blkif_req *req, const struct blk
 		offered = lim->discard;
 		break;
 	case BLKIF_OP_INDIRECT:
-		return BLKIF_UNSUPPORTED;
+		if (!lim->indirect_segments)
+			return BLKIF_UNSUPPORTED;
+		*kind = req->inner_op == BLKIF_OP_WRITE ? BLKIF_KIND_WRITE : BLKIF_KIND_READ;
+		if (req->inner_op != BLKIF_OP_READ && req->inner_op != BLKIF_OP_WRITE)
+			return BLKIF_BAD_INDIRECT;
+		break;
 	default: /* what a guest may write has 256 values */
 		return BLKIF_UNKNOWN_OP;
 	}
@@ -141,13 +151,29 @@ static enum blkif_refusal place(const struct blkif_req *req, const struct blkif_
 	return BLKIF_OK;
 }
 
-static enum blkif_refusal check_segments(const struct blkif_req *req,
+static uint32_t most_segments(const struct blkif_req *req, const struct blkif_limits *lim)
+{
+	return req->op == BLKIF_OP_INDIRECT ? lim->indirect_segments : BLKIF_DIRECT_SEGS;
+}
+
+uint32_t blkif_descriptors(const struct blkif_req *req, const struct blkif_limits *lim)
+{
+	enum blkif_kind kind;
+
+	if (req->op != BLKIF_OP_INDIRECT || check_op(req, lim, &kind) ||
+	    (lim->readonly && changes_data(req, kind)) ||
+	    req->nr_segments > most_segments(req, lim))
+		return 0;
+	return req->nr_segments;
+}
+
+static enum blkif_refusal check_segments(const struct blkif_req *req, const struct blkif_seg *segs,
                                          const struct blkif_limits *lim, struct blkif_plan *plan)
 {
 	uint32_t sectors = 0, bits = 0;
 
 	for (unsigned i = 0; i < req->nr_segments; i++) {
-		const struct blkif_seg *seg = &req->seg[i];
+		const struct blkif_seg *seg = &segs[i];
 		if (seg->first > seg->last || seg->last >= BLKIF_SECTS_PER_PAGE)
 			return BLKIF_BAD_SEGMENT;
 		uint32_t n = seg->last - seg->first + 1u;
@@ -173,8 +199,8 @@ static enum blkif_refusal check_discard(const struct blkif_req *req, const struc
 	return BLKIF_OK;
 }
 
-enum blkif_refusal blkif_check(const struct blkif_req *req, const struct blkif_limits *lim,
-                               struct blkif_plan *plan)
+enum blkif_refusal blkif_check(const struct blkif_req *req, const struct blkif_seg *seg,
+                               const struct blkif_limits *lim, struct blkif_plan *plan)
 {
 	enum blkif_refusal why;
 
@@ -186,10 +212,10 @@ enum blkif_refusal blkif_check(const struct blkif_req *req, const struct blkif_l
 		return BLKIF_READONLY;
 	if (plan->kind == BLKIF_KIND_DISCARD)
 		return check_discard(req, lim, plan);
-	if (req->nr_segments > BLKIF_DIRECT_SEGS)
+	if (req->nr_segments > most_segments(req, lim))
 		return BLKIF_BAD_SEGMENTS;
 	if (req->nr_segments)
-		return check_segments(req, lim, plan);
+		return check_segments(req, seg, lim, plan);
 	if (plan->kind == BLKIF_KIND_FLUSH || plan->kind == BLKIF_KIND_BARRIER)
 		return BLKIF_OK;
 	return BLKIF_BAD_SEGMENTS;

@@ -7,8 +7,11 @@
 
 static int advertise(struct device *dev)
 {
-	unsigned order = ring_max_order(xen_platform_limits(dev->d->platform).map_pages);
-	int rc = publish_initwait(dev->d->store, dev->backend, dev->ours, order);
+	const struct settings *set = &dev->d->opt.settings;
+	const struct offer_keys offer = {
+	    set->max_queues, set->max_indirect_segments,
+	    ring_max_order(xen_platform_limits(dev->d->platform).map_pages)};
+	int rc = publish_initwait(dev->d->store, dev->backend, dev->ours, &offer);
 
 	if (rc)
 		return rc;
@@ -33,8 +36,9 @@ static int write_connected(struct device *dev)
 	if (!rc) {
 		if (!dev->stopped)
 			device_recover(dev);
-		device_log(dev, "connected: \"%.200s\", %llu sectors, %s%s", dev->source.text,
-		           (unsigned long long)dev->keys.sectors,
+		device_log(dev, "connected: \"%.200s\", %llu sectors, %u queue%s, %s%s",
+		           dev->source.text, (unsigned long long)dev->keys.sectors,
+		           dev->conn.keys.nr_queues, dev->conn.keys.nr_queues > 1 ? "s" : "",
 		           blkif_protocol_name(dev->conn.keys.protocol),
 		           dev->source.readonly ? ", read-only" : "");
 	}

@@ -34,7 +34,7 @@ struct daemon {
 	struct loop loop;
 	struct xen_platform *platform;
 	struct store *store;
-	struct loop_fd store_fd, signal_fd, control_fd;
+	struct loop_fd store_fd, signal_fd, control_fd, uevent_fd;
 	int lock_fd;
 	unsigned own_domid;
 	char run_dir[RUN_DIR_MAX];                 /* absolute */
@@ -88,6 +88,10 @@ void discovery_unwatch_frontend(struct device *dev);
 /* Looks for that device in every kind: one of them may have been waiting for the number. */
 void discovery_probe_again(struct daemon *d, uint16_t domid, uint32_t devid);
 void discovery_run_dirty(struct daemon *d); /* updates every dirty device once */
+
+/* change.c: listens for block devices that change their size. 0 or -errno */
+int change_start(struct daemon *d);
+void change_stop(struct daemon *d);
 
 /* control.c */
 int control_start(struct daemon *d, struct error *err);

@@ -125,6 +125,11 @@ void ring_answer(struct device *dev, const struct wm *m);
 bool ring_keys_changed(struct device *dev); /* against those connected */
 void ring_forget(struct device *dev);       /* nothing of the connection may be taken up again */
 
+/* change.c: what changes while a disk is in use. */
+void change_ask_size(struct device *dev); /* the worker is to look again */
+void change_answer(struct device *dev, const struct wm *m);
+void change_check(struct device *dev); /* connected again: does the front end know the size? */
+
 /* worker.c. Sends; fd is lent, -1 for none. Returns the serial. A worker that takes nothing is
  * killed. */
 int worker_start(struct device *dev, struct error *err);

@@ -201,6 +201,11 @@ static int start(struct daemon *d, struct error *err)
 		log_warn(
 		    "this kernel has no grant copy: every page is mapped for it, which is slow");
 	leftovers_end_workers(d);
+	int heard = change_start(d);
+	if (heard)
+		log_warn("block devices that change their size are not noticed: %s; tell it with "
+		         "`xenblkctl resize`",
+		         error_name(heard));
 	rc = discovery_start(d, err);
 	if (!rc)
 		rc = control_start(d, err);
@@ -242,6 +247,7 @@ static void finish(struct daemon *d)
 	char path[SOCKET_PATH_MAX];
 
 	control_stop(d);
+	change_stop(d);
 	table_each(d, forget, NULL);
 	if (d->store) {
 		discovery_stop(d);
@@ -271,7 +277,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	log_init("xenblkd", d.opt.verbose);
-	d.lock_fd = d.signal_fd.fd = d.control_fd.fd = d.loop.epfd = -1;
+	d.lock_fd = d.signal_fd.fd = d.control_fd.fd = d.uevent_fd.fd = d.loop.epfd = -1;
 	list_init(&d.clients);
 	table_init(&d);
 	if (start(&d, &err)) {

@@ -17,10 +17,11 @@ enum {
 	OPT_SYSFS,
 	OPT_VERBOSE,
 	OPT_HELP,
-	OPT_VERSION
+	OPT_VERSION,
+	OPT_SETTING /* and one for each line of the table of settings */
 };
 
-static const struct option long_options[] = {
+static const struct option own_options[] = {
     {"embedded", required_argument, NULL, OPT_EMBEDDED},
     {"run-dir", required_argument, NULL, OPT_RUN_DIR},
     {"kinds", required_argument, NULL, OPT_KINDS},
@@ -30,8 +31,9 @@ static const struct option long_options[] = {
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
-    {0},
 };
+#define OWN_OPTIONS (sizeof own_options / sizeof *own_options)
+#define OPTIONS_MAX 64
 
 static const char help[] =
     "usage: xenblkd [OPTION]...\n"
@@ -49,6 +51,10 @@ static const char help[] =
     "                           domain without `xl devd`, whose disks are then also tidied up\n"
     "  --verbose                log every step\n"
     "  --help, --version\n"
+    "\n"
+    "What front ends are offered:\n";
+
+static const char help_end[] =
     "\n"
     "SIGTERM ends it: workers drain and end, guests wait until it is started again.\n";
 
@@ -77,6 +83,25 @@ static int parse_kinds(struct options *opt, const char *list)
 	}
 }
 
+static int show_help(void)
+{
+	fputs(help, stdout);
+	for (unsigned i = 0; i < settings_count; i++)
+		fputs(settings_table[i].help, stdout);
+	fputs(help_end, stdout);
+	return 0;
+}
+
+static int parse_setting(struct options *opt, unsigned index)
+{
+	struct error err;
+
+	if (!settings_set(&opt->settings, index, optarg, &err))
+		return -1;
+	fprintf(stderr, "xenblkd: --%s\n", err.text);
+	return 2;
+}
+
 static int parse_one(struct options *opt, int c)
 {
 	switch (c) {
@@ -103,20 +128,31 @@ static int parse_one(struct options *opt, int c)
 		opt->verbose = true;
 		return -1;
 	case OPT_HELP:
-		fputs(help, stdout);
-		return 0;
+		return show_help();
 	case OPT_VERSION:
 		puts("xenblkd " XENBLKD_VERSION);
 		return 0;
 	}
+	if (c >= OPT_SETTING)
+		return parse_setting(opt, (unsigned)(c - OPT_SETTING));
 	fputs("xenblkd: see xenblkd --help\n", stderr);
 	return 2;
 }
 
+static void list_options(struct option all[OPTIONS_MAX])
+{
+	memcpy(all, own_options, sizeof own_options);
+	for (unsigned i = 0; i < settings_count && OWN_OPTIONS + i < OPTIONS_MAX - 1; i++)
+		all[OWN_OPTIONS + i] = (struct option){settings_table[i].name, required_argument,
+		                                       NULL, OPT_SETTING + (int)i};
+}
+
 int options_parse(int argc, char **argv, struct options *opt)
 {
+	struct option all[OPTIONS_MAX] = {0};
 	int c, rc = -1;
 
+	list_options(all);
 	*opt = (struct options)
 	{
 		.kinds = {"vbd", "vbd3"},
@@ -126,7 +162,8 @@ int options_parse(int argc, char **argv, struct options *opt)
 		.default_protocol = BLKIF_PROTO_NATIVE,
 #endif
 	};
-	while (rc < 0 && (c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+	settings_default(&opt->settings);
+	while (rc < 0 && (c = getopt_long(argc, argv, "", all, NULL)) != -1)
 		rc = parse_one(opt, c);
 	if (rc < 0 && optind < argc) {
 		fprintf(stderr, "xenblkd: \"%s\" is no option; see xenblkd --help\n", argv[optind]);

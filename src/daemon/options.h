@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "blkif/abi.h"
+#include "daemon/settings.h"
 
 #define MAX_KINDS 8
 #define KIND_NAME_MAX 16
@@ -20,6 +21,7 @@ struct options {
 	const char *sysfs; /* where the kernel tells of its drivers; NULL: not asked */
 	bool no_hotplug;   /* nobody runs hotplug scripts, or removes our nodes */
 	bool verbose;
+	struct settings settings; /* of all disks */
 };
 
 /* -1: go on; else the exit status, and what is to be said has been printed. */

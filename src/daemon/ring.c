@@ -5,12 +5,20 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "blkif/request.h"
 #include "daemon/device.h"
 
-_Static_assert(RING_MAX_REFS == WM_MAX_REFS, "the worker takes what we advertise");
+_Static_assert(RING_MAX_REFS == WM_MAX_REFS && RING_MAX_QUEUES == WM_MAX_QUEUES,
+               "the worker takes what we advertise");
+
+/* What stands in our own directory, hence what the front end may make use of. */
+struct offered {
+	uint32_t indirect_segments, persistent;
+};
 
 /* One snapshot of the front end's keys: it may be writing new ones just now. */
-static int read_keys(struct device *dev, struct ring_keys *out, struct error *err)
+static int read_keys(struct device *dev, struct ring_keys *out, struct offered *offered,
+                     struct error *err)
 {
 	struct reader_arg arg = {.store = dev->d->store};
 	struct key_reader r = {device_reader_get, &arg, dev->backend, dev->frontend};
@@ -19,17 +27,21 @@ static int read_keys(struct device *dev, struct ring_keys *out, struct error *er
 	if (rc)
 		return error_set(err, rc, "cannot start a transaction: %s", error_name(rc));
 	rc = ring_keys_read(&r, dev->d->opt.default_protocol, out, err);
+	offered->indirect_segments =
+	    ring_offer_read(&r, "feature-max-indirect-segments", BLKIF_MAX_INDIRECT_SEGS, 0);
+	offered->persistent = ring_offer_read(&r, "feature-persistent", 1, 0);
 	store_end(dev->d->store, arg.t, false);
 	return rc;
 }
 
 bool ring_keys_changed(struct device *dev)
 {
+	struct offered offered;
 	struct ring_keys now;
 	struct error err;
 
 	/* Only a front end that asks for a connection must have sound keys. */
-	if (read_keys(dev, &now, &err))
+	if (read_keys(dev, &now, &offered, &err))
 		return dev->theirs == XS_INITIALISED;
 	return memcmp(&now, &dev->conn.keys, sizeof now) != 0;
 }
@@ -78,7 +90,20 @@ static void offer(struct device *dev)
 	    .discard_secure = discard && c->discard_secure,
 	    .discard_granularity = c->discard_granularity,
 	    .discard_alignment = c->discard_alignment,
+	    .persistent = dev->d->opt.settings.persistent,
 	};
+}
+
+/* Pages to keep mapped for each queue. A front end that is connected already goes by what it was
+ * told then: one that was not told would take its pages back. */
+static uint32_t persistent_grants(const struct device *dev, const struct ring_keys *keys,
+                                  const struct offered *offered)
+{
+	bool told = dev->ours == XS_CONNECTED ? offered->persistent : dev->keys.persistent;
+
+	return told && dev->d->opt.settings.persistent && keys->persistent
+	           ? dev->d->opt.settings.max_persistent_grants
+	           : 0;
 }
 
 /* Whether this is the connection that an earlier worker of ours had, and its journal counts. */
@@ -98,9 +123,10 @@ static bool resumes(struct device *dev, const struct ring_keys *keys)
 void ring_connect(struct device *dev)
 {
 	struct wm m = {.type = WM_CONNECT};
+	struct offered offered;
 	struct ring_keys keys;
 	struct error err;
-	int rc = read_keys(dev, &keys, &err);
+	int rc = read_keys(dev, &keys, &offered, &err);
 
 	if (!rc) {
 		m.connect.resume = resumes(dev, &keys);
@@ -120,16 +146,21 @@ void ring_connect(struct device *dev)
 	offer(dev);
 	m.connect.protocol = keys.protocol;
 	m.connect.order = keys.order;
-	m.connect.nr_queues = 1;
+	m.connect.nr_queues = keys.nr_queues;
 	m.connect.generation = dev->conn.generation;
 	m.connect.fault_epoch = dev->conn.faults;
 	guest_uuid(dev, m.connect.guest_uuid);
-	memcpy(m.connect.queue[0].refs, keys.refs, sizeof keys.refs);
-	m.connect.queue[0].port = keys.port;
+	for (uint32_t i = 0; i < keys.nr_queues; i++) {
+		memcpy(m.connect.queue[i].refs, keys.queue[i].refs, sizeof keys.queue[i].refs);
+		m.connect.queue[i].port = keys.queue[i].port;
+	}
 	m.connect.flush = dev->keys.flush;
 	m.connect.barrier = dev->keys.barrier;
 	m.connect.discard = dev->keys.discard;
 	m.connect.discard_secure = dev->keys.discard_secure;
+	m.connect.indirect_segments = offered.indirect_segments;
+	m.connect.persistent_grants = persistent_grants(dev, &keys, &offered);
+	m.connect.persistent_idle_seconds = dev->d->opt.settings.persistent_idle_seconds;
 	dev->ring = RING_CONNECTING;
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
 }
@@ -150,8 +181,10 @@ void ring_answer(struct device *dev, const struct wm *m)
 {
 	if (m->type == WM_CONNECTED && dev->ring == RING_CONNECTING) {
 		dev->ring = RING_CONNECTED;
-		if (dev->ours == XS_CONNECTED)
+		if (dev->ours == XS_CONNECTED) {
 			device_log(dev, "connected again: the guest goes on");
+			change_check(dev);
+		}
 	} else if (m->type == WM_DISCONNECTED && dev->ring == RING_DISCONNECTING) {
 		dev->ring = RING_IDLE;
 		ring_forget(dev);

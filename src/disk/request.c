@@ -6,6 +6,10 @@
 #include "disk/request.h"
 
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
 
 enum step {
 	STEP_DONE,
@@ -36,10 +40,29 @@ static int16_t status_of(int rc)
 
 static void request_next(struct queue *q, struct request *r);
 
+/* The device cannot do what it promised: the front end is to be told not to ask again. */
+static void withdraw(struct queue *q, const struct storage_io *io)
+{
+	uint32_t what = io->op == STORAGE_FLUSH     ? WM_NO_FLUSH
+	                : io->op != STORAGE_DISCARD ? 0
+	                : io->secure                ? WM_NO_SECURE_DISCARD
+	                                            : WM_NO_DISCARD;
+	uint64_t one = 1;
+
+	if (!what || __atomic_fetch_or(&q->c.shared->withdrawn, what, __ATOMIC_RELAXED) & what)
+		return;
+	/* Read by the control thread after the notice, which orders it. */
+	if (write(q->c.notice_fd, &one, sizeof one) < 0) {
+	}
+}
+
 static void storage_done(struct storage_io *io, int rc)
 {
 	struct request *r = container_of(io, struct request, io);
 	struct queue *q = r->queue;
+
+	if (rc == -EOPNOTSUPP)
+		withdraw(q, io);
 
 	if (rc)
 		queue_finish(q, r, status_of(rc));
@@ -53,6 +76,7 @@ static void storage_step(struct queue *q, struct request *r, enum storage_op op)
 	r->io.secure = r->plan.secure;
 	r->io.offset = r->plan.offset;
 	r->io.length = r->plan.length;
+	r->io.buf = r->buf;
 	r->io.done = storage_done;
 	storage_submit(q->storage, &r->io);
 }
@@ -94,26 +118,31 @@ static void request_next(struct queue *q, struct request *r)
 	}
 }
 
+bool request_prepare(struct queue *q, struct request *r)
+{
+	if (r->plan.nr_segments && !r->buf)
+		r->buf = buffers_take(&q->buffers, r->plan.length);
+	return r->buf || !r->plan.nr_segments;
+}
+
 void request_begin(struct queue *q, struct request *r)
 {
 	r->step = 0;
-	/* The data of a request stands in its buffer without gaps, so one storage operation moves
-	 * it. */
-	r->io.buf = q->buffers + (size_t)r->slot * REQUEST_BYTES;
 	request_next(q, r);
 }
 
-/* Runs the copies of the requests from `first` on, as many as are in q->copies, and lets each go
- * on. */
+/* Runs the copies of the requests of the batch, as many as are in q->copies, and lets each go on.
+ */
 static void copies_run(struct queue *q, struct fifo *batch, uint32_t n)
 {
 	struct xen_copy *c = q->copies;
 	struct request *r;
 
-	xen_gnttab_copy(q->gnttab, q->c.domid, c, n);
+	if (n)
+		xen_gnttab_copy(q->gnttab, q->c.domid, c, n);
 	while ((r = fifo_get(batch))) {
 		bool ok = true;
-		for (unsigned i = 0; i < r->plan.nr_segments; i++)
+		for (unsigned i = 0; i < r->nr_copies; i++)
 			ok &= (c++)->status == 0;
 		if (ok)
 			request_next(q, r);
@@ -122,20 +151,31 @@ static void copies_run(struct queue *q, struct fifo *batch, uint32_t n)
 	}
 }
 
+/* The data of a request stands in its buffer without gaps, so one storage operation moves it. What
+ * lies in pages that are mapped is copied here; the rest is put into c. */
 static void copies_of(struct queue *q, struct request *r, struct xen_copy *c, bool to_guest)
 {
-	char *at = r->io.buf;
+	uint64_t now = q->grants.limit ? clock_ns() : 0;
+	char *at = r->buf;
 
+	r->nr_copies = 0;
 	for (unsigned i = 0; i < r->plan.nr_segments; i++) {
-		const struct blkif_seg *seg = &r->req.seg[i];
+		const struct blkif_seg *seg = &r->seg[i];
+		uint16_t offset = (uint16_t)(seg->first << BLKIF_SECTOR_SHIFT);
 		uint16_t length = (uint16_t)((seg->last - seg->first + 1) << BLKIF_SECTOR_SHIFT);
-		*c++ = (struct xen_copy){
-		    .local = at,
-		    .ref = seg->gref,
-		    .offset = (uint16_t)(seg->first << BLKIF_SECTOR_SHIFT),
-		    .length = length,
-		    .to_guest = to_guest,
-		};
+		char *page = grants_page(&q->grants, seg->gref, now);
+		if (page && to_guest)
+			memcpy(page + offset, at, length);
+		else if (page)
+			memcpy(at, page + offset, length);
+		else
+			c[r->nr_copies++] = (struct xen_copy){
+			    .local = at,
+			    .ref = seg->gref,
+			    .offset = offset,
+			    .length = length,
+			    .to_guest = to_guest,
+			};
 		at += length;
 	}
 }
@@ -153,11 +193,10 @@ static void copies_flush(struct queue *q, struct fifo *list, bool to_guest)
 			n = 0;
 		}
 		copies_of(q, r, &q->copies[n], to_guest);
-		n += r->plan.nr_segments;
+		n += r->nr_copies;
 		fifo_put(&batch, r);
 	}
-	if (n)
-		copies_run(q, &batch, n);
+	copies_run(q, &batch, n);
 }
 
 void request_copies(struct queue *q)

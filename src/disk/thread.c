@@ -54,7 +54,8 @@ static void woken(struct uring_op *op, int res)
 {
 	struct queue *q = container_of(op, struct queue, wake_op);
 
-	if (res >= 0 && !__atomic_load_n(&q->stopping, __ATOMIC_ACQUIRE))
+	/* Also while it stops: what it waits for may be another queue's. */
+	if (res >= 0)
 		wake_arm(q);
 }
 
@@ -126,6 +127,24 @@ static bool spin(struct queue *q)
 	return false;
 }
 
+/* Until something completes, or until there is something to tidy up. */
+static void wait_in_uring(struct queue *q)
+{
+	struct io_uring_cqe *cqe;
+	uint64_t now;
+
+	if (!q->idle_ns) {
+		io_uring_submit_and_wait(&q->uring, 1);
+		return;
+	}
+	now = clock_ns();
+	uint64_t ns = q->idle_ns > now ? q->idle_ns - now : 0;
+	struct __kernel_timespec ts = {.tv_sec = (long long)(ns / NS_PER_S),
+	                               .tv_nsec = (long long)(ns % NS_PER_S)};
+	if (io_uring_submit_and_wait_timeout(&q->uring, &cqe, 1, &ts, NULL) == -ETIME)
+		queue_tidy(q);
+}
+
 static void sleep_until_event(struct queue *q)
 {
 	if (taking(q)) {
@@ -144,7 +163,8 @@ static void sleep_until_event(struct queue *q)
 		}
 	}
 	__atomic_store_n(&q->c.stats->inflight, q->inflight, __ATOMIC_RELAXED);
-	io_uring_submit_and_wait(&q->uring, 1);
+	__atomic_store_n(&q->c.stats->persistent, q->grants.count, __ATOMIC_RELAXED);
+	wait_in_uring(q);
 	__atomic_store_n(&q->c.stats->wakeups, q->c.stats->wakeups + 1, __ATOMIC_RELAXED);
 }
 
@@ -179,7 +199,7 @@ static int thread_setup(struct queue *q)
 void *queue_thread(void *arg)
 {
 	struct queue *q = arg;
-	bool may_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	bool may_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1, worked = false;
 
 	prctl(PR_SET_NAME, q->c.thread_name);
 	q->start_rc = thread_setup(q);
@@ -189,10 +209,14 @@ void *queue_thread(void *arg)
 	while (!drained(q)) {
 		if (work(q)) {
 			stats_touch(q);
+			worked = true;
 			continue;
 		}
 		if (may_spin && spin(q))
 			continue;
+		if (worked)
+			queue_busy(q);
+		worked = false;
 		sleep_until_event(q);
 	}
 	__atomic_store_n(&q->c.stats->inflight, 0, __ATOMIC_RELAXED);

@@ -278,7 +278,7 @@ static void idle(void **state)
 	attach(h, 1, XVDA, "a.img");
 	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
 	assert_reads(f, XVDA);
-	usleep(1500 * 1000); /* the statistics' last second */
+	usleep(2500 * 1000); /* the statistics' last second, and that of the buffers */
 	pid_t worker = host_worker(h, "1:xvda");
 	uint64_t wakeups = host_stat(h, "1:xvda", "wakeups");
 	long before = cpu_ms(worker);

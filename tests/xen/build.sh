@@ -197,7 +197,7 @@ lab_build() {
 	"$here/unpack-kernel" "$lab"/root/boot/vmlinuz-* "$lab/vmlinuz"
 	make_initramfs "$lab/root" "$lab/dom0.initrd" nvme ext4 crc32c_generic
 	make_initramfs "$lab/root" "$lab/guest.initrd" xen_blkfront ext4 crc32c_generic \
-		xen-evtchn xen-gntdev xen-gntalloc
+		xenfs xen-privcmd xen-evtchn xen-gntdev xen-gntalloc
 	if [ -d "$lab/root/unpack32" ]; then
 		"$here/unpack-kernel" "$lab"/root/unpack32/boot/vmlinuz-* "$lab/vmlinuz32"
 		make_initramfs "$lab/root/unpack32" "$lab/guest32.initrd" xen_blkfront

@@ -73,10 +73,10 @@ void real_gnttab_close(struct xen_gnttab *pub)
 int real_gnttab_map(struct xen_gnttab *pub, uint16_t domid, uint32_t count, const uint32_t *refs,
                     bool writable, void **addr)
 {
-	uint32_t copy[64];
+	uint32_t copy[REAL_MAP_MAX];
 
 	/* The library wants to write what it only reads. */
-	if (!count || count > sizeof copy / sizeof *copy)
+	if (!count || count > REAL_MAP_MAX)
 		return -EINVAL;
 	for (uint32_t i = 0; i < count; i++)
 		copy[i] = refs[i];

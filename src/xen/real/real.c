@@ -3,6 +3,7 @@
 #include "xen/real/real.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,17 +91,17 @@ static int check_device(const char *path, const char *module, struct error *err)
 	    error_name(rc), rc == -ENOENT ? module : "run xenblkd as root");
 }
 
-/* The kernel's cap on one mapping request (gntdev's parameter; older kernels: on one handle). */
+/* The kernel's cap on one mapping request (gntdev's parameter; older kernels: on one handle), or
+ * ours. */
 static uint32_t map_pages(void)
 {
-	const uint32_t usual = 1024 * 1024; /* its default */
 	FILE *f = fopen("/sys/module/xen_gntdev/parameters/limit", "re");
-	unsigned n;
+	uint32_t n = REAL_MAP_MAX;
 
 	if (!f)
-		return usual;
-	if (fscanf(f, "%u", &n) != 1)
-		n = usual;
+		return n;
+	if (fscanf(f, "%" SCNu32, &n) != 1 || n > REAL_MAP_MAX)
+		n = REAL_MAP_MAX;
 	fclose(f);
 	return n;
 }

@@ -5,6 +5,8 @@
 
 #include "xen/platform_ops.h"
 
+#define REAL_MAP_MAX 256 /* references that one map takes, whatever the kernel allows */
+
 int real_gnttab_open(struct xen_platform *p, struct xen_gnttab **out, struct error *err);
 void real_gnttab_close(struct xen_gnttab *g);
 int real_gnttab_map(struct xen_gnttab *g, uint16_t domid, uint32_t count, const uint32_t *refs,
