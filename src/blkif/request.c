@@ -140,13 +140,14 @@ static enum blkif_refusal place(const struct blkif_req *req, const struct blkif_
 {
 	uint32_t mask = (lim->sector_size >> BLKIF_SECTOR_SHIFT) - 1;
 	uint64_t size = lim->sectors < SECTORS_MAX ? lim->sectors : SECTORS_MAX;
+	uint64_t sector = req->sector << lim->sector_shift;
 
-	if ((req->sector | sectors | more) & mask)
+	if ((sector | sectors | more) & mask)
 		return BLKIF_MISALIGNED;
 	/* No sum of what the guest wrote: it could wrap. */
-	if (sectors > size || req->sector > size - sectors)
+	if (sectors > size || sector > size - sectors || req->sector > size)
 		return BLKIF_OUT_OF_RANGE;
-	plan->offset = req->sector << BLKIF_SECTOR_SHIFT;
+	plan->offset = sector << BLKIF_SECTOR_SHIFT;
 	plan->length = sectors << BLKIF_SECTOR_SHIFT;
 	return BLKIF_OK;
 }
@@ -174,11 +175,13 @@ static enum blkif_refusal check_segments(const struct blkif_req *req, const stru
 
 	for (unsigned i = 0; i < req->nr_segments; i++) {
 		const struct blkif_seg *seg = &segs[i];
-		if (seg->first > seg->last || seg->last >= BLKIF_SECTS_PER_PAGE)
+		if (seg->first > seg->last ||
+		    seg->last >= BLKIF_SECTS_PER_PAGE >> lim->segment_shift)
 			return BLKIF_BAD_SEGMENT;
-		uint32_t n = seg->last - seg->first + 1u;
+		uint32_t n = (seg->last - seg->first + 1u) << lim->segment_shift;
 		sectors += n;
-		bits |= n | seg->first; /* each piece on its own can be direct I/O */
+		bits |= n | (uint32_t)seg->first
+		                << lim->segment_shift; /* each piece on its own can be direct I/O */
 	}
 	plan->nr_segments = req->nr_segments;
 	return place(req, lim, sectors, bits, plan);
@@ -191,7 +194,9 @@ static enum blkif_refusal check_discard(const struct blkif_req *req, const struc
 
 	if (!req->nr_sectors)
 		return BLKIF_BAD_DISCARD;
-	why = place(req, lim, req->nr_sectors, 0, plan);
+	if (lim->sector_shift && req->nr_sectors > SECTORS_MAX)
+		return BLKIF_OUT_OF_RANGE;
+	why = place(req, lim, req->nr_sectors << lim->sector_shift, 0, plan);
 	if (why)
 		return why;
 	/* blkif.h: the flag is ignored where discard-secure is 0. */

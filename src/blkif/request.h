@@ -21,6 +21,10 @@ struct blkif_limits {
 	bool readonly;
 	bool flush, barrier; /* operation accepted */
 	bool discard, discard_secure;
+	/* Units of a front end that does not keep to 512 bytes: sector numbers and counts, and
+	 * first and last of segments, are to be multiplied by 1 << shift. 0: as the specification
+	 * says. */
+	uint32_t sector_shift, segment_shift;
 	uint32_t
 	    indirect_segments; /* of one indirect request, up to BLKIF_MAX_INDIRECT_SEGS; 0: none */
 };

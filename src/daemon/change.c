@@ -30,15 +30,16 @@ void change_ask_size(struct device *dev)
 
 static void resized(struct device *dev, const struct wm *m)
 {
-	uint64_t sectors = m->opened.size / 512;
 	int rc;
 
 	if (dev->image != IMAGE_OPEN || m->opened.size == dev->caps.size)
 		return;
-	device_log(dev, "size is %llu sectors, was %llu", (unsigned long long)sectors,
-	           (unsigned long long)(dev->caps.size / 512));
+	device_log(dev, "size is %llu sectors, was %llu", (unsigned long long)m->opened.size / 512,
+	           (unsigned long long)dev->caps.size / 512);
 	dev->caps.size = m->opened.size;
-	dev->keys.sectors = sectors;
+	if (!dev->keys.sector_size)
+		return;
+	dev->keys.sectors = ring_sectors(dev);
 	/* Not connected yet: it will read the size when it is. */
 	rc = publish_resize(dev->d->store, dev->backend, &dev->keys);
 	if (rc && rc != -ESTALE && rc != -ENOENT)

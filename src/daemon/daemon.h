@@ -20,6 +20,7 @@
 #define TABLE_BUCKETS 1024
 #define EXIT_STORE_LOST 75 /* xenstored went away: start again (EX_TEMPFAIL of sysexits.h) */
 
+struct config;
 struct device;
 
 /* One line a second gets through, and a few more at once; the others are counted. */
@@ -31,6 +32,7 @@ struct log_limit {
 /* Owned by the supervisor's only thread. */
 struct daemon {
 	struct options opt;
+	struct config *config; /* sections of single disks */
 	struct loop loop;
 	struct xen_platform *platform;
 	struct store *store;

@@ -133,9 +133,9 @@ int folder_save_connection(struct device *dev, struct error *err)
 	FILE *f = fopen(temp, "we");
 	if (!f)
 		return error_set(err, -errno, "cannot write %s: %s", temp, error_name(errno));
-	fprintf(f, CONNECTION_MAGIC " %llu %llu %u %u %u %u\n",
+	fprintf(f, CONNECTION_MAGIC " %llu %llu %u %u %u %u %u\n",
 	        (unsigned long long)dev->conn.generation, (unsigned long long)dev->conn.faults,
-	        k->protocol, k->order, k->persistent, k->nr_queues);
+	        dev->conn.sector_units, k->protocol, k->order, k->persistent, k->nr_queues);
 	for (unsigned q = 0; q < k->nr_queues; q++) {
 		fprintf(f, "%u", k->queue[q].port);
 		for (unsigned i = 0; i < 1u << k->order; i++)
@@ -170,8 +170,9 @@ int folder_load_connection(const struct device *dev, struct connection *out)
 	FILE *f = fopen(path, "re");
 	if (!f)
 		return -errno;
-	if (fscanf(f, CONNECTION_MAGIC " %llu %llu %u %u %u %u", &generation, &faults, &protocol,
-	           &c.keys.order, &c.keys.persistent, &c.keys.nr_queues) != 6 ||
+	if (fscanf(f, CONNECTION_MAGIC " %llu %llu %u %u %u %u %u", &generation, &faults,
+	           &c.sector_units, &protocol, &c.keys.order, &c.keys.persistent,
+	           &c.keys.nr_queues) != 7 ||
 	    c.keys.order > RING_MAX_ORDER || c.keys.nr_queues > RING_MAX_QUEUES)
 		goto out;
 	for (unsigned i = 0; i < c.keys.nr_queues; i++)

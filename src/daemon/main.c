@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/config.h"
 #include "daemon/device.h"
 
 #define WORKERS_QUIT_NS (10 * NS_PER_S) /* drain, then kill: journals survive that */
@@ -186,6 +187,8 @@ static int start(struct daemon *d, struct error *err)
 
 	find_programs(d);
 	if (!rc)
+		rc = options_settings(&d->opt, &d->config, err);
+	if (!rc)
 		rc = make_run_dir(d, err);
 	if (!rc)
 		rc = take_lock(d, err);
@@ -264,6 +267,7 @@ static void finish(struct daemon *d)
 	if (d->signal_fd.fd >= 0)
 		close(d->signal_fd.fd);
 	loop_fini(&d->loop);
+	config_free(d->config);
 	if (d->lock_fd >= 0)
 		close(d->lock_fd);
 }

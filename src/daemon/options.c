@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/config.h"
+
 #define DEFAULT_RUN_DIR "/run/xenblkd"
 
 enum {
@@ -15,6 +17,7 @@ enum {
 	OPT_PROTOCOL,
 	OPT_NO_HOTPLUG,
 	OPT_SYSFS,
+	OPT_CONFIG,
 	OPT_VERBOSE,
 	OPT_HELP,
 	OPT_VERSION,
@@ -28,12 +31,13 @@ static const struct option own_options[] = {
     {"default-protocol", required_argument, NULL, OPT_PROTOCOL},
     {"no-hotplug", no_argument, NULL, OPT_NO_HOTPLUG},
     {"sysfs", required_argument, NULL, OPT_SYSFS}, /* for tests */
+    {"config", required_argument, NULL, OPT_CONFIG},
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
 };
 #define OWN_OPTIONS (sizeof own_options / sizeof *own_options)
-#define OPTIONS_MAX 64
+#define OPTIONS_MAX (OWN_OPTIONS + SETTINGS_MAX + 1)
 
 static const char help[] =
     "usage: xenblkd [OPTION]...\n"
@@ -49,6 +53,9 @@ static const char help[] =
     "                           (default x86_32-abi on x86, as Linux has it)\n"
     "  --no-hotplug             open images without waiting for a hotplug script: for a driver\n"
     "                           domain without `xl devd`, whose disks are then also tidied up\n"
+    "  --config FILE            settings of all disks ([defaults]) and of single ones ([disk ID],\n"
+    "                           [disk IMAGE]), by the names below; a disk's own count most, then\n"
+    "                           those of the command line\n"
     "  --verbose                log every step\n"
     "  --help, --version\n"
     "\n"
@@ -94,9 +101,11 @@ static int show_help(void)
 
 static int parse_setting(struct options *opt, unsigned index)
 {
+	struct settings scratch;
 	struct error err;
 
-	if (!settings_set(&opt->settings, index, optarg, &err))
+	opt->given[index] = optarg;
+	if (!settings_set(&scratch, index, optarg, &err))
 		return -1;
 	fprintf(stderr, "xenblkd: --%s\n", err.text);
 	return 2;
@@ -124,6 +133,9 @@ static int parse_one(struct options *opt, int c)
 	case OPT_SYSFS:
 		opt->sysfs = optarg;
 		return -1;
+	case OPT_CONFIG:
+		opt->config = optarg;
+		return -1;
 	case OPT_VERBOSE:
 		opt->verbose = true;
 		return -1;
@@ -142,9 +154,21 @@ static int parse_one(struct options *opt, int c)
 static void list_options(struct option all[OPTIONS_MAX])
 {
 	memcpy(all, own_options, sizeof own_options);
-	for (unsigned i = 0; i < settings_count && OWN_OPTIONS + i < OPTIONS_MAX - 1; i++)
+	for (unsigned i = 0; i < settings_count; i++)
 		all[OWN_OPTIONS + i] = (struct option){settings_table[i].name, required_argument,
 		                                       NULL, OPT_SETTING + (int)i};
+}
+
+int options_settings(struct options *opt, struct config **config, struct error *err)
+{
+	int rc;
+
+	settings_default(&opt->settings);
+	rc = config_load(opt->config, &opt->settings, config, err);
+	for (unsigned i = 0; i < settings_count && !rc; i++)
+		if (opt->given[i])
+			rc = settings_set(&opt->settings, i, opt->given[i], err);
+	return rc;
 }
 
 int options_parse(int argc, char **argv, struct options *opt)
@@ -162,7 +186,6 @@ int options_parse(int argc, char **argv, struct options *opt)
 		.default_protocol = BLKIF_PROTO_NATIVE,
 #endif
 	};
-	settings_default(&opt->settings);
 	while (rc < 0 && (c = getopt_long(argc, argv, "", all, NULL)) != -1)
 		rc = parse_one(opt, c);
 	if (rc < 0 && optind < argc) {

@@ -21,8 +21,15 @@ struct options {
 	const char *sysfs; /* where the kernel tells of its drivers; NULL: not asked */
 	bool no_hotplug;   /* nobody runs hotplug scripts, or removes our nodes */
 	bool verbose;
-	struct settings settings; /* of all disks */
+	const char *config;              /* file, or NULL */
+	const char *given[SETTINGS_MAX]; /* on the command line, checked; by index into the table */
+	struct settings settings;        /* of all disks, but for what their own sections say */
 };
+
+struct config;
+
+/* Fills opt->settings from the configuration file and the command line. 0 or -errno. */
+int options_settings(struct options *opt, struct config **config, struct error *err);
 
 /* -1: go on; else the exit status, and what is to be said has been printed. */
 int options_parse(int argc, char **argv, struct options *opt);

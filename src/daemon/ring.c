@@ -13,7 +13,7 @@ _Static_assert(RING_MAX_REFS == WM_MAX_REFS && RING_MAX_QUEUES == WM_MAX_QUEUES,
 
 /* What stands in our own directory, hence what the front end may make use of. */
 struct offered {
-	uint32_t indirect_segments, persistent;
+	uint32_t indirect_segments, persistent, sector_size;
 };
 
 /* One snapshot of the front end's keys: it may be writing new ones just now. */
@@ -30,6 +30,7 @@ static int read_keys(struct device *dev, struct ring_keys *out, struct offered *
 	offered->indirect_segments =
 	    ring_offer_read(&r, "feature-max-indirect-segments", BLKIF_MAX_INDIRECT_SEGS, 0);
 	offered->persistent = ring_offer_read(&r, "feature-persistent", 1, 0);
+	offered->sector_size = ring_offer_read(&r, "sector-size", 4096, 0);
 	store_end(dev->d->store, arg.t, false);
 	return rc;
 }
@@ -72,16 +73,58 @@ static bool discard_enabled(struct device *dev)
 	       v;
 }
 
-static void offer(struct device *dev)
+static uint32_t sector_size(const struct device *dev, const struct settings *set,
+                            const struct offered *offered)
+{
+	/* It stays what the front end was told. */
+	if (dev->ours == XS_CONNECTED && offered->sector_size)
+		return offered->sector_size;
+	switch ((enum sector_size)set->sector_size) {
+	case SECTOR_DEVICE:
+		break;
+	case SECTOR_512:
+		return 512;
+	case SECTOR_4096:
+		return 4096;
+	}
+	return dev->caps.logical_block;
+}
+
+uint64_t ring_sectors(const struct device *dev)
+{
+	uint32_t size = dev->keys.sector_size;
+
+	return dev->caps.size / size * (dev->conn.sector_units == UNITS_SPEC ? size / 512 : 1);
+}
+
+static void set_units(const struct device *dev, struct wm_connect *m)
+{
+	uint32_t shift = (uint32_t)__builtin_ctz(dev->keys.sector_size / 512);
+
+	switch ((enum sector_units)dev->conn.sector_units) {
+	case UNITS_SPEC:
+	case UNITS_MINIOS:
+		break;
+	case UNITS_FREEBSD:
+		m->sector_shift = shift;
+		break;
+	case UNITS_WINDOWS:
+		m->sector_shift = m->segment_shift = shift;
+		break;
+	}
+	m->sector_size = dev->keys.sector_size;
+}
+
+static void offer(struct device *dev, const struct settings *set, const struct offered *offered)
 {
 	const struct storage_caps *c = &dev->caps;
+	uint32_t size = sector_size(dev, set, offered);
 	bool readonly = dev->source.readonly || c->readonly;
 	bool discard = c->discard && !readonly && discard_enabled(dev);
 
 	dev->keys = (struct disk_keys){
-	    .sectors = c->size / 512,
-	    .sector_size = c->logical_block,
-	    .physical_sector_size = c->physical_block,
+	    .sector_size = size,
+	    .physical_sector_size = c->physical_block > size ? c->physical_block : size,
 	    .info = dev->source.info | (readonly ? VDISK_READONLY : 0) |
 	            (c->cdrom ? VDISK_CDROM : 0) | (c->removable ? VDISK_REMOVABLE : 0),
 	    .flush = c->flush,
@@ -90,20 +133,19 @@ static void offer(struct device *dev)
 	    .discard_secure = discard && c->discard_secure,
 	    .discard_granularity = c->discard_granularity,
 	    .discard_alignment = c->discard_alignment,
-	    .persistent = dev->d->opt.settings.persistent,
+	    .persistent = set->persistent,
 	};
+	dev->keys.sectors = ring_sectors(dev);
 }
 
 /* Pages to keep mapped for each queue. A front end that is connected already goes by what it was
  * told then: one that was not told would take its pages back. */
-static uint32_t persistent_grants(const struct device *dev, const struct ring_keys *keys,
-                                  const struct offered *offered)
+static uint32_t persistent_grants(const struct device *dev, const struct settings *set,
+                                  const struct ring_keys *keys, const struct offered *offered)
 {
 	bool told = dev->ours == XS_CONNECTED ? offered->persistent : dev->keys.persistent;
 
-	return told && dev->d->opt.settings.persistent && keys->persistent
-	           ? dev->d->opt.settings.max_persistent_grants
-	           : 0;
+	return told && set->persistent && keys->persistent ? set->max_persistent_grants : 0;
 }
 
 /* Whether this is the connection that an earlier worker of ours had, and its journal counts. */
@@ -114,6 +156,7 @@ static bool resumes(struct device *dev, const struct ring_keys *keys)
 	if (!folder_load_connection(dev, &old)) {
 		dev->conn.generation = old.generation;
 		dev->conn.faults = old.faults;
+		dev->conn.sector_units = old.sector_units;
 		return !memcmp(&old.keys, keys, sizeof *keys);
 	}
 	/* Connected, but not by us, nor disconnected by us: the run directory was lost. */
@@ -124,10 +167,12 @@ void ring_connect(struct device *dev)
 {
 	struct wm m = {.type = WM_CONNECT};
 	struct offered offered;
+	struct settings set;
 	struct ring_keys keys;
 	struct error err;
 	int rc = read_keys(dev, &keys, &offered, &err);
 
+	device_settings(dev, &set);
 	if (!rc) {
 		m.connect.resume = resumes(dev, &keys);
 		if (!m.connect.resume) {
@@ -135,6 +180,8 @@ void ring_connect(struct device *dev)
 			dev->conn.generation++;
 			dev->conn.faults = 0;
 		}
+		if (!m.connect.resume && dev->ours != XS_CONNECTED)
+			dev->conn.sector_units = set.sector_units;
 		dev->conn.keys = keys;
 		rc = folder_save_connection(dev, &err);
 	}
@@ -143,7 +190,8 @@ void ring_connect(struct device *dev)
 		device_fatal(dev, rc, false, "%s", err.text);
 		return;
 	}
-	offer(dev);
+	offer(dev, &set, &offered);
+	set_units(dev, &m.connect);
 	m.connect.protocol = keys.protocol;
 	m.connect.order = keys.order;
 	m.connect.nr_queues = keys.nr_queues;
@@ -159,8 +207,8 @@ void ring_connect(struct device *dev)
 	m.connect.discard = dev->keys.discard;
 	m.connect.discard_secure = dev->keys.discard_secure;
 	m.connect.indirect_segments = offered.indirect_segments;
-	m.connect.persistent_grants = persistent_grants(dev, &keys, &offered);
-	m.connect.persistent_idle_seconds = dev->d->opt.settings.persistent_idle_seconds;
+	m.connect.persistent_grants = persistent_grants(dev, &set, &keys, &offered);
+	m.connect.persistent_idle_seconds = set.persistent_idle_seconds;
 	dev->ring = RING_CONNECTING;
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
 }

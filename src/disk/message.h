@@ -60,7 +60,9 @@ struct wm_connect {
 	struct wm_queue queue[WM_MAX_QUEUES];
 	/* what was advertised, hence accepted */
 	uint8_t flush, barrier, discard, discard_secure;
-	uint32_t indirect_segments; /* 0: none */
+	uint32_t sector_size;                 /* bytes, as advertised */
+	uint32_t sector_shift, segment_shift; /* see struct blkif_limits */
+	uint32_t indirect_segments;           /* 0: none */
 	uint32_t
 	    persistent_grants; /* kept mapped for each queue; 0: both ends did not agree on it */
 	uint32_t persistent_idle_seconds; /* let go when not used for so long */

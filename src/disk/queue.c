@@ -154,6 +154,7 @@ int queue_new(const struct queue_config *config, struct queue **out, struct erro
 		return rc;
 	}
 	q->c = *config;
+	q->block = storage_caps(config->storage)->logical_block;
 	q->journal.fd = q->wake_fd = -1;
 	sem_init(&q->started, 0, 0);
 	rc = map_ring(q, err);

@@ -13,6 +13,9 @@
 
 enum step {
 	STEP_DONE,
+	STEP_LOCK,
+	STEP_FILL_HEAD,
+	STEP_FILL_TAIL,
 	STEP_COPY_IN,
 	STEP_READ,
 	STEP_WRITE,
@@ -21,13 +24,15 @@ enum step {
 	STEP_COPY_OUT
 };
 
-/* Steps on data are skipped where a request has none. A barrier's data is on the disk before what
- * follows: a flush on both sides. */
-static const uint8_t steps[][5] = {
+/* Steps on data are skipped where a request has none, and those on blocks where its own ends are
+ * theirs. A barrier's data is on the disk before what follows: a flush on both sides. */
+static const uint8_t steps[][8] = {
     [BLKIF_KIND_READ] = {STEP_READ, STEP_COPY_OUT},
-    [BLKIF_KIND_WRITE] = {STEP_COPY_IN, STEP_WRITE},
-    [BLKIF_KIND_FLUSH] = {STEP_FLUSH, STEP_COPY_IN, STEP_WRITE},
-    [BLKIF_KIND_BARRIER] = {STEP_FLUSH, STEP_COPY_IN, STEP_WRITE, STEP_FLUSH},
+    [BLKIF_KIND_WRITE] = {STEP_LOCK, STEP_FILL_HEAD, STEP_FILL_TAIL, STEP_COPY_IN, STEP_WRITE},
+    [BLKIF_KIND_FLUSH] = {STEP_FLUSH, STEP_LOCK, STEP_FILL_HEAD, STEP_FILL_TAIL, STEP_COPY_IN,
+                          STEP_WRITE},
+    [BLKIF_KIND_BARRIER] = {STEP_FLUSH, STEP_LOCK, STEP_FILL_HEAD, STEP_FILL_TAIL, STEP_COPY_IN,
+                            STEP_WRITE, STEP_FLUSH},
     [BLKIF_KIND_DISCARD] = {STEP_DISCARD},
 };
 
@@ -70,24 +75,79 @@ static void storage_done(struct storage_io *io, int rc)
 		request_next(q, r);
 }
 
-static void storage_step(struct queue *q, struct request *r, enum storage_op op)
+static void storage_step(struct queue *q, struct request *r, enum storage_op op, uint64_t at,
+                         uint64_t length)
 {
 	r->io.op = op;
 	r->io.secure = r->plan.secure;
-	r->io.offset = r->plan.offset;
-	r->io.length = r->plan.length;
-	r->io.buf = r->buf;
+	r->io.offset = at;
+	r->io.length = length;
+	r->io.buf = r->buf + (at - r->at);
 	r->io.done = storage_done;
 	storage_submit(q->storage, &r->io);
+}
+
+static bool head_is_partial(const struct request *r)
+{
+	return r->plan.offset != r->at;
+}
+
+/* And not filled by the head already. */
+static bool tail_is_partial(const struct queue *q, const struct request *r)
+{
+	return r->plan.offset + r->plan.length != r->at + r->span &&
+	       !(head_is_partial(r) && r->span == q->block);
+}
+
+/* False: it is waited for. */
+static bool lock_blocks(struct queue *q, struct request *r)
+{
+	if (q->block <= q->c.limits.sector_size)
+		return true;
+	r->range.at = r->at;
+	r->range.end = r->at + r->span;
+	r->range.queue = q->c.index;
+	r->locked = true;
+	if (blocks_lock(&q->c.shared->blocks, &r->range))
+		return true;
+	q->block_waiters++;
+	return false;
+}
+
+void request_release(struct queue *q, struct request *r)
+{
+	uint32_t queues;
+
+	if (!r->locked)
+		return;
+	r->locked = false;
+	queues = blocks_unlock(&q->c.shared->blocks, &r->range);
+	for (unsigned i = 0; queues; i++, queues >>= 1)
+		if (queues & 1)
+			shared_wake(q->c.shared, i);
 }
 
 static void request_next(struct queue *q, struct request *r)
 {
 	for (;;) {
-		bool data = r->plan.length > 0;
+		bool data = r->plan.nr_segments > 0;
 		switch ((enum step)steps[r->plan.kind][r->step++]) {
 		case STEP_DONE:
 			queue_finish(q, r, BLKIF_RSP_OKAY);
+			return;
+		case STEP_LOCK:
+			if (data && !lock_blocks(q, r))
+				return;
+			break;
+		case STEP_FILL_HEAD:
+			if (!data || !head_is_partial(r))
+				break;
+			storage_step(q, r, STORAGE_READ, r->at, q->block);
+			return;
+		case STEP_FILL_TAIL:
+			if (!data || !tail_is_partial(q, r))
+				break;
+			storage_step(q, r, STORAGE_READ, r->at + r->span - q->block, q->block);
 			return;
 		case STEP_COPY_IN:
 			if (!data)
@@ -98,30 +158,60 @@ static void request_next(struct queue *q, struct request *r)
 			fifo_put(&q->copy_out, r);
 			return;
 		case STEP_READ:
-			storage_step(q, r, STORAGE_READ);
+			storage_step(q, r, STORAGE_READ, r->at, r->span);
 			return;
 		case STEP_WRITE:
 			if (!data)
 				break;
-			storage_step(q, r, STORAGE_WRITE);
+			storage_step(q, r, STORAGE_WRITE, r->at, r->span);
 			return;
 		case STEP_FLUSH:
 			/* The second flush of a barrier covers its data. */
 			if (r->step > 1 && !data)
 				break;
-			storage_step(q, r, STORAGE_FLUSH);
+			storage_step(q, r, STORAGE_FLUSH, r->at, 0);
 			return;
 		case STEP_DISCARD:
-			storage_step(q, r, STORAGE_DISCARD);
+			storage_step(q, r, STORAGE_DISCARD, r->at, r->span);
 			return;
 		}
 	}
 }
 
+void request_granted(struct queue *q)
+{
+	struct block_range *range = blocks_granted(&q->c.shared->blocks, q->c.index);
+
+	while (range) {
+		struct block_range *next = range->next_granted;
+		q->block_waiters--;
+		request_next(q, container_of(range, struct request, range));
+		range = next;
+	}
+}
+
+/* Data moves in whole blocks; a discard may only touch those that are whole within it. */
+static void find_span(const struct queue *q, struct request *r)
+{
+	uint64_t from = r->plan.offset, to = from + r->plan.length, mask = q->block - 1;
+
+	if (r->plan.kind == BLKIF_KIND_DISCARD) {
+		from = (from + mask) & ~mask;
+		to &= ~mask;
+	} else {
+		from &= ~mask;
+		to = (to + mask) & ~mask;
+	}
+	r->at = from;
+	r->span = to > from ? to - from : 0;
+}
+
 bool request_prepare(struct queue *q, struct request *r)
 {
+	if (!r->buf)
+		find_span(q, r);
 	if (r->plan.nr_segments && !r->buf)
-		r->buf = buffers_take(&q->buffers, r->plan.length);
+		r->buf = buffers_take(&q->buffers, r->span);
 	return r->buf || !r->plan.nr_segments;
 }
 
@@ -151,18 +241,19 @@ static void copies_run(struct queue *q, struct fifo *batch, uint32_t n)
 	}
 }
 
-/* The data of a request stands in its buffer without gaps, so one storage operation moves it. What
- * lies in pages that are mapped is copied here; the rest is put into c. */
+/* The data of a request stands in its buffer without gaps, so that one storage operation moves it.
+ * What lies in pages that are mapped is copied here; the rest is put into c. */
 static void copies_of(struct queue *q, struct request *r, struct xen_copy *c, bool to_guest)
 {
 	uint64_t now = q->grants.limit ? clock_ns() : 0;
-	char *at = r->buf;
+	char *at = r->buf + (r->plan.offset - r->at);
+	unsigned shift = BLKIF_SECTOR_SHIFT + q->c.limits.segment_shift;
 
 	r->nr_copies = 0;
 	for (unsigned i = 0; i < r->plan.nr_segments; i++) {
 		const struct blkif_seg *seg = &r->seg[i];
-		uint16_t offset = (uint16_t)(seg->first << BLKIF_SECTOR_SHIFT);
-		uint16_t length = (uint16_t)((seg->last - seg->first + 1) << BLKIF_SECTOR_SHIFT);
+		uint16_t offset = (uint16_t)(seg->first << shift);
+		uint16_t length = (uint16_t)((seg->last - seg->first + 1) << shift);
 		char *page = grants_page(&q->grants, seg->gref, now);
 		if (page && to_guest)
 			memcpy(page + offset, at, length);

@@ -22,7 +22,10 @@ struct request {
 	struct blkif_req req; /* decoded from the journal's private copy */
 	struct blkif_plan plan;
 	const struct blkif_seg *seg; /* req.seg, or its descriptors */
-	char *buf; /* plan.length bytes once it has started, NULL if it moves no data */
+	/* What is asked of the storage, bytes: the plan's range, or the whole blocks around it. */
+	uint64_t at, span;
+	char *buf; /* span bytes once it has started, NULL if it moves no data */
+	struct block_range range;
 	struct queue *queue;
 	struct request *next; /* on exactly one list, or in flight at the storage */
 	uint32_t slot;
@@ -30,6 +33,7 @@ struct request {
 	uint16_t nr_copies; /* pieces of it in the batch of copies */
 	uint8_t step;       /* index into the kind's steps */
 	bool unreadable;    /* its descriptors could not be copied */
+	bool locked;        /* range is held or waited for */
 	bool started;       /* passed its turn: it was not finished before */
 	bool refused;       /* by blkif_check: counted there */
 	bool suspect;       /* a worker fell with it in hand */
@@ -78,6 +82,9 @@ struct queue {
 	uint32_t nr_free;
 	/* requests */
 	struct request *request; /* one per slot */
+	uint32_t
+	    block; /* bytes: what the storage reads and writes; more than a sector: see blocks.h */
+	uint32_t block_waiters;
 	struct buffers buffers;
 	struct blkif_seg *descriptors; /* of indirect requests: BLKIF_MAX_INDIRECT_SEGS per slot */
 	bool descriptors_touched;
@@ -114,6 +121,8 @@ struct queue {
 bool request_prepare(struct queue *q, struct request *r); /* false: no memory for it now */
 void request_begin(struct queue *q, struct request *r);   /* starts its first step */
 void request_copies(struct queue *q);                     /* runs the waiting copies, both ways */
+void request_granted(struct queue *q);                    /* goes on with what has its blocks now */
+void request_release(struct queue *q, struct request *r); /* done with the storage: its blocks */
 
 /* ring_side.c: between the ring and the requests */
 uint32_t queue_take(struct queue *q);    /* copies new requests in; how many */

@@ -184,6 +184,7 @@ void queue_start_ready(struct queue *q)
 
 void queue_finish(struct queue *q, struct request *r, int16_t status)
 {
+	request_release(q, r);
 	r->status = status;
 	fifo_put(&q->finished, r);
 }
@@ -220,7 +221,7 @@ static void answer(struct queue *q, struct request *r)
 	if (r->alone)
 		q->alone_running = false;
 	if (r->buf)
-		buffers_give(&q->buffers, r->buf, r->plan.length);
+		buffers_give(&q->buffers, r->buf, r->span);
 	r->buf = NULL;
 	if (r->suspect && r->started) {
 		journal_suspect(&q->journal, r->slot, false);

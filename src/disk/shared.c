@@ -7,6 +7,7 @@
 void shared_init(struct disk_shared *s)
 {
 	*s = (struct disk_shared){0};
+	blocks_init(&s->blocks);
 	for (unsigned i = 0; i < WM_MAX_QUEUES; i++)
 		s->wake_fd[i] = -1;
 }

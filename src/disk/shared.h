@@ -10,10 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "disk/message.h"
+#include "disk/blocks.h"
 
 struct disk_shared {
 	int wake_fd[WM_MAX_QUEUES]; /* eventfd of each queue; -1: none. Constant while they run */
+	struct blocks blocks;
 	uint32_t withdrawn; /* atomic: enum wm_withdrawn, what the device said it cannot do */
 	uint32_t suspect;   /* atomic: 1 + index of the queue whose suspect runs alone; 0: none */
 };

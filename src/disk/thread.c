@@ -80,6 +80,8 @@ static bool work(struct queue *q)
 {
 	bool moved = queue_take(q) > 0;
 
+	if (q->block_waiters)
+		request_granted(q);
 	queue_start_ready(q);
 	request_copies(q);
 	if (io_uring_sq_ready(&q->uring))

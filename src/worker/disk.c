@@ -87,7 +87,9 @@ static struct blkif_limits limits_of(const struct worker *w, const struct wm_con
 	const struct storage_caps *c = storage_caps(w->storage);
 
 	return (struct blkif_limits){
-	    .sector_size = c->logical_block,
+	    .sector_size = m->sector_size,
+	    .sector_shift = m->sector_shift,
+	    .segment_shift = m->segment_shift,
 	    .readonly = w->readonly || c->readonly,
 	    .flush = m->flush,
 	    .barrier = m->barrier,
@@ -181,6 +183,11 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 		return error_set(err, -EINVAL,
 		                 "ring order %u, %u queues, protocol %u: not supported", m->order,
 		                 m->nr_queues, m->protocol);
+	if ((m->sector_size != 512 && m->sector_size != 1024 && m->sector_size != 2048 &&
+	     m->sector_size != 4096) ||
+	    512u << m->sector_shift > m->sector_size || 512u << m->segment_shift > m->sector_size)
+		return error_set(err, -EINVAL, "sectors of %u bytes: not supported",
+		                 m->sector_size);
 	disk_disconnect(w, false);
 	w->stop_reported = false;
 	w->withdrawn_reported = 0;

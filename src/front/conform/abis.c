@@ -98,10 +98,10 @@ static void discard_layout(struct cf *c)
 	connect_abi_rw(c);
 	if (!c->info.discard)
 		cf_skip(c, "not offered: feature-discard");
-	d.nr_sectors = 8ull << 32;
+	d.nr_sectors = (8ull << 32) + 8; /* in 32 bits a good one */
 	struct xenblkfront_response rsp = cf_ask(c, &d);
 	if (rsp.status == BLKIF_RSP_OKAY)
-		cf_fail(c, "discarding 8 * 2^32 sectors: expected ERROR, saw OKAY");
+		cf_fail(c, "discarding 8 * 2^32 + 8 sectors: expected ERROR, saw OKAY");
 	d.nr_sectors = 8;
 	d.sector = 1ull << 32;
 	if (c->info.sectors <= d.sector && cf_ask(c, &d).status == BLKIF_RSP_OKAY)

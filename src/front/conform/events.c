@@ -113,6 +113,28 @@ static void event_at_third(struct cf *c)
 		cf_fail(c, "expected 3 responses with the event, saw %u", indices(c).rsp_prod - at);
 }
 
+/* All answered together, if the back end likes: the one that was asked for is among them. */
+static void event_within_batch(struct cf *c)
+{
+	struct xenblkfront_response rsp[16];
+
+	quiet(c);
+	for (uint32_t n = 1; n <= 16; n++) {
+		uint32_t at = indices(c).rsp_prod;
+		cf_must(c, xenblkfront_set_rsp_event(c->f, at + n), "writing rsp_event");
+		for (unsigned i = 0; i < 16; i++) {
+			struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, 0, i, 1);
+			cf_queue(c, &r);
+		}
+		cf_kick(c);
+		want_event(c, "16 requests at once, rsp_event at one of them");
+		until_rsp_prod(c, at + 16);
+		cf_collect(c, 16, rsp);
+		while (xenblkfront_await_event(c->f, 0) > 0)
+			;
+	}
+}
+
 static void none_before_third(struct cf *c)
 {
 	quiet(c);
@@ -200,6 +222,9 @@ const struct conform_case conform_events[] = {
     {"event-at-third-response",
      "ring.h: Notification hold-off: the event field set for batches, rsp_event = rsp_cons + 3",
      event_at_third},
+    {"event-within-a-batch",
+     "ring.h: RING_PUSH_RESPONSES_AND_CHECK_NOTIFY: rsp_event anywhere between old and new",
+     event_within_batch},
     {"no-event-before-third-response",
      "convention: as no-event-unasked; rsp_event = rsp_cons + 3, two responses", none_before_third},
     {"req-event-rearmed",
