@@ -38,9 +38,11 @@ assert 'block-detach without devd' xl_ block-detach g1 xvdb
 assert 'leaf left' leaf_gone "vbd/$id/51728"
 say 'without xl devd'
 
-assert 'block-attach qdisk' xl_ block-attach g1 "$(theirs /tmp/b.img xvdc backendtype=qdisk,)"
+# a disk of that kind comes with its guest: to add one later, libxl wants a QEMU of that guest's
+guest_destroy g1
+guest_create g2 pv "$(theirs /tmp/b.img xvdc backendtype=qdisk,)"
+id=$(guest_id g2)
 assert 'kind qdisk' xenstore-exists "/local/domain/$driver/backend/qdisk/$id/51744"
-assert 'no xvdc in the guest' wait_for 30 guest_run g1 'test "$(cat /sys/block/xvdc/size)" = 2048'
-assert_eq 'what the guest reads' "$(guest_sum g1 /dev/xvdc 0 1)" "$b"
-assert 'block-detach qdisk' xl_ block-detach g1 xvdc
-assert 'leaf left' leaf_gone "qdisk/$id/51744"
+assert_eq 'what the guest reads' "$(guest_sum g2 /dev/xvdc 0 1)" "$b"
+assert 'xl destroy' guest_destroy g2
+assert 'leaf left' wait_for 10 leaf_gone "qdisk/$id/51744"
