@@ -15,6 +15,7 @@ keys() {
 	xenstore-ls -f "$3" | sed -E -e "s|^$3/?||" -e 's|^([^ ]*) = "(.*)"$|\1\t\2|' |
 		sed -E -e "s,/(domain|vbd|qdisk)/[1-9][0-9]*/,/\1/N/,g" -e 's/^(frontend-id)\t.*/\1\tN/' \
 			-e 's/^((queue-[0-9]+\/)?(ring-ref[0-9]*|event-channel))\t.*/\1\t#/' \
+			-e 's,/dev/loop[0-9]+,/dev/loopN,; s/\t7:[0-9]+$/\t7:N/' \
 			-e "s,/tmp/[^ ]*/,,; s,/backend/(vbd|qdisk)/,/backend/KIND/," |
 		awk -F'\t' -v what="$1 $2" '$1 !~ / = / && NF == 2 { print what " " $1 "\t" $2 }'
 }
