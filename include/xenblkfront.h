@@ -123,6 +123,33 @@ int xenblkfront_reap(struct xenblkfront *f, struct xenblkfront_response *rsp, un
 unsigned xenblkfront_inflight(const struct xenblkfront *f);
 /* Waits until there is a response in any queue. 0 or -ETIMEDOUT, -errno. */
 int xenblkfront_wait(struct xenblkfront *f, int timeout_ms);
+
+/* ---- the ring as it is, for who judges a back end or attacks it. -ENOTCONN without a ring. ----
+ */
+
+#define XENBLKFRONT_SLOT_MAX 112 /* bytes of the largest ring slot of any ABI */
+
+struct xenblkfront_indices {
+	uint32_t req_prod, req_event, rsp_prod, rsp_event;
+};
+/* Each is read once. The library itself writes rsp_event only where it is about to wait. */
+int xenblkfront_get_indices(struct xenblkfront *f, struct xenblkfront_indices *out);
+/* Asks for an event at the response before index `value` is reached (ring.h: rsp_event). */
+int xenblkfront_set_rsp_event(struct xenblkfront *f, uint32_t value);
+/* Bytes of a slot: of any index, which counts modulo the ring's size. buf has room for
+ * XENBLKFRONT_SLOT_MAX; returns how many bytes a slot has. */
+int xenblkfront_get_slot(struct xenblkfront *f, uint32_t index, void *buf);
+/* … and writes it, whatever is in flight there. */
+int xenblkfront_set_slot(struct xenblkfront *f, uint32_t index, const void *buf);
+/* As xenblkfront_queue, with the bytes of a whole slot. */
+int xenblkfront_queue_raw(struct xenblkfront *f, const void *slot);
+/* Makes queued requests visible and sends no event: 1 if the back end asked for one, else 0. */
+int xenblkfront_push(struct xenblkfront *f);
+/* Sends an event, asked for or not. */
+int xenblkfront_notify(struct xenblkfront *f);
+/* Takes one event of the ring's port, with no look at the ring: 1, or 0 if none came within
+ * timeout_ms (0: does not wait; -1: the handle's). */
+int xenblkfront_await_event(struct xenblkfront *f, int timeout_ms);
 /* Writes req_prod as it likes: a hostile front end. */
 void xenblkfront_poke_req_prod(struct xenblkfront *f, uint32_t value);
 
@@ -132,8 +159,13 @@ int xenblkfront_wait_backend(struct xenblkfront *f, unsigned states_mask,
                              int timeout_ms); /* state, or -errno; bit n: state n */
 int xenblkfront_write_key(struct xenblkfront *f, const char *key,
                           const char *value); /* NULL: remove */
+/* Of ours: length, or -ENOENT, -errno. */
+int xenblkfront_read_key(struct xenblkfront *f, const char *key, char *buf, size_t cap);
 int xenblkfront_read_backend_key(struct xenblkfront *f, const char *key, char *buf, size_t cap);
-/* The halves of connect: ring and port made, keys written (state untouched). */
+/* The halves of connect. Waits until the back end is in InitWait, with a reset walk if it or we are
+ * elsewhere: 0, our state is Initialising then. */
+int xenblkfront_reset(struct xenblkfront *f);
+/* Ring and port made, keys written (state untouched). */
 int xenblkfront_publish_ring(struct xenblkfront *f);
 
 #endif

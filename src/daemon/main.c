@@ -209,6 +209,9 @@ static int start(struct daemon *d, struct error *err)
 		rc = store_open(xen_platform_store_path(d->platform), &d->store, err);
 	if (rc)
 		return rc;
+	if (!xen_platform_limits(d->platform).grant_copy)
+		log_warn(
+		    "this kernel has no grant copy: every page is mapped for it, which is slow");
 	leftovers_end_workers(d);
 	int heard = change_start(d);
 	if (heard)

@@ -341,6 +341,15 @@ int xenblkfront_write_key(struct xenblkfront *f, const char *key, const char *va
 	return 0;
 }
 
+int xenblkfront_read_key(struct xenblkfront *f, const char *key, char *buf, size_t cap)
+{
+	xbf_clear_error(f);
+	int rc = store_read(f->store, XBT_NULL, f->front, key, buf, cap);
+	if (rc < 0)
+		return xbf_fail(f, rc, "cannot read %s/%s: %s", f->front, key, error_name(rc));
+	return rc;
+}
+
 int xenblkfront_read_backend_key(struct xenblkfront *f, const char *key, char *buf, size_t cap)
 {
 	xbf_clear_error(f);

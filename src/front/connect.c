@@ -179,12 +179,23 @@ static int reach_initwait(struct xenblkfront *f)
 
 	if (back < 0)
 		return back;
-	/* Over a Closed that an earlier driver left, a back end in InitWait may be on its way to
-	 * Closed itself. */
+	/* Over what an earlier driver left, a back end in InitWait may be on its way elsewhere: to
+	 * Closed, or to that driver's ring. */
 	int ours = store_read_state(f->store, XBT_NULL, f->front);
-	if (back == XS_INITWAIT && ours != XS_CLOSING && ours != XS_CLOSED)
+	if (back == XS_INITWAIT && (ours == XS_INITIALISING || ours == XS_UNKNOWN))
 		return 0;
 	return reset_walk(f, back);
+}
+
+int xenblkfront_reset(struct xenblkfront *f)
+{
+	xbf_clear_error(f);
+	int rc = xbf_locate(f);
+	rc = rc ?: reach_initwait(f);
+	/* Not so if it was no state at all. */
+	if (!rc && store_read_state(f->store, XBT_NULL, f->front) != XS_INITIALISING)
+		rc = xbf_switch_state(f, XS_INITIALISING);
+	return rc;
 }
 
 static int reach_connected(struct xenblkfront *f)

@@ -41,6 +41,16 @@ enum fake_mood {
 	OVERRUN,          /* rsp_prod beyond the requests */
 	FAILS,            /* ERROR */
 	SUPPORTS_NOTHING, /* EOPNOTSUPP */
+	/* what the conformance suite must find */
+	LEAKS,          /* bytes of its own in the padding of responses */
+	NO_EVENT,       /* never sends one */
+	EVERY_EVENT,    /* sends one for each response */
+	UNITS_OF_SIZE,  /* `sectors` counts sectors of 4096 bytes, requests those of 512 */
+	UNITS_OF_WIRE,  /* both count sectors of 4096 bytes */
+	WRITES_MORE,    /* the whole page, whatever the segment says */
+	REARMS_LATE,    /* req_event is two ahead */
+	FORGETS_SECTOR, /* the upper half of sector_number */
+	SLOW,           /* 100 ms for each request */
 };
 
 /* The thread's, but mood and stop, and what is read after the thread has ended or is at rest. */
@@ -71,7 +81,13 @@ struct fake {
 	atomic_uint requests, flushes, barriers, discards, largest_batch, indirect, most_segments;
 	_Atomic uint64_t discarded, secure;
 	uint8_t *disk;
+	uint64_t bytes; /* of it */
 };
+
+static inline bool fake_counts_pages(const struct fake *b)
+{
+	return b->mood == UNITS_OF_SIZE || b->mood == UNITS_OF_WIRE;
+}
 
 static inline void fake_die(const char *what, int rc)
 {
@@ -165,13 +181,17 @@ static inline void fake_connect(struct fake *b)
 		return;
 	}
 	fake_map_rings(b);
-	static const struct {
+	const struct {
 		const char *key;
 		unsigned value;
-	} keys[] = {{"sectors", DISK_BYTES / 512},  {"sector-size", 512},
-	            {"physical-sector-size", 4096}, {"info", 0},
-	            {"feature-flush-cache", 1},     {"feature-barrier", 1},
-	            {"feature-discard", 1},         {"discard-granularity", 4096},
+	} keys[] = {{"sectors", (unsigned)(b->bytes / (fake_counts_pages(b) ? 4096 : 512))},
+	            {"sector-size", fake_counts_pages(b) ? 4096 : 512},
+	            {"physical-sector-size", 4096},
+	            {"info", 0},
+	            {"feature-flush-cache", 1},
+	            {"feature-barrier", 1},
+	            {"feature-discard", 1},
+	            {"discard-granularity", 4096},
 	            {"discard-secure", 1}};
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
 		MUST(store_write(b->store, XBT_NULL, BACK, keys[i].key, "%u", keys[i].value));
@@ -208,7 +228,7 @@ static inline int16_t fake_copy(struct fake *b, bool read, uint32_t ref, unsigne
 	                         .length = (uint16_t)n,
 	                         .to_guest = read};
 
-	if (*at + n > DISK_BYTES || xen_gnttab_copy(b->gnttab, GUEST, &piece, 1) || piece.status)
+	if (*at + n > b->bytes || xen_gnttab_copy(b->gnttab, GUEST, &piece, 1) || piece.status)
 		return BLKIF_RSP_ERROR;
 	*at += n;
 	return BLKIF_RSP_OKAY;
@@ -216,12 +236,17 @@ static inline int16_t fake_copy(struct fake *b, bool read, uint32_t ref, unsigne
 
 static inline int16_t fake_direct(struct fake *b, const struct blkif_req *r)
 {
-	uint64_t at = r->sector * 512;
+	uint64_t sector = b->mood == FORGETS_SECTOR ? (uint32_t)r->sector : r->sector;
+	uint64_t at = sector * (b->mood == UNITS_OF_WIRE ? 4096 : 512);
 	int16_t status = BLKIF_RSP_OKAY;
 
-	for (unsigned i = 0; i < r->nr_segments && !status; i++)
-		status = fake_copy(b, r->op == BLKIF_OP_READ, r->seg[i].gref, r->seg[i].first,
-		                   r->seg[i].last, &at);
+	if (r->nr_segments > BLKIF_DIRECT_SEGS || sector > b->bytes / 512)
+		return BLKIF_RSP_ERROR;
+	for (unsigned i = 0; i < r->nr_segments && !status; i++) {
+		bool read = r->op == BLKIF_OP_READ, more = b->mood == WRITES_MORE && !read;
+		status = fake_copy(b, read, r->seg[i].gref, r->seg[i].first,
+		                   more ? 7 : r->seg[i].last, &at);
+	}
 	return status;
 }
 
@@ -246,6 +271,8 @@ static inline int16_t fake_indirect(struct fake *b, const struct blkif_req *r)
 static inline int16_t fake_serve(struct fake *b, const struct blkif_req *r)
 {
 	b->requests++;
+	if (b->mood == SLOW)
+		usleep(100000);
 	if (b->mood == FAILS)
 		return BLKIF_RSP_ERROR;
 	if (b->mood == SUPPORTS_NOTHING)
@@ -283,7 +310,20 @@ static inline void fake_put(struct fake *b, struct fake_queue *q, const struct b
 		rsp.id -= 1u << 16;
 	if (b->mood == WRONG_OP)
 		rsp.op++;
-	blkif_ring_put_rsp(&q->ring, q->rsp_prod++, &rsp);
+	blkif_ring_put_rsp(&q->ring, q->rsp_prod, &rsp);
+	if (b->mood == LEAKS) {
+		uint32_t at = 64 + (q->rsp_prod & (q->ring.slots - 1)) * q->ring.slot_size;
+		((uint8_t *)q->shared)[at + 9] = 0xab;
+	}
+	q->rsp_prod++;
+}
+
+static inline void fake_tell(struct fake *b, struct fake_queue *q, uint32_t from)
+{
+	bool asked = blkif_ring_publish(&q->ring, from, q->rsp_prod);
+
+	if (b->mood != NO_EVENT && (asked || b->mood == EVERY_EVENT))
+		MUST(xen_evtchn_notify(b->evtchn, (uint32_t)q->port));
 }
 
 /* Answers a batch in reverse order, so that nobody relies on the ring's. */
@@ -321,9 +361,10 @@ static inline void fake_drain(struct fake *b, struct fake_queue *q)
 		}
 		if (b->mood == OVERRUN)
 			q->rsp_prod += q->ring.slots + 1;
-		if (blkif_ring_publish(&q->ring, from, q->rsp_prod))
-			MUST(xen_evtchn_notify(b->evtchn, (uint32_t)q->port));
+		fake_tell(b, q, from);
 	}
+	if (b->mood == REARMS_LATE && q->req_cons)
+		((uint32_t *)q->shared)[1] = q->req_cons + 2;
 }
 
 static inline void *fake_main(void *arg)
@@ -390,8 +431,9 @@ static inline struct fake *fake_start(const char *dir, enum fake_mood mood)
 	struct error err = {""};
 
 	b->mood = mood;
-	b->disk = malloc(DISK_BYTES);
-	for (uint32_t i = 0; i < DISK_BYTES; i++)
+	b->bytes = fake_counts_pages(b) ? 8 * DISK_BYTES : DISK_BYTES;
+	b->disk = malloc(b->bytes);
+	for (uint32_t i = 0; i < b->bytes; i++)
 		b->disk[i] = (uint8_t)(i * 2654435761u >> 13);
 	b->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	MUST(xen_platform_open(dir, 0, &b->platform, &err));
