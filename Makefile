@@ -7,6 +7,7 @@ WERROR := $(if $(CI),-Dwerror=true)
 
 # The Debian release that `make check-xen` boots as dom0.
 SUITE ?= bookworm
+CASES ?= tests/xen/cases/*.sh
 
 ifeq ($(SANITIZE),1)
 BUILD ?= build-asan
@@ -23,7 +24,8 @@ help:
 	@echo 'make demo            shows the main job: a disk image served to a front end, end to end'
 	@echo 'make check           builds and runs all tests (TESTS=PATTERN: only some)'
 	@echo 'make check SANITIZE=1   the same under AddressSanitizer and UBSan'
-	@echo 'make check-xen       boots a real Xen under QEMU and runs tests/xen in it (SUITE=trixie)'
+	@echo 'make check-xen       boots a real Xen under QEMU and runs tests/xen in it (SUITE=trixie, CASES=FILES)'
+	@echo 'make demo-xen        the same there: a guest boots from a disk that xenblkd serves'
 	@echo 'make clean           removes the build directories'
 	@echo 'CC=clang make ...    with another compiler (after make clean)'
 	@echo 'Missing packages are installed first on Debian, and named first.'
@@ -46,10 +48,13 @@ check: build-it
 
 check-xen: build-it
 	@tests/xen/lab build $(SUITE)
-	@tests/xen/lab run $(SUITE) tests/xen/cases/*.sh
+	@tests/xen/lab run $(SUITE) $(CASES)
+
+demo-xen: build-it
+	@tests/xen/lab demo $(SUITE)
 
 clean:
 	rm -rf build build-asan
 
-.PHONY: all help setup build-it demo check check-xen clean
+.PHONY: all help setup build-it demo check check-xen demo-xen clean
 .NOTPARALLEL:

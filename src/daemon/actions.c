@@ -11,7 +11,9 @@ static int advertise(struct device *dev)
 	int rc;
 
 	device_settings(dev, &set);
-	const struct offer_keys offer = {set.max_queues, set.max_indirect_segments};
+	const struct offer_keys offer = {
+	    set.max_queues, set.max_indirect_segments,
+	    ring_max_order(xen_platform_limits(dev->d->platform).map_pages)};
 	rc = publish_initwait(dev->d->store, dev->backend, dev->ours, &offer);
 	if (rc)
 		return rc;

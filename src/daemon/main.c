@@ -158,9 +158,19 @@ static void signal_ready(struct loop_fd *lfd, uint32_t events)
 }
 
 /* Before any thread starts, libxenstore's included. */
+/* As far as we may. */
+static void raise_limit(int which, bool beyond_hard)
+{
+	struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
+
+	if ((beyond_hard && !setrlimit(which, &r)) || getrlimit(which, &r))
+		return;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(which, &r);
+}
+
 static int setup_process(struct daemon *d, struct error *err)
 {
-	struct rlimit files;
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -169,10 +179,9 @@ static int setup_process(struct daemon *d, struct error *err)
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	/* Two descriptors a disk. */
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
+	raise_limit(RLIMIT_NOFILE, false);
+	/* Of the workers, for their io_urings. */
+	raise_limit(RLIMIT_MEMLOCK, true);
 	d->signal_fd = (struct loop_fd){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
 	                                .ready = signal_ready};
 	int rc = d->signal_fd.fd < 0 ? -errno : loop_init(&d->loop);
@@ -200,6 +209,9 @@ static int start(struct daemon *d, struct error *err)
 		rc = store_open(xen_platform_store_path(d->platform), &d->store, err);
 	if (rc)
 		return rc;
+	if (!xen_platform_limits(d->platform).grant_copy)
+		log_warn(
+		    "this kernel has no grant copy: every page is mapped for it, which is slow");
 	leftovers_end_workers(d);
 	int heard = change_start(d);
 	if (heard)

@@ -82,7 +82,7 @@ static void storage_step(struct queue *q, struct request *r, enum storage_op op,
 	r->io.secure = r->plan.secure;
 	r->io.offset = at;
 	r->io.length = length;
-	r->io.buf = r->buf + (at - r->at);
+	r->io.buf = r->buf ? r->buf + (at - r->at) : NULL;
 	r->io.done = storage_done;
 	storage_submit(q->storage, &r->io);
 }

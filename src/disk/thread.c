@@ -59,18 +59,22 @@ static void woken(struct uring_op *op, int res)
 		wake_arm(q);
 }
 
+/* Its memory counts as locked, which is limited for all workers together: not more than a ring of
+ * that size can use. A request has one operation in flight; a few are the thread's own. */
 static int uring_setup(struct queue *q)
 {
+	unsigned entries = 2 * q->ring.slots < URING_ENTRIES ? 2 * q->ring.slots : URING_ENTRIES;
 	struct io_uring_params p = {
 	    .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
 	             IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE,
-	    .cq_entries = 4096,
+	    .cq_entries = 4 * q->ring.slots,
 	};
-	int rc = io_uring_queue_init_params(URING_ENTRIES, &q->uring, &p);
+	int rc = io_uring_queue_init_params(entries, &q->uring, &p);
 
 	if (rc == -EINVAL) { /* a kernel before 6.0 */
-		p = (struct io_uring_params){.flags = IORING_SETUP_CQSIZE, .cq_entries = 4096};
-		rc = io_uring_queue_init_params(URING_ENTRIES, &q->uring, &p);
+		p = (struct io_uring_params){.flags = IORING_SETUP_CQSIZE,
+		                             .cq_entries = 4 * q->ring.slots};
+		rc = io_uring_queue_init_params(entries, &q->uring, &p);
 	}
 	return rc;
 }
@@ -181,8 +185,9 @@ static int thread_setup(struct queue *q)
 	int rc = uring_setup(q);
 
 	if (rc) {
-		log_error("cannot set up io_uring: %s; is it disabled (kernel.io_uring_disabled)?",
-		          error_name(rc));
+		log_error("cannot set up io_uring: %s; %s", error_name(rc),
+		          rc == -ENOMEM ? "raise the limit of locked memory (ulimit -l)"
+		                        : "is it disabled (kernel.io_uring_disabled)?");
 		return rc;
 	}
 	rc = storage_queue_open(q->c.storage, &q->uring, &q->storage, &err);

@@ -223,3 +223,12 @@ int ring_keys_read(const struct key_reader *r, enum blkif_protocol fallback, str
 		*out = keys;
 	return rc;
 }
+
+unsigned ring_max_order(uint32_t map_pages)
+{
+	unsigned order = RING_MAX_ORDER;
+
+	while (order && 1u << order > map_pages)
+		order--;
+	return order;
+}

@@ -43,6 +43,9 @@ struct ring_keys {
 int ring_keys_read(const struct key_reader *r, enum blkif_protocol fallback, struct ring_keys *out,
                    struct error *err);
 
+/* log2 of the largest ring, in pages, that can be offered where one mapping takes map_pages
+ * references. Pure. */
+unsigned ring_max_order(uint32_t map_pages);
 /* A number that we ourselves wrote into the back end's directory when the front end connected;
  * absent or out of range: `fallback`. */
 uint32_t ring_offer_read(const struct key_reader *r, const char *name, uint32_t max,

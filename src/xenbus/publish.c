@@ -38,7 +38,7 @@ static int write_initwait(struct store *s, xs_transaction_t t, const char *be,
 	if (!rc)
 		rc = store_write(s, t, be, "multi-queue-max-queues", "%u", o->max_queues);
 	if (!rc)
-		rc = store_write(s, t, be, "max-ring-page-order", "%d", RING_MAX_ORDER);
+		rc = store_write(s, t, be, "max-ring-page-order", "%u", o->max_ring_order);
 	if (!rc)
 		rc = store_write(s, t, be, "state", "%d", XS_INITWAIT);
 	return rc;

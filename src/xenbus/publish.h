@@ -22,6 +22,7 @@ struct disk_keys {
 /* What it may make use of when it connects. */
 struct offer_keys {
 	uint32_t max_queues, max_indirect_segments; /* indirect 0: not offered */
+	uint32_t max_ring_order; /* log2 of the largest ring in pages, at most RING_MAX_ORDER */
 };
 
 /* All: 0; -ESTALE: state is not `from` any more; -ENOENT: no such node; -EAGAIN: conflicts without

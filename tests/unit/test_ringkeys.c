@@ -208,10 +208,23 @@ static void unreadable(void **state)
 	                    "cannot read front end's multi-queue-num-queues: Permission denied");
 }
 
+/* A ring must fit into one mapping. */
+static void largest_ring(void **state)
+{
+	assert_int_equal(ring_max_order(0), 0);
+	assert_int_equal(ring_max_order(1), 0);
+	assert_int_equal(ring_max_order(3), 1);
+	assert_int_equal(ring_max_order(4), 2);
+	assert_int_equal(ring_max_order(15), 3);
+	assert_int_equal(ring_max_order(16), RING_MAX_ORDER);
+	assert_int_equal(ring_max_order(UINT32_MAX), RING_MAX_ORDER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(good), cmocka_unit_test(bad),
-	                                   cmocka_unit_test(unreadable)};
+	                                   cmocka_unit_test(unreadable),
+	                                   cmocka_unit_test(largest_ring)};
 
 	return cmocka_run_group_tests_name("ringkeys", tests, NULL, NULL);
 }
