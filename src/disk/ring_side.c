@@ -5,6 +5,7 @@
  */
 #include <unistd.h>
 
+#include "disk/crash.h"
 #include "disk/request.h"
 
 #define COUNT(field, n) __atomic_store_n(&(field), (field) + (n), __ATOMIC_RELAXED)
@@ -32,7 +33,9 @@ static void request_accept(struct queue *q, struct request *r)
 	r->refused = why != BLKIF_OK;
 	if (why) {
 		COUNT(st->refused[why], 1);
-		/* Counted as started, as queue_finish expects. */
+		/* Nothing of it runs, so it holds back nobody. Counted as started, as queue_finish
+		 * expects. */
+		r->alone = r->suspect = false;
 		q->inflight++;
 		queue_finish(q, r, blkif_refusal_status(why));
 		return;
@@ -90,6 +93,7 @@ void queue_start_ready(struct queue *q)
 		q->alone_running = r->alone;
 		if (r->suspect)
 			journal_suspect(&q->journal, r->slot, true);
+		crash_point(CRASH_START, r->plan.offset >> BLKIF_SECTOR_SHIFT);
 		request_begin(q, r);
 	}
 }
@@ -125,6 +129,7 @@ static void answer(struct queue *q, struct request *r)
 	    .status = r->status,
 	};
 
+	crash_point(CRASH_ANSWER_DONE, q->journal.slot[r->slot].seq);
 	blkif_ring_put_rsp(&q->ring, (uint32_t)q->pvt, &rsp);
 	journal_answer(&q->journal, r->slot, r->status, q->pvt);
 	q->pvt++;
@@ -142,16 +147,21 @@ static void publish(struct queue *q, bool always_notify)
 	struct request *r;
 	bool notify = blkif_ring_publish(&q->ring, (uint32_t)q->pub, (uint32_t)q->pvt);
 
+	crash_point(CRASH_PUBLISH_RING, q->pvt);
 	journal_published(&q->journal, q->pvt);
+	crash_point(CRASH_PUBLISH_RSP, q->pvt);
 	q->pub = q->pvt;
 	while ((r = fifo_get(&q->answered))) {
 		journal_free(&q->journal, r->slot);
+		crash_point(CRASH_PUBLISH_FREE, q->pvt);
 		q->free_slots[q->nr_free++] = r->slot;
 	}
+	crash_point(CRASH_PUBLISH_NOTIFY, q->pvt);
 	if (notify || always_notify) {
 		COUNT(q->c.stats->notify, 1);
 		xen_evtchn_notify(q->evtchn, q->port);
 	}
+	crash_point(CRASH_PUBLISH_END, q->pvt);
 }
 
 bool queue_answer(struct queue *q)
@@ -181,6 +191,7 @@ void queue_replay(struct queue *q, const struct journal_recovery *rec)
 		                  : BLKIF_RSP_ERROR,
 		};
 		blkif_ring_put_rsp(&q->ring, (uint32_t)q->pvt, &rsp);
+		crash_point(CRASH_RECOVER_ANSWER, q->pvt);
 		q->pvt++;
 		fifo_put(&q->answered, r);
 	}
@@ -189,6 +200,7 @@ void queue_replay(struct queue *q, const struct journal_recovery *rec)
 	for (uint32_t i = 0; i < rec->nr_taken; i++) {
 		struct request *r = &q->request[rec->taken[i]];
 		const struct journal_slot *s = &q->journal.slot[r->slot];
+		crash_point(CRASH_RECOVER_ACCEPT, s->seq);
 		r->alone = r->suspect = s->attempts > 0;
 		if (s->attempts < 3) {
 			request_accept(q, r);
@@ -200,4 +212,5 @@ void queue_replay(struct queue *q, const struct journal_recovery *rec)
 		q->inflight++;
 		queue_finish(q, r, BLKIF_RSP_ERROR);
 	}
+	crash_point(CRASH_RECOVER_END, q->cons);
 }
