@@ -23,6 +23,8 @@ help:
 	@echo 'make demo            shows the main job: a disk image served to a front end, end to end'
 	@echo 'make check           builds and runs all tests (TESTS=PATTERN: only some)'
 	@echo 'make check SANITIZE=1   the same under AddressSanitizer and UBSan'
+	@echo 'make model            searches the model of the crash protocol (spin; some minutes)'
+	@echo 'make torture          kills workers and xenblkd under load (KILLS=1000, SEED=N to repeat)'
 	@echo 'make check-xen       boots a real Xen under QEMU and runs tests/xen in it (SUITE=trixie)'
 	@echo 'make clean           removes the build directories'
 	@echo 'CC=clang make ...    with another compiler (after make clean)'
@@ -44,6 +46,12 @@ demo: build-it
 check: build-it
 	@tests/run $(BUILD) $(TESTS)
 
+model: setup
+	@models/run
+
+torture: build-it
+	@KILLS=$(or $(KILLS),1000) SEED=$(SEED) BAR=1 $(BUILD)/tests/integration/test_torture
+
 check-xen: build-it
 	@tests/xen/lab build $(SUITE)
 	@tests/xen/lab run $(SUITE) tests/xen/cases/*.sh
@@ -51,5 +59,5 @@ check-xen: build-it
 clean:
 	rm -rf build build-asan
 
-.PHONY: all help setup build-it demo check check-xen clean
+.PHONY: all help setup build-it demo check model torture check-xen clean
 .NOTPARALLEL:
