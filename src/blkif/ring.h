@@ -57,5 +57,6 @@ uint32_t blkif_ring_arm_rsp(struct blkif_ring *r, uint32_t cons); /* as blkif_ri
 
 /* ---- tests: a hostile front end ---- */
 void blkif_ring_poke_req_prod(struct blkif_ring *r, uint32_t value);
+void blkif_ring_poke_rsp_prod(struct blkif_ring *r, uint32_t value);
 
 #endif

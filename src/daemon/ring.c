@@ -81,15 +81,18 @@ static void offer(struct device *dev)
 	};
 }
 
-/* Whether this is the connection that an earlier worker of ours had, and its journal counts. */
-static bool resumes(struct device *dev, const struct ring_keys *keys)
+/* Whether this is the connection that an earlier worker of ours had, and its journal counts.
+ * *noted: the disk's folder says so already. */
+static bool resumes(struct device *dev, const struct ring_keys *keys, bool *noted)
 {
 	struct connection old;
 
+	*noted = false;
 	if (!folder_load_connection(dev, &old)) {
 		dev->conn.generation = old.generation;
 		dev->conn.faults = old.faults;
-		return !memcmp(&old.keys, keys, sizeof *keys);
+		*noted = !memcmp(&old.keys, keys, sizeof *keys);
+		return *noted;
 	}
 	/* Connected, but not by us, nor disconnected by us: the run directory was lost. */
 	return dev->ours == XS_CONNECTED && !dev->conn.generation;
@@ -100,17 +103,20 @@ void ring_connect(struct device *dev)
 	struct wm m = {.type = WM_CONNECT};
 	struct ring_keys keys;
 	struct error err;
+	bool noted;
 	int rc = read_keys(dev, &keys, &err);
 
 	if (!rc) {
-		m.connect.resume = resumes(dev, &keys);
+		m.connect.resume = resumes(dev, &keys, &noted);
 		if (!m.connect.resume) {
 			folder_drop_connection(dev);
 			dev->conn.generation++;
 			dev->conn.faults = 0;
 		}
 		dev->conn.keys = keys;
-		rc = folder_save_connection(dev, &err);
+		/* Not again: a run directory that is full by now must not end a running disk. */
+		if (!noted)
+			rc = folder_save_connection(dev, &err);
 	}
 	if (rc) {
 		dev->ring = RING_FAILED;

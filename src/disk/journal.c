@@ -312,11 +312,13 @@ static void count_attempts(struct journal *j, uint64_t fault_epoch,
 		struct journal_slot *s = &j->slot[rec->taken[i]];
 		if ((alone && s->seq + 1 != current) || s->last_fault == fault_epoch)
 			continue;
+		/* In this order: a kill between the two loses the count of a fault. In the other,
+		 * kills would count as faults. */
+		STORE(s->last_fault, fault_epoch);
+		crash_point(CRASH_RECOVER_FAULT, s->seq);
 		/* A journal that was written by one taken over may say anything. */
 		STORE(s->attempts, s->attempts < UINT16_MAX ? s->attempts + 1 : UINT16_MAX);
 		crash_point(CRASH_RECOVER_ATTEMPT, s->seq);
-		STORE(s->last_fault, fault_epoch);
-		crash_point(CRASH_RECOVER_FAULT, s->seq);
 	}
 	STORE(j->h->fault_epoch, fault_epoch);
 	crash_point(CRASH_RECOVER_EPOCH, fault_epoch);
