@@ -22,6 +22,7 @@ struct storage;
 struct storage_queue;
 
 #define STORAGE_TARGET_MAX 1024
+#define STORAGE_FAULT_MAX 256
 
 enum storage_engine {
 	STORAGE_FILE, /* regular file or block device */
@@ -33,6 +34,9 @@ struct storage_target {
 	enum storage_engine engine;
 	char path[STORAGE_TARGET_MAX]; /* FILE: absolute */
 	uint64_t size;                 /* NULL: bytes */
+	/* For tests: faults of storage/fault.h on top; "": none. No text in xenstore leads here
+	 * unless the supervisor was started with --test-faults. */
+	char fault[STORAGE_FAULT_MAX];
 };
 
 /*
