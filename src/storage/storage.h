@@ -69,6 +69,7 @@ struct storage_caps {
 	bool rotational, removable, cdrom;
 	bool direct;           /* O_DIRECT in use */
 	uint32_t major, minor; /* of a block device, else 0 */
+	uint64_t diskseq; /* which of those that had this number; 0: no block device, old kernel */
 };
 
 /*

@@ -68,6 +68,11 @@ int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_
 	w->image_dev = st.st_dev;
 	w->image_ino = st.st_ino;
 	*caps = *storage_caps(w->storage);
+	/* The node of a device stays when another disk is put behind it. */
+	if (caps->diskseq) {
+		w->image_dev = st.st_rdev;
+		w->image_ino = caps->diskseq;
+	}
 	if (!w->sandboxed) {
 		rc = sandbox_enter(w->dir, err);
 		if (rc) {

@@ -3,6 +3,7 @@
 #include "disk/crash.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -43,6 +44,7 @@ void crash_point(enum crash_step step, uint64_t what)
 	__atomic_store_n(&page->next, next + 1, __ATOMIC_RELEASE);
 	/* To the whole process, in the one form that the sandbox allows. */
 	syscall(SYS_tgkill, getpid(), gettid(), o->signal);
-	for (;;)
+	/* One that was only stopped goes on. */
+	while (o->signal != SIGSTOP)
 		pause();
 }

@@ -12,21 +12,29 @@
 
 void outage_attach(struct outage *o, struct crash_host *c)
 {
+	const char *image = host_image(&c->h, "a.img", OUTAGE_SIZE);
+
+	host_fill(image, OUTAGE_SIZE, OUTAGE_OLD);
+	outage_attach_image(o, c, image, "w");
+}
+
+void outage_attach_image(struct outage *o, struct crash_host *c, const char *image,
+                         const char *mode)
+{
 	memset(o, 0, sizeof *o);
 	o->c = c;
 	o->h = &c->h;
 	crash_clear(c);
-	snprintf(o->image, sizeof o->image, "%s", host_image(o->h, "a.img", OUTAGE_SIZE));
-	host_fill(o->image, OUTAGE_SIZE, OUTAGE_OLD);
+	snprintf(o->image, sizeof o->image, "%s", image);
 	snprintf(o->folder, sizeof o->folder, "%s/disks/1:xvda", o->h->dir);
 	snprintf(o->journal, sizeof o->journal, "%s/journal-0", o->folder);
-	host_attach(o->h, &(struct disk){.params = o->image}, o->image);
+	host_attach(o->h, &(struct disk){.params = o->image, .mode = mode}, o->image);
 	o->f = host_front_connected(o->h, 1, "xvda");
 	assert_front(o->f, xenblkfront_alloc(o->f, 1, true, &o->page, &o->ref));
 	host_pattern(o->page, OUTAGE_SECTOR * 512, 4096, OUTAGE_NEW);
 }
 
-void outage_begin(struct outage *o, enum crash_step step)
+void outage_write(struct outage *o)
 {
 	struct xenblkfront_request req = {
 	    .op = BLKIF_OP_WRITE,
@@ -34,6 +42,13 @@ void outage_begin(struct outage *o, enum crash_step step)
 	    .nr_segments = 1,
 	    .seg = {{o->ref, 0, 7}},
 	};
+
+	assert_front(o->f, xenblkfront_queue(o->f, &req, 1));
+	assert_front(o->f, xenblkfront_kick(o->f));
+}
+
+void outage_begin(struct outage *o, enum crash_step step)
+{
 	pid_t worker = host_worker(o->h, "1:xvda");
 	char path[40];
 
@@ -41,8 +56,7 @@ void outage_begin(struct outage *o, enum crash_step step)
 	/* Before the death: it would start another one at once. */
 	assert_int_equal(kill(o->h->daemon, SIGSTOP), 0);
 	crash_order(o->c, step, 1, CRASH_ANY, SIGKILL);
-	assert_front(o->f, xenblkfront_queue(o->f, &req, 1));
-	assert_front(o->f, xenblkfront_kick(o->f));
+	outage_write(o);
 	assert_true(crash_wait(o->c));
 	/* Its threads are gone with it once it waits to be reaped. */
 	snprintf(path, sizeof path, "/proc/%d/stat", (int)worker);

@@ -26,8 +26,13 @@ struct outage {
 
 /* Attaches 1:xvda, writes nothing yet. */
 void outage_attach(struct outage *o, struct crash_host *c);
+/* The same on an image of OUTAGE_SIZE bytes that is there already. */
+void outage_attach_image(struct outage *o, struct crash_host *c, const char *image,
+                         const char *mode);
 /* Kills the worker at that step of a write of OUTAGE_NEW to OUTAGE_SECTOR; then nobody serves. */
 void outage_begin(struct outage *o, enum crash_step step);
+/* Puts the write onto the ring; the part of outage_begin that the guest has. */
+void outage_write(struct outage *o);
 /* The supervisor goes on. */
 void outage_end(struct outage *o);
 /* Stops nothing, but waits for the answer to the write, and returns its status. */
