@@ -7,6 +7,7 @@ WERROR := $(if $(CI),-Dwerror=true)
 
 # The Debian release that `make check-xen` boots as dom0.
 SUITE ?= bookworm
+CASES ?= tests/xen/cases/*.sh
 
 ifeq ($(SANITIZE),1)
 BUILD ?= build-asan
@@ -25,7 +26,8 @@ help:
 	@echo 'make check SANITIZE=1   the same under AddressSanitizer and UBSan'
 	@echo 'make model            searches the model of the crash protocol (spin; some minutes)'
 	@echo 'make torture          kills workers and xenblkd under load (KILLS=1000, SEED=N to repeat)'
-	@echo 'make check-xen       boots a real Xen under QEMU and runs tests/xen in it (SUITE=trixie)'
+	@echo 'make check-xen       boots a real Xen under QEMU and runs tests/xen in it (SUITE=trixie, CASES=FILES)'
+	@echo 'make demo-xen        the same there: a guest boots from a disk that xenblkd serves'
 	@echo 'make clean           removes the build directories'
 	@echo 'CC=clang make ...    with another compiler (after make clean)'
 	@echo 'Missing packages are installed first on Debian, and named first.'
@@ -54,10 +56,13 @@ torture: build-it
 
 check-xen: build-it
 	@tests/xen/lab build $(SUITE)
-	@tests/xen/lab run $(SUITE) tests/xen/cases/*.sh
+	@tests/xen/lab run $(SUITE) $(CASES)
+
+demo-xen: build-it
+	@tests/xen/lab demo $(SUITE)
 
 clean:
 	rm -rf build build-asan
 
-.PHONY: all help setup build-it demo check model torture check-xen clean
+.PHONY: all help setup build-it demo check model torture check-xen demo-xen clean
 .NOTPARALLEL:

@@ -25,6 +25,12 @@ struct xenblkfront_options {
 	                  * x86_32 layout; NULL: "x86_64" */
 	unsigned ring_order; /* ring of 1 << ring_order pages, 0..4 */
 	bool order_key;      /* write ring-page-order and ring-ref0 also for one page */
+	unsigned queues;     /* 1..16: written as multi-queue-num-queues, but not more than the back
+	                      * end offers; 0: one queue, key left out */
+	bool persistent; /* write feature-persistent: synchronous I/O uses its pages over and over,
+	                  * as it does in any case */
+	unsigned indirect;   /* synchronous I/O: at most so many segments in a request, if the back
+	                      * end   offers them; 0: 256; 11 or less: no indirect requests */
 	unsigned timeout_ms; /* for each state of the back end awaited; 0: 10000 */
 };
 
@@ -36,7 +42,8 @@ struct xenblkfront_info {
 	bool flush, barrier, discard, discard_secure, persistent;
 	uint32_t discard_granularity, discard_alignment;
 	uint32_t max_ring_order, max_queues, max_indirect_segments;
-	uint32_t ring_slots; /* of the ring in use; 0 if not connected */
+	uint32_t ring_slots; /* of each ring in use; 0 if not connected */
+	uint32_t queues;     /* in use; 0 if not connected */
 	char abi[16];        /* of the ring in use */
 	char mode[8], device_type[16];
 };
@@ -58,7 +65,12 @@ int xenblkfront_connect(struct xenblkfront *f);
 int xenblkfront_disconnect(struct xenblkfront *f);
 int xenblkfront_get_info(struct xenblkfront *f, struct xenblkfront_info *out);
 
-/* ---- synchronous I/O: any length; splits into requests and keeps the ring full ---- */
+/* Which queue synchronous I/O and single requests use from now on; a new connection starts with
+ * queue 0. -EINVAL: there is no such queue. */
+int xenblkfront_select(struct xenblkfront *f, unsigned queue);
+
+/* ---- synchronous I/O: any length; splits into requests and keeps the ring full. Requests of more
+ * than 11 pages are indirect, where the back end offers it. ---- */
 int xenblkfront_read(struct xenblkfront *f, uint64_t offset, void *buf, size_t length);
 int xenblkfront_write(struct xenblkfront *f, uint64_t offset, const void *buf, size_t length);
 int xenblkfront_flush(struct xenblkfront *f);
@@ -109,6 +121,35 @@ int xenblkfront_kick(struct xenblkfront *f);
 int xenblkfront_reap(struct xenblkfront *f, struct xenblkfront_response *rsp, unsigned max,
                      int timeout_ms);
 unsigned xenblkfront_inflight(const struct xenblkfront *f);
+/* Waits until there is a response in any queue. 0 or -ETIMEDOUT, -errno. */
+int xenblkfront_wait(struct xenblkfront *f, int timeout_ms);
+
+/* ---- the ring as it is, for who judges a back end or attacks it. -ENOTCONN without a ring. ----
+ */
+
+#define XENBLKFRONT_SLOT_MAX 112 /* bytes of the largest ring slot of any ABI */
+
+struct xenblkfront_indices {
+	uint32_t req_prod, req_event, rsp_prod, rsp_event;
+};
+/* Each is read once. The library itself writes rsp_event only where it is about to wait. */
+int xenblkfront_get_indices(struct xenblkfront *f, struct xenblkfront_indices *out);
+/* Asks for an event at the response before index `value` is reached (ring.h: rsp_event). */
+int xenblkfront_set_rsp_event(struct xenblkfront *f, uint32_t value);
+/* Bytes of a slot: of any index, which counts modulo the ring's size. buf has room for
+ * XENBLKFRONT_SLOT_MAX; returns how many bytes a slot has. */
+int xenblkfront_get_slot(struct xenblkfront *f, uint32_t index, void *buf);
+/* … and writes it, whatever is in flight there. */
+int xenblkfront_set_slot(struct xenblkfront *f, uint32_t index, const void *buf);
+/* As xenblkfront_queue, with the bytes of a whole slot. */
+int xenblkfront_queue_raw(struct xenblkfront *f, const void *slot);
+/* Makes queued requests visible and sends no event: 1 if the back end asked for one, else 0. */
+int xenblkfront_push(struct xenblkfront *f);
+/* Sends an event, asked for or not. */
+int xenblkfront_notify(struct xenblkfront *f);
+/* Takes one event of the ring's port, with no look at the ring: 1, or 0 if none came within
+ * timeout_ms (0: does not wait; -1: the handle's). */
+int xenblkfront_await_event(struct xenblkfront *f, int timeout_ms);
 /* Writes req_prod as it likes: a hostile front end. */
 void xenblkfront_poke_req_prod(struct xenblkfront *f, uint32_t value);
 /* Moves rsp_prod, which is the back end's, by that much: a guest that lies about what it was told.
@@ -121,8 +162,13 @@ int xenblkfront_wait_backend(struct xenblkfront *f, unsigned states_mask,
                              int timeout_ms); /* state, or -errno; bit n: state n */
 int xenblkfront_write_key(struct xenblkfront *f, const char *key,
                           const char *value); /* NULL: remove */
+/* Of ours: length, or -ENOENT, -errno. */
+int xenblkfront_read_key(struct xenblkfront *f, const char *key, char *buf, size_t cap);
 int xenblkfront_read_backend_key(struct xenblkfront *f, const char *key, char *buf, size_t cap);
-/* The halves of connect: ring and port made, keys written (state untouched). */
+/* The halves of connect. Waits until the back end is in InitWait, with a reset walk if it or we are
+ * elsewhere: 0, our state is Initialising then. */
+int xenblkfront_reset(struct xenblkfront *f);
+/* Ring and port made, keys written (state untouched). */
 int xenblkfront_publish_ring(struct xenblkfront *f);
 
 #endif

@@ -33,10 +33,15 @@ int blkif_protocol_parse(const char *s, enum blkif_protocol *out);
 #define BLKIF_INDIRECT_PAGES 8 /* BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST */
 #define BLKIF_SECTS_PER_PAGE 8
 
+/* Also the layout of a descriptor in an indirect request's page, which is the same in every ABI. */
 struct blkif_seg {
 	uint32_t gref;
 	uint8_t first, last; /* 512-byte sectors within the page, both included */
+	uint8_t pad[2];
 };
+_Static_assert(sizeof(struct blkif_seg) == 8 && offsetof(struct blkif_seg, first) == 4 &&
+                   offsetof(struct blkif_seg, last) == 5,
+               "as in xen/io/blkif.h");
 
 /* A request in neutral form; nothing in it is checked yet. */
 struct blkif_req {

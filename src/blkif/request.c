@@ -4,10 +4,12 @@
  *
  * Order of checks; the first that fails gives the reason:
  *   1 unknown-op     operation is none of 0 … 6, or the reserved 4
- *   2 unsupported    known, but this disk does not offer it (indirect: never, so far)
+ *   2 unsupported    known, but this disk does not offer it at all, or to this front end
+ *     bad-indirect   the inner operation of an indirect request is neither READ nor WRITE
  *   3 read-only      it would change data; asked before the request's shape, because on such a disk
  *                    no shape of it could succeed
- *   4 bad-segments   count of segments: 1 … 11, and 0 only for flush and barrier
+ *   4 bad-segments   count of segments: 1 … 11, indirect 1 … the limit, and 0 only for flush and
+ *                    barrier
  *   5 bad-segment    any segment that is no range within its page
  *   6 misaligned     sector, any segment's start or its length; for discards the length
  *   7 out-of-range   end beyond the disk
@@ -44,6 +46,8 @@ const char *blkif_refusal_name(enum blkif_refusal r)
 		return "read-only";
 	case BLKIF_BAD_DISCARD:
 		return "bad-discard";
+	case BLKIF_BAD_INDIRECT:
+		return "bad-indirect";
 	case BLKIF_REFUSALS:
 		break;
 	}
@@ -64,6 +68,7 @@ int16_t blkif_refusal_status(enum blkif_refusal r)
 	case BLKIF_OUT_OF_RANGE:
 	case BLKIF_READONLY:
 	case BLKIF_BAD_DISCARD:
+	case BLKIF_BAD_INDIRECT:
 	case BLKIF_REFUSALS:
 		break;
 	}
@@ -101,7 +106,12 @@ static enum blkif_refusal check_op(const struct blkif_req *req, const struct blk
 		offered = lim->discard;
 		break;
 	case BLKIF_OP_INDIRECT:
-		return BLKIF_UNSUPPORTED;
+		if (!lim->indirect_segments)
+			return BLKIF_UNSUPPORTED;
+		*kind = req->inner_op == BLKIF_OP_WRITE ? BLKIF_KIND_WRITE : BLKIF_KIND_READ;
+		if (req->inner_op != BLKIF_OP_READ && req->inner_op != BLKIF_OP_WRITE)
+			return BLKIF_BAD_INDIRECT;
+		break;
 	default: /* what a guest may write has 256 values */
 		return BLKIF_UNKNOWN_OP;
 	}
@@ -130,29 +140,48 @@ static enum blkif_refusal place(const struct blkif_req *req, const struct blkif_
 {
 	uint32_t mask = (lim->sector_size >> BLKIF_SECTOR_SHIFT) - 1;
 	uint64_t size = lim->sectors < SECTORS_MAX ? lim->sectors : SECTORS_MAX;
+	uint64_t sector = req->sector << lim->sector_shift;
 
-	if ((req->sector | sectors | more) & mask)
+	if ((sector | sectors | more) & mask)
 		return BLKIF_MISALIGNED;
 	/* No sum of what the guest wrote: it could wrap. */
-	if (sectors > size || req->sector > size - sectors)
+	if (sectors > size || sector > size - sectors || req->sector > size)
 		return BLKIF_OUT_OF_RANGE;
-	plan->offset = req->sector << BLKIF_SECTOR_SHIFT;
+	plan->offset = sector << BLKIF_SECTOR_SHIFT;
 	plan->length = sectors << BLKIF_SECTOR_SHIFT;
 	return BLKIF_OK;
 }
 
-static enum blkif_refusal check_segments(const struct blkif_req *req,
+static uint32_t most_segments(const struct blkif_req *req, const struct blkif_limits *lim)
+{
+	return req->op == BLKIF_OP_INDIRECT ? lim->indirect_segments : BLKIF_DIRECT_SEGS;
+}
+
+uint32_t blkif_descriptors(const struct blkif_req *req, const struct blkif_limits *lim)
+{
+	enum blkif_kind kind;
+
+	if (req->op != BLKIF_OP_INDIRECT || check_op(req, lim, &kind) ||
+	    (lim->readonly && changes_data(req, kind)) ||
+	    req->nr_segments > most_segments(req, lim))
+		return 0;
+	return req->nr_segments;
+}
+
+static enum blkif_refusal check_segments(const struct blkif_req *req, const struct blkif_seg *segs,
                                          const struct blkif_limits *lim, struct blkif_plan *plan)
 {
 	uint32_t sectors = 0, bits = 0;
 
 	for (unsigned i = 0; i < req->nr_segments; i++) {
-		const struct blkif_seg *seg = &req->seg[i];
-		if (seg->first > seg->last || seg->last >= BLKIF_SECTS_PER_PAGE)
+		const struct blkif_seg *seg = &segs[i];
+		if (seg->first > seg->last ||
+		    seg->last >= BLKIF_SECTS_PER_PAGE >> lim->segment_shift)
 			return BLKIF_BAD_SEGMENT;
-		uint32_t n = seg->last - seg->first + 1u;
+		uint32_t n = (seg->last - seg->first + 1u) << lim->segment_shift;
 		sectors += n;
-		bits |= n | seg->first; /* each piece on its own can be direct I/O */
+		bits |= n | (uint32_t)seg->first
+		                << lim->segment_shift; /* each piece on its own can be direct I/O */
 	}
 	plan->nr_segments = req->nr_segments;
 	return place(req, lim, sectors, bits, plan);
@@ -165,7 +194,9 @@ static enum blkif_refusal check_discard(const struct blkif_req *req, const struc
 
 	if (!req->nr_sectors)
 		return BLKIF_BAD_DISCARD;
-	why = place(req, lim, req->nr_sectors, 0, plan);
+	if (lim->sector_shift && req->nr_sectors > SECTORS_MAX)
+		return BLKIF_OUT_OF_RANGE;
+	why = place(req, lim, req->nr_sectors << lim->sector_shift, 0, plan);
 	if (why)
 		return why;
 	/* blkif.h: the flag is ignored where discard-secure is 0. */
@@ -173,8 +204,8 @@ static enum blkif_refusal check_discard(const struct blkif_req *req, const struc
 	return BLKIF_OK;
 }
 
-enum blkif_refusal blkif_check(const struct blkif_req *req, const struct blkif_limits *lim,
-                               struct blkif_plan *plan)
+enum blkif_refusal blkif_check(const struct blkif_req *req, const struct blkif_seg *seg,
+                               const struct blkif_limits *lim, struct blkif_plan *plan)
 {
 	enum blkif_refusal why;
 
@@ -186,10 +217,10 @@ enum blkif_refusal blkif_check(const struct blkif_req *req, const struct blkif_l
 		return BLKIF_READONLY;
 	if (plan->kind == BLKIF_KIND_DISCARD)
 		return check_discard(req, lim, plan);
-	if (req->nr_segments > BLKIF_DIRECT_SEGS)
+	if (req->nr_segments > most_segments(req, lim))
 		return BLKIF_BAD_SEGMENTS;
 	if (req->nr_segments)
-		return check_segments(req, lim, plan);
+		return check_segments(req, seg, lim, plan);
 	if (plan->kind == BLKIF_KIND_FLUSH || plan->kind == BLKIF_KIND_BARRIER)
 		return BLKIF_OK;
 	return BLKIF_BAD_SEGMENTS;

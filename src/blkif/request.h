@@ -11,6 +11,9 @@
 
 #include "blkif/abi.h"
 
+#define BLKIF_MAX_INDIRECT_SEGS 256 /* largest feature-max-indirect-segments that we advertise */
+_Static_assert(BLKIF_MAX_INDIRECT_SEGS * sizeof(struct blkif_seg) <= 4096, "one page of them");
+
 /* What was advertised to this front end. */
 struct blkif_limits {
 	uint64_t sectors;     /* disk size, 512-byte units */
@@ -18,6 +21,12 @@ struct blkif_limits {
 	bool readonly;
 	bool flush, barrier; /* operation accepted */
 	bool discard, discard_secure;
+	/* Units of a front end that does not keep to 512 bytes: sector numbers and counts, and
+	 * first and last of segments, are to be multiplied by 1 << shift. 0: as the specification
+	 * says. */
+	uint32_t sector_shift, segment_shift;
+	uint32_t
+	    indirect_segments; /* of one indirect request, up to BLKIF_MAX_INDIRECT_SEGS; 0: none */
 };
 
 enum blkif_kind {
@@ -49,14 +58,21 @@ enum blkif_refusal {
 	BLKIF_OUT_OF_RANGE, /* beyond the end, or wraps */
 	BLKIF_READONLY,     /* write, discard or barrier with data on a read-only disk */
 	BLKIF_BAD_DISCARD,  /* empty */
+	BLKIF_BAD_INDIRECT, /* an inner operation that is neither READ nor WRITE */
 	BLKIF_REFUSALS
 };
 const char *blkif_refusal_name(enum blkif_refusal r); /* "out-of-range" … */
 
-/* BLKIF_OK with *plan filled, or the reason. A bare FLUSH on a read-only disk is fine. A discard
- * need not fit the granularity advertised. */
-enum blkif_refusal blkif_check(const struct blkif_req *req, const struct blkif_limits *lim,
-                               struct blkif_plan *plan);
+/* How many descriptors must be copied from the start of page req->indirect[0] before blkif_check
+ * can say anything: 0 for a request that has its segments in itself, or that will be refused in any
+ * case. What we accept fits one page; more pages of descriptors are never looked at. */
+uint32_t blkif_descriptors(const struct blkif_req *req, const struct blkif_limits *lim);
+
+/* seg: req->seg, or for an indirect request as many descriptors as blkif_descriptors says (private
+ * copies). BLKIF_OK with *plan filled, or the reason. A bare FLUSH on a read-only disk is fine. A
+ * discard need not fit the granularity advertised. */
+enum blkif_refusal blkif_check(const struct blkif_req *req, const struct blkif_seg *seg,
+                               const struct blkif_limits *lim, struct blkif_plan *plan);
 
 /* BLKIF_RSP_ERROR or BLKIF_RSP_EOPNOTSUPP for a refusal. */
 int16_t blkif_refusal_status(enum blkif_refusal r);

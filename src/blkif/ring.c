@@ -169,3 +169,20 @@ void blkif_ring_poke_rsp_prod(struct blkif_ring *r, uint32_t value)
 	/* Relaxed: it lies about slots, and publishes none. */
 	__atomic_store_n(word_at(r, AT_RSP_PROD), value, __ATOMIC_RELAXED);
 }
+
+void blkif_ring_get_indices(const struct blkif_ring *r, struct blkif_ring_indices *out)
+{
+	/* Acquire: the caller may look at the slots before rsp_prod, as blkif_ring_peek_rsp. */
+	out->rsp_prod = __atomic_load_n(word_at(r, AT_RSP_PROD), __ATOMIC_ACQUIRE);
+	/* Relaxed, all three: looked at, never followed. */
+	out->req_prod = __atomic_load_n(word_at(r, AT_REQ_PROD), __ATOMIC_RELAXED);
+	out->req_event = __atomic_load_n(word_at(r, AT_REQ_EVENT), __ATOMIC_RELAXED);
+	out->rsp_event = __atomic_load_n(word_at(r, AT_RSP_EVENT), __ATOMIC_RELAXED);
+}
+
+void blkif_ring_poke_rsp_event(struct blkif_ring *r, uint32_t value)
+{
+	/* Relaxed: the caller orders it by pushing requests afterwards; the back end compares it.
+	 */
+	__atomic_store_n(word_at(r, AT_RSP_EVENT), value, __ATOMIC_RELAXED);
+}

@@ -55,8 +55,15 @@ uint32_t blkif_ring_peek_rsp(const struct blkif_ring *r); /* rsp_prod, with acqu
 void blkif_ring_get_rsp(const struct blkif_ring *r, uint32_t idx, struct blkif_rsp *rsp);
 uint32_t blkif_ring_arm_rsp(struct blkif_ring *r, uint32_t cons); /* as blkif_ring_arm_req */
 
-/* ---- tests: a hostile front end ---- */
+/* ---- tests: a hostile front end, and one that looks closely ---- */
+
+/* The four indices as they stand; each is read once, not all at one moment. */
+struct blkif_ring_indices {
+	uint32_t req_prod, req_event, rsp_prod, rsp_event;
+};
+void blkif_ring_get_indices(const struct blkif_ring *r, struct blkif_ring_indices *out);
 void blkif_ring_poke_req_prod(struct blkif_ring *r, uint32_t value);
 void blkif_ring_poke_rsp_prod(struct blkif_ring *r, uint32_t value);
+void blkif_ring_poke_rsp_event(struct blkif_ring *r, uint32_t value);
 
 #endif

@@ -177,6 +177,18 @@ static int shut_down(const struct ctl_options *opt, struct error *err)
 	return 0;
 }
 
+static int resize(const struct ctl_options *opt, struct error *err)
+{
+	json_t *result;
+	int rc = control_request(opt->run_dir, "resize", opt->id, CONTROL_TIMEOUT_MS, &result, err);
+
+	json_decref(result);
+	if (!rc)
+		printf("%s: its size is looked at; `xenblkctl status %s` shows it\n", opt->id,
+		       opt->id);
+	return rc;
+}
+
 static int version(const struct ctl_options *opt, struct error *err)
 {
 	struct error why = {""};
@@ -212,6 +224,8 @@ static int run(const struct ctl_options *opt, struct error *err)
 		return with_toolstack(opt, attach, err);
 	case CTL_DETACH:
 		return with_toolstack(opt, detach, err);
+	case CTL_RESIZE:
+		return resize(opt, err);
 	case CTL_HOTPLUG:
 		return hotplug(opt, err);
 	case CTL_FAULT:

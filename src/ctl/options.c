@@ -27,6 +27,7 @@ const char ctl_help[] =
     "      --no-script         no hotplug script: xenblkd opens the image at sight\n"
     "      --timeout S         how long opening may take (default 30)\n"
     "  detach ID [--force]     takes the disk away; with --force even if nobody answers\n"
+    "  resize ID               looks whether its image has grown or shrunk, and tells the guest\n"
     "  hotplug add|remove      what xl runs by way of the script block-xenblkd\n"
     "  fault WORD…             embedded Xen: makes something go wrong (`fault clear` ends it)\n"
     "  usage                   embedded Xen: domains, grants, event channels in use\n"
@@ -54,6 +55,7 @@ static const struct command {
     {"attach", CTL_ATTACH, 1, 1,
      "one TARGET, as in `xenblkctl attach disk.img --domain 1 --vdev xvda`"},
     {"detach", CTL_DETACH, 1, 1, "one ID, as in `xenblkctl detach 7:xvda`"},
+    {"resize", CTL_RESIZE, 1, 1, "one ID, as in `xenblkctl resize 7:xvda`"},
     {"hotplug", CTL_HOTPLUG, 1, 1, "add or remove; it is for xl, by way of block-xenblkd"},
     {"fault", CTL_FAULT, 1, 16, "what is to fail, as in `xenblkctl fault conflict 3`"},
     {"usage", CTL_USAGE, 0, 0, "no argument"},
@@ -266,8 +268,8 @@ static int parse_command(const struct command *c, const struct sorted *args,
 		return error_set(err, -EINVAL, "%s wants %s", c->name, c->wants);
 	opt->has_device =
 	    c->command == CTL_ATTACH ||
-	    (args->words > 1 &&
-	     (BIT(c->command) & (BIT(CTL_STATUS) | BIT(CTL_STATS) | BIT(CTL_DETACH))));
+	    (args->words > 1 && (BIT(c->command) & (BIT(CTL_STATUS) | BIT(CTL_STATS) |
+	                                            BIT(CTL_DETACH) | BIT(CTL_RESIZE))));
 	if (c->command == CTL_ATTACH)
 		rc = parse_attach(args, opt, err);
 	else if (c->command == CTL_HOTPLUG)

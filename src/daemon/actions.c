@@ -7,8 +7,14 @@
 
 static int advertise(struct device *dev)
 {
-	int rc = publish_initwait(dev->d->store, dev->backend, dev->ours);
+	struct settings set;
+	int rc;
 
+	device_settings(dev, &set);
+	const struct offer_keys offer = {
+	    set.max_queues, set.max_indirect_segments,
+	    ring_max_order(xen_platform_limits(dev->d->platform).map_pages)};
+	rc = publish_initwait(dev->d->store, dev->backend, dev->ours, &offer);
 	if (rc)
 		return rc;
 	if (dev->ring == RING_FAILED)
@@ -32,8 +38,9 @@ static int write_connected(struct device *dev)
 	if (!rc) {
 		if (!dev->stopped)
 			device_recover(dev);
-		device_log(dev, "connected: \"%.200s\", %llu sectors, %s%s", dev->source.text,
-		           (unsigned long long)dev->keys.sectors,
+		device_log(dev, "connected: \"%.200s\", %llu sectors, %u queue%s, %s%s",
+		           dev->source.text, (unsigned long long)dev->keys.sectors,
+		           dev->conn.keys.nr_queues, dev->conn.keys.nr_queues > 1 ? "s" : "",
 		           blkif_protocol_name(dev->conn.keys.protocol),
 		           dev->source.readonly ? ", read-only" : "");
 	}

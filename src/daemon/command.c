@@ -71,6 +71,21 @@ static json_t *run_status(struct daemon *d, const char *id)
 	return dev ? result(status_json(dev)) : unknown(id);
 }
 
+/* The answer to the worker is not waited for: status shows the size that it finds. */
+static json_t *run_resize(struct daemon *d, const char *id)
+{
+	struct device *dev = id ? find(d, id) : NULL;
+
+	if (!id)
+		return command_error("resize needs an id like 1:xvda");
+	if (!dev)
+		return unknown(id);
+	if (dev->image != IMAGE_OPEN)
+		return command_error("%s has no open image whose size could be looked at", dev->id);
+	change_ask_size(dev);
+	return result(json_object());
+}
+
 static json_t *run_stats(struct daemon *d, const char *id)
 {
 	struct device *dev = id ? find(d, id) : NULL;
@@ -102,6 +117,8 @@ static json_t *dispatch(struct daemon *d, const char *cmd, const char *id)
 		return run_status(d, id);
 	if (!strcmp(cmd, "stats"))
 		return run_stats(d, id);
+	if (!strcmp(cmd, "resize"))
+		return run_resize(d, id);
 	if (!strcmp(cmd, "version"))
 		return result(json_pack("{s:s, s:i, s:s}", "version", XENBLKD_VERSION, "pid",
 		                        (int)getpid(), "run_dir", d->run_dir));
@@ -109,8 +126,9 @@ static json_t *dispatch(struct daemon *d, const char *cmd, const char *id)
 		daemon_stop(d);
 		return result(json_object());
 	}
-	return command_error(
-	    "unknown command \"%.40s\"; list, status, stats, version and shutdown are known", cmd);
+	return command_error("unknown command \"%.40s\"; list, status, stats, resize, version and "
+	                     "shutdown are known",
+	                     cmd);
 }
 
 json_t *command_run(struct daemon *d, const char *line, size_t n)

@@ -20,6 +20,7 @@
 #define TABLE_BUCKETS 1024
 #define EXIT_STORE_LOST 75 /* xenstored went away: start again (EX_TEMPFAIL of sysexits.h) */
 
+struct config;
 struct device;
 
 /* One line a second gets through, and a few more at once; the others are counted. */
@@ -31,10 +32,11 @@ struct log_limit {
 /* Owned by the supervisor's only thread. */
 struct daemon {
 	struct options opt;
+	struct config *config; /* sections of single disks */
 	struct loop loop;
 	struct xen_platform *platform;
 	struct store *store;
-	struct loop_fd store_fd, signal_fd, control_fd;
+	struct loop_fd store_fd, signal_fd, control_fd, uevent_fd;
 	int lock_fd;
 	unsigned own_domid;
 	char run_dir[RUN_DIR_MAX];                 /* absolute */
@@ -88,6 +90,10 @@ void discovery_unwatch_frontend(struct device *dev);
 /* Looks for that device in every kind: one of them may have been waiting for the number. */
 void discovery_probe_again(struct daemon *d, uint16_t domid, uint32_t devid);
 void discovery_run_dirty(struct daemon *d); /* updates every dirty device once */
+
+/* change.c: listens for block devices that change their size. 0 or -errno */
+int change_start(struct daemon *d);
+void change_stop(struct daemon *d);
 
 /* control.c */
 int control_start(struct daemon *d, struct error *err);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "daemon/config.h"
 #include "xenbus/path.h"
 
 #define ACTIONS_MAX 16 /* of one update; more would be a fault of ours and is not worth a spin */
@@ -148,6 +149,16 @@ void device_forget(struct device *dev)
 	loop_timer_cancel(&dev->slow);
 	table_remove(dev);
 	free(dev);
+}
+
+void device_settings(const struct device *dev, struct settings *s)
+{
+	char image[STORE_VALUE_MAX];
+
+	*s = dev->d->opt.settings;
+	if (store_read(dev->d->store, XBT_NULL, dev->backend, "params", image, sizeof image) < 0)
+		image[0] = '\0';
+	config_apply(dev->d->config, dev->id, image, s);
 }
 
 int device_reader_get(void *arg, const char *dir, const char *name, char *buf, size_t cap)

@@ -34,7 +34,8 @@ struct worker {
  * use. Owned by the supervisor's thread. */
 struct connection {
 	uint64_t generation;
-	uint64_t faults; /* workers of this connection that died by a fault */
+	uint64_t faults;       /* workers of this connection that died by a fault */
+	uint32_t sector_units; /* enum sector_units: agreed on when the front end connected */
 	struct ring_keys keys;
 };
 
@@ -110,6 +111,9 @@ void foreign_check(struct device *dev);
 /* ours and online were just read: somebody else's state is worth a line. */
 void foreign_state_check(struct device *dev);
 
+/* The settings of this disk, as of now. */
+void device_settings(const struct device *dev, struct settings *s);
+
 /* actions.c: each 0, or -errno (see device_update) */
 int device_act(struct device *dev, enum action a);
 
@@ -123,8 +127,15 @@ bool image_differs(const struct device *dev); /* the keys name another image tha
 void ring_connect(struct device *dev);
 void ring_disconnect(struct device *dev);
 void ring_answer(struct device *dev, const struct wm *m);
+uint64_t
+ring_sectors(const struct device *dev);     /* what `sectors` says, in the units of dev->conn */
 bool ring_keys_changed(struct device *dev); /* against those connected */
 void ring_forget(struct device *dev);       /* nothing of the connection may be taken up again */
+
+/* change.c: what changes while a disk is in use. */
+void change_ask_size(struct device *dev); /* the worker is to look again */
+void change_answer(struct device *dev, const struct wm *m);
+void change_check(struct device *dev); /* connected again: does the front end know the size? */
 
 /* worker.c. Sends; fd is lent, -1 for none. Returns the serial. A worker that takes nothing is
  * killed. */

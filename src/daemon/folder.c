@@ -14,7 +14,7 @@
 #include "daemon/device.h"
 #include "disk/stats.h"
 
-#define CONNECTION_MAGIC "xenblkd-connection-1"
+#define CONNECTION_MAGIC "xenblkd-connection-2"
 
 static int make_dir(const char *path, struct error *err)
 {
@@ -139,14 +139,28 @@ int folder_save_connection(struct device *dev, struct error *err)
 	FILE *f = fopen(temp, "we");
 	if (!f)
 		return error_set(err, -errno, "cannot write %s: %s", temp, error_name(errno));
-	fprintf(f, CONNECTION_MAGIC " %llu %llu %u %u %u", (unsigned long long)dev->conn.generation,
-	        (unsigned long long)dev->conn.faults, k->protocol, k->order, k->port);
-	for (unsigned i = 0; i < 1u << k->order; i++)
-		fprintf(f, " %u", k->refs[i]);
-	fputc('\n', f);
+	fprintf(f, CONNECTION_MAGIC " %llu %llu %u %u %u %u %u\n",
+	        (unsigned long long)dev->conn.generation, (unsigned long long)dev->conn.faults,
+	        dev->conn.sector_units, k->protocol, k->order, k->persistent, k->nr_queues);
+	for (unsigned q = 0; q < k->nr_queues; q++) {
+		fprintf(f, "%u", k->queue[q].port);
+		for (unsigned i = 0; i < 1u << k->order; i++)
+			fprintf(f, " %u", k->queue[q].refs[i]);
+		fputc('\n', f);
+	}
 	int bad = ferror(f);
 	if (fclose(f) || bad || rename(temp, path))
 		return error_set(err, -errno, "cannot write %s: %s", path, error_name(errno));
+	return 0;
+}
+
+static int load_queue(FILE *f, unsigned order, struct queue_keys *q)
+{
+	if (fscanf(f, " %u", &q->port) != 1)
+		return -EINVAL;
+	for (unsigned i = 0; i < 1u << order; i++)
+		if (fscanf(f, " %u", &q->refs[i]) != 1)
+			return -EINVAL;
 	return 0;
 }
 
@@ -162,12 +176,13 @@ int folder_load_connection(const struct device *dev, struct connection *out)
 	FILE *f = fopen(path, "re");
 	if (!f)
 		return -errno;
-	if (fscanf(f, CONNECTION_MAGIC " %llu %llu %u %u %u", &generation, &faults, &protocol,
-	           &c.keys.order, &c.keys.port) != 5 ||
-	    c.keys.order > RING_MAX_ORDER)
+	if (fscanf(f, CONNECTION_MAGIC " %llu %llu %u %u %u %u %u", &generation, &faults,
+	           &c.sector_units, &protocol, &c.keys.order, &c.keys.persistent,
+	           &c.keys.nr_queues) != 7 ||
+	    c.keys.order > RING_MAX_ORDER || c.keys.nr_queues > RING_MAX_QUEUES)
 		goto out;
-	for (unsigned i = 0; i < 1u << c.keys.order; i++)
-		if (fscanf(f, " %u", &c.keys.refs[i]) != 1)
+	for (unsigned i = 0; i < c.keys.nr_queues; i++)
+		if (load_queue(f, c.keys.order, &c.keys.queue[i]))
 			goto out;
 	c.generation = generation;
 	c.faults = faults;

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/config.h"
 #include "daemon/device.h"
 
 #define WORKERS_QUIT_NS (10 * NS_PER_S) /* drain, then kill: journals survive that */
@@ -157,9 +158,19 @@ static void signal_ready(struct loop_fd *lfd, uint32_t events)
 }
 
 /* Before any thread starts, libxenstore's included. */
+/* As far as we may. */
+static void raise_limit(int which, bool beyond_hard)
+{
+	struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
+
+	if ((beyond_hard && !setrlimit(which, &r)) || getrlimit(which, &r))
+		return;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(which, &r);
+}
+
 static int setup_process(struct daemon *d, struct error *err)
 {
-	struct rlimit files;
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -168,10 +179,9 @@ static int setup_process(struct daemon *d, struct error *err)
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	/* Two descriptors a disk. */
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
+	raise_limit(RLIMIT_NOFILE, false);
+	/* Of the workers, for their io_urings. */
+	raise_limit(RLIMIT_MEMLOCK, true);
 	d->signal_fd = (struct loop_fd){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
 	                                .ready = signal_ready};
 	int rc = d->signal_fd.fd < 0 ? -errno : loop_init(&d->loop);
@@ -186,6 +196,8 @@ static int start(struct daemon *d, struct error *err)
 
 	find_programs(d);
 	if (!rc)
+		rc = options_settings(&d->opt, &d->config, err);
+	if (!rc)
 		rc = make_run_dir(d, err);
 	if (!rc)
 		rc = take_lock(d, err);
@@ -197,7 +209,15 @@ static int start(struct daemon *d, struct error *err)
 		rc = store_open(xen_platform_store_path(d->platform), &d->store, err);
 	if (rc)
 		return rc;
+	if (!xen_platform_limits(d->platform).grant_copy)
+		log_warn(
+		    "this kernel has no grant copy: every page is mapped for it, which is slow");
 	leftovers_end_workers(d);
+	int heard = change_start(d);
+	if (heard)
+		log_warn("block devices that change their size are not noticed: %s; tell it with "
+		         "`xenblkctl resize`",
+		         error_name(heard));
 	rc = discovery_start(d, err);
 	if (!rc)
 		rc = control_start(d, err);
@@ -239,6 +259,7 @@ static void finish(struct daemon *d)
 	char path[SOCKET_PATH_MAX];
 
 	control_stop(d);
+	change_stop(d);
 	table_each(d, forget, NULL);
 	if (d->store) {
 		discovery_stop(d);
@@ -255,6 +276,7 @@ static void finish(struct daemon *d)
 	if (d->signal_fd.fd >= 0)
 		close(d->signal_fd.fd);
 	loop_fini(&d->loop);
+	config_free(d->config);
 	if (d->lock_fd >= 0)
 		close(d->lock_fd);
 }
@@ -268,7 +290,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	log_init("xenblkd", d.opt.verbose);
-	d.lock_fd = d.signal_fd.fd = d.control_fd.fd = d.loop.epfd = -1;
+	d.lock_fd = d.signal_fd.fd = d.control_fd.fd = d.uevent_fd.fd = d.loop.epfd = -1;
 	list_init(&d.clients);
 	table_init(&d);
 	if (start(&d, &err)) {

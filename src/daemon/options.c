@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/config.h"
+
 #define DEFAULT_RUN_DIR "/run/xenblkd"
 
 enum {
@@ -16,12 +18,14 @@ enum {
 	OPT_NO_HOTPLUG,
 	OPT_SYSFS,
 	OPT_TEST_FAULTS,
+	OPT_CONFIG,
 	OPT_VERBOSE,
 	OPT_HELP,
-	OPT_VERSION
+	OPT_VERSION,
+	OPT_SETTING /* and one for each line of the table of settings */
 };
 
-static const struct option long_options[] = {
+static const struct option own_options[] = {
     {"embedded", required_argument, NULL, OPT_EMBEDDED},
     {"run-dir", required_argument, NULL, OPT_RUN_DIR},
     {"kinds", required_argument, NULL, OPT_KINDS},
@@ -29,11 +33,13 @@ static const struct option long_options[] = {
     {"no-hotplug", no_argument, NULL, OPT_NO_HOTPLUG},
     {"sysfs", required_argument, NULL, OPT_SYSFS},       /* for tests */
     {"test-faults", no_argument, NULL, OPT_TEST_FAULTS}, /* for tests */
+    {"config", required_argument, NULL, OPT_CONFIG},
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
-    {0},
 };
+#define OWN_OPTIONS (sizeof own_options / sizeof *own_options)
+#define OPTIONS_MAX (OWN_OPTIONS + SETTINGS_MAX + 1)
 
 static const char help[] =
     "usage: xenblkd [OPTION]...\n"
@@ -49,8 +55,15 @@ static const char help[] =
     "                           (default x86_32-abi on x86, as Linux has it)\n"
     "  --no-hotplug             open images without waiting for a hotplug script: for a driver\n"
     "                           domain without `xl devd`, whose disks are then also tidied up\n"
+    "  --config FILE            settings of all disks ([defaults]) and of single ones ([disk ID],\n"
+    "                           [disk IMAGE]), by the names below; a disk's own count most, then\n"
+    "                           those of the command line\n"
     "  --verbose                log every step\n"
     "  --help, --version\n"
+    "\n"
+    "What front ends are offered:\n";
+
+static const char help_end[] =
     "\n"
     "SIGTERM ends it: workers drain and end, guests wait until it is started again.\n";
 
@@ -79,6 +92,27 @@ static int parse_kinds(struct options *opt, const char *list)
 	}
 }
 
+static int show_help(void)
+{
+	fputs(help, stdout);
+	for (unsigned i = 0; i < settings_count; i++)
+		fputs(settings_table[i].help, stdout);
+	fputs(help_end, stdout);
+	return 0;
+}
+
+static int parse_setting(struct options *opt, unsigned index)
+{
+	struct settings scratch;
+	struct error err;
+
+	opt->given[index] = optarg;
+	if (!settings_set(&scratch, index, optarg, &err))
+		return -1;
+	fprintf(stderr, "xenblkd: --%s\n", err.text);
+	return 2;
+}
+
 static int parse_one(struct options *opt, int c)
 {
 	switch (c) {
@@ -104,24 +138,50 @@ static int parse_one(struct options *opt, int c)
 	case OPT_TEST_FAULTS:
 		opt->test_faults = true;
 		return -1;
+	case OPT_CONFIG:
+		opt->config = optarg;
+		return -1;
 	case OPT_VERBOSE:
 		opt->verbose = true;
 		return -1;
 	case OPT_HELP:
-		fputs(help, stdout);
-		return 0;
+		return show_help();
 	case OPT_VERSION:
 		puts("xenblkd " XENBLKD_VERSION);
 		return 0;
 	}
+	if (c >= OPT_SETTING)
+		return parse_setting(opt, (unsigned)(c - OPT_SETTING));
 	fputs("xenblkd: see xenblkd --help\n", stderr);
 	return 2;
 }
 
+static void list_options(struct option all[OPTIONS_MAX])
+{
+	memcpy(all, own_options, sizeof own_options);
+	for (unsigned i = 0; i < settings_count; i++)
+		all[OWN_OPTIONS + i] = (struct option){settings_table[i].name, required_argument,
+		                                       NULL, OPT_SETTING + (int)i};
+}
+
+int options_settings(struct options *opt, struct config **config, struct error *err)
+{
+	int rc;
+
+	settings_default(&opt->settings);
+	rc = config_load(opt->config, &opt->settings, config, err);
+	for (unsigned i = 0; i < settings_count && !rc; i++)
+		if (opt->given[i])
+			rc = settings_set(&opt->settings, i, opt->given[i], err);
+	return rc;
+}
+
 int options_parse(int argc, char **argv, struct options *opt)
 {
+	struct option all[OPTIONS_MAX] = {0};
 	int c, rc = -1;
 
+	list_options(all);
 	*opt = (struct options)
 	{
 		.kinds = {"vbd", "vbd3"},
@@ -131,7 +191,7 @@ int options_parse(int argc, char **argv, struct options *opt)
 		.default_protocol = BLKIF_PROTO_NATIVE,
 #endif
 	};
-	while (rc < 0 && (c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+	while (rc < 0 && (c = getopt_long(argc, argv, "", all, NULL)) != -1)
 		rc = parse_one(opt, c);
 	if (rc < 0 && optind < argc) {
 		fprintf(stderr, "xenblkd: \"%s\" is no option; see xenblkd --help\n", argv[optind]);

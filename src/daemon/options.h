@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "blkif/abi.h"
+#include "daemon/settings.h"
 
 #define MAX_KINDS 8
 #define KIND_NAME_MAX 16
@@ -21,7 +22,15 @@ struct options {
 	bool no_hotplug;   /* nobody runs hotplug scripts, or removes our nodes */
 	bool test_faults;  /* targets "fault:SPEC:TARGET" are accepted */
 	bool verbose;
+	const char *config;              /* file, or NULL */
+	const char *given[SETTINGS_MAX]; /* on the command line, checked; by index into the table */
+	struct settings settings;        /* of all disks, but for what their own sections say */
 };
+
+struct config;
+
+/* Fills opt->settings from the configuration file and the command line. 0 or -errno. */
+int options_settings(struct options *opt, struct config **config, struct error *err);
 
 /* -1: go on; else the exit status, and what is to be said has been printed. */
 int options_parse(int argc, char **argv, struct options *opt);

@@ -5,12 +5,20 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "blkif/request.h"
 #include "daemon/device.h"
 
-_Static_assert(RING_MAX_REFS == WM_MAX_REFS, "the worker takes what we advertise");
+_Static_assert(RING_MAX_REFS == WM_MAX_REFS && RING_MAX_QUEUES == WM_MAX_QUEUES,
+               "the worker takes what we advertise");
+
+/* What stands in our own directory, hence what the front end may make use of. */
+struct offered {
+	uint32_t indirect_segments, persistent, sector_size;
+};
 
 /* One snapshot of the front end's keys: it may be writing new ones just now. */
-static int read_keys(struct device *dev, struct ring_keys *out, struct error *err)
+static int read_keys(struct device *dev, struct ring_keys *out, struct offered *offered,
+                     struct error *err)
 {
 	struct reader_arg arg = {.store = dev->d->store};
 	struct key_reader r = {device_reader_get, &arg, dev->backend, dev->frontend};
@@ -19,17 +27,22 @@ static int read_keys(struct device *dev, struct ring_keys *out, struct error *er
 	if (rc)
 		return error_set(err, rc, "cannot start a transaction: %s", error_name(rc));
 	rc = ring_keys_read(&r, dev->d->opt.default_protocol, out, err);
+	offered->indirect_segments =
+	    ring_offer_read(&r, "feature-max-indirect-segments", BLKIF_MAX_INDIRECT_SEGS, 0);
+	offered->persistent = ring_offer_read(&r, "feature-persistent", 1, 0);
+	offered->sector_size = ring_offer_read(&r, "sector-size", 4096, 0);
 	store_end(dev->d->store, arg.t, false);
 	return rc;
 }
 
 bool ring_keys_changed(struct device *dev)
 {
+	struct offered offered;
 	struct ring_keys now;
 	struct error err;
 
 	/* Only a front end that asks for a connection must have sound keys. */
-	if (read_keys(dev, &now, &err))
+	if (read_keys(dev, &now, &offered, &err))
 		return dev->theirs == XS_INITIALISED;
 	return memcmp(&now, &dev->conn.keys, sizeof now) != 0;
 }
@@ -60,16 +73,58 @@ static bool discard_enabled(struct device *dev)
 	       v;
 }
 
-static void offer(struct device *dev)
+static uint32_t sector_size(const struct device *dev, const struct settings *set,
+                            const struct offered *offered)
+{
+	/* It stays what the front end was told. */
+	if (dev->ours == XS_CONNECTED && offered->sector_size)
+		return offered->sector_size;
+	switch ((enum sector_size)set->sector_size) {
+	case SECTOR_DEVICE:
+		break;
+	case SECTOR_512:
+		return 512;
+	case SECTOR_4096:
+		return 4096;
+	}
+	return dev->caps.logical_block;
+}
+
+uint64_t ring_sectors(const struct device *dev)
+{
+	uint32_t size = dev->keys.sector_size;
+
+	return dev->caps.size / size * (dev->conn.sector_units == UNITS_SPEC ? size / 512 : 1);
+}
+
+static void set_units(const struct device *dev, struct wm_connect *m)
+{
+	uint32_t shift = (uint32_t)__builtin_ctz(dev->keys.sector_size / 512);
+
+	switch ((enum sector_units)dev->conn.sector_units) {
+	case UNITS_SPEC:
+	case UNITS_MINIOS:
+		break;
+	case UNITS_FREEBSD:
+		m->sector_shift = shift;
+		break;
+	case UNITS_WINDOWS:
+		m->sector_shift = m->segment_shift = shift;
+		break;
+	}
+	m->sector_size = dev->keys.sector_size;
+}
+
+static void offer(struct device *dev, const struct settings *set, const struct offered *offered)
 {
 	const struct storage_caps *c = &dev->caps;
+	uint32_t size = sector_size(dev, set, offered);
 	bool readonly = dev->source.readonly || c->readonly;
 	bool discard = c->discard && !readonly && discard_enabled(dev);
 
 	dev->keys = (struct disk_keys){
-	    .sectors = c->size / 512,
-	    .sector_size = c->logical_block,
-	    .physical_sector_size = c->physical_block,
+	    .sector_size = size,
+	    .physical_sector_size = c->physical_block > size ? c->physical_block : size,
 	    .info = dev->source.info | (readonly ? VDISK_READONLY : 0) |
 	            (c->cdrom ? VDISK_CDROM : 0) | (c->removable ? VDISK_REMOVABLE : 0),
 	    .flush = c->flush,
@@ -78,7 +133,19 @@ static void offer(struct device *dev)
 	    .discard_secure = discard && c->discard_secure,
 	    .discard_granularity = c->discard_granularity,
 	    .discard_alignment = c->discard_alignment,
+	    .persistent = set->persistent,
 	};
+	dev->keys.sectors = ring_sectors(dev);
+}
+
+/* Pages to keep mapped for each queue. A front end that is connected already goes by what it was
+ * told then: one that was not told would take its pages back. */
+static uint32_t persistent_grants(const struct device *dev, const struct settings *set,
+                                  const struct ring_keys *keys, const struct offered *offered)
+{
+	bool told = dev->ours == XS_CONNECTED ? offered->persistent : dev->keys.persistent;
+
+	return told && set->persistent && keys->persistent ? set->max_persistent_grants : 0;
 }
 
 /* Whether this is the connection that an earlier worker of ours had, and its journal counts.
@@ -91,6 +158,7 @@ static bool resumes(struct device *dev, const struct ring_keys *keys, bool *note
 	if (!folder_load_connection(dev, &old)) {
 		dev->conn.generation = old.generation;
 		dev->conn.faults = old.faults;
+		dev->conn.sector_units = old.sector_units;
 		*noted = !memcmp(&old.keys, keys, sizeof *keys);
 		return *noted;
 	}
@@ -101,11 +169,14 @@ static bool resumes(struct device *dev, const struct ring_keys *keys, bool *note
 void ring_connect(struct device *dev)
 {
 	struct wm m = {.type = WM_CONNECT};
+	struct offered offered;
+	struct settings set;
 	struct ring_keys keys;
 	struct error err;
 	bool noted;
-	int rc = read_keys(dev, &keys, &err);
+	int rc = read_keys(dev, &keys, &offered, &err);
 
+	device_settings(dev, &set);
 	if (!rc) {
 		m.connect.resume = resumes(dev, &keys, &noted);
 		if (!m.connect.resume) {
@@ -113,6 +184,8 @@ void ring_connect(struct device *dev)
 			dev->conn.generation++;
 			dev->conn.faults = 0;
 		}
+		if (!m.connect.resume && dev->ours != XS_CONNECTED)
+			dev->conn.sector_units = set.sector_units;
 		dev->conn.keys = keys;
 		/* Not again: a run directory that is full by now must not end a running disk. */
 		if (!noted)
@@ -123,19 +196,25 @@ void ring_connect(struct device *dev)
 		device_fatal(dev, rc, false, "%s", err.text);
 		return;
 	}
-	offer(dev);
+	offer(dev, &set, &offered);
+	set_units(dev, &m.connect);
 	m.connect.protocol = keys.protocol;
 	m.connect.order = keys.order;
-	m.connect.nr_queues = 1;
+	m.connect.nr_queues = keys.nr_queues;
 	m.connect.generation = dev->conn.generation;
 	m.connect.fault_epoch = dev->conn.faults;
 	guest_uuid(dev, m.connect.guest_uuid);
-	memcpy(m.connect.queue[0].refs, keys.refs, sizeof keys.refs);
-	m.connect.queue[0].port = keys.port;
+	for (uint32_t i = 0; i < keys.nr_queues; i++) {
+		memcpy(m.connect.queue[i].refs, keys.queue[i].refs, sizeof keys.queue[i].refs);
+		m.connect.queue[i].port = keys.queue[i].port;
+	}
 	m.connect.flush = dev->keys.flush;
 	m.connect.barrier = dev->keys.barrier;
 	m.connect.discard = dev->keys.discard;
 	m.connect.discard_secure = dev->keys.discard_secure;
+	m.connect.indirect_segments = offered.indirect_segments;
+	m.connect.persistent_grants = persistent_grants(dev, &set, &keys, &offered);
+	m.connect.persistent_idle_seconds = set.persistent_idle_seconds;
 	dev->ring = RING_CONNECTING;
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
 }
@@ -156,8 +235,10 @@ void ring_answer(struct device *dev, const struct wm *m)
 {
 	if (m->type == WM_CONNECTED && dev->ring == RING_CONNECTING) {
 		dev->ring = RING_CONNECTED;
-		if (dev->ours == XS_CONNECTED)
+		if (dev->ours == XS_CONNECTED) {
 			device_log(dev, "connected again: the guest goes on");
+			change_check(dev);
+		}
 	} else if (m->type == WM_DISCONNECTED && dev->ring == RING_DISCONNECTING) {
 		dev->ring = RING_IDLE;
 		ring_forget(dev);

@@ -63,7 +63,7 @@ struct json_t *status_json(struct device *dev)
 	                    connected ? json_string(blkif_protocol_name(dev->conn.keys.protocol))
 	                              : json_null());
 	json_object_set_new(j, "ring_order", json_integer(connected ? dev->conn.keys.order : 0));
-	json_object_set_new(j, "queues", json_integer(connected ? 1 : 0));
+	json_object_set_new(j, "queues", json_integer(connected ? dev->conn.keys.nr_queues : 0));
 	json_object_set_new(
 	    j, "ring_state",
 	    json_string(dev->stopped && connected ? "stopped" : ring_phase_name(dev->ring)));
@@ -101,6 +101,7 @@ static void read_page(const struct device *dev, struct stats_queue *sum)
 		sum->notify += s->notify;
 		sum->wakeups += s->wakeups;
 		sum->inflight += s->inflight;
+		sum->persistent += s->persistent;
 		for (unsigned i = 0; i < STATS_REFUSALS; i++)
 			sum->refused[i] += s->refused[i];
 	}
@@ -127,7 +128,7 @@ struct json_t *stats_json(struct device *dev)
 	    {"oo_req", s.oo_req},   {"rd_req", s.rd_req},     {"wr_req", s.wr_req},
 	    {"f_req", s.f_req},     {"ds_req", s.ds_req},     {"rd_sect", s.rd_sect},
 	    {"wr_sect", s.wr_sect}, {"errors", s.errors},     {"notify", s.notify},
-	    {"wakeups", s.wakeups}, {"inflight", s.inflight},
+	    {"wakeups", s.wakeups}, {"inflight", s.inflight}, {"persistent", s.persistent},
 	};
 	for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++)
 		json_object_set_new(j, numbers[i].name, json_integer((json_int_t)numbers[i].value));

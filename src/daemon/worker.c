@@ -35,6 +35,8 @@ static void answer(struct device *dev, const struct wm *m)
 	if (m->type == WM_STOPPED) {
 		snprintf(text, sizeof text, "%.*s", (int)sizeof m->text - 1, m->text);
 		device_stopped(dev, text);
+	} else if (m->type == WM_RESIZED || m->type == WM_WITHDRAWN) {
+		change_answer(dev, m);
 	} else if (m->serial == dev->worker.open_serial &&
 	           (m->type == WM_OPENED || m->type == WM_FAILED)) {
 		image_answer(dev, m);

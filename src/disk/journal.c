@@ -237,6 +237,27 @@ void journal_stop(struct journal *j)
 
 /* ---- recovery ---- */
 
+bool journal_names_suspect(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct journal_header h;
+	struct journal_slot s;
+	bool found = false;
+
+	if (fd < 0)
+		return false;
+	if (pread(fd, &h, sizeof h, 0) != sizeof h || h.magic != JOURNAL_MAGIC ||
+	    h.version != JOURNAL_VERSION || h.slots > JOURNAL_SLOTS_MAX || !h.current)
+		h.slots = 0;
+	for (uint32_t i = 0; i < h.slots && !found; i++) {
+		off_t at = JOURNAL_HEADER_BYTES + (off_t)i * (off_t)sizeof s;
+		found = pread(fd, &s, sizeof s, at) == sizeof s && s.state == JOURNAL_TAKEN &&
+		        s.seq + 1 == h.current;
+	}
+	close(fd);
+	return found;
+}
+
 static int recovery_bad(struct journal *j, struct error *err, const char *what)
 {
 	journal_stop(j);

@@ -102,6 +102,10 @@ void journal_stop(struct journal *j);
 
 /* ---- recovery ---- */
 
+/* Whether the journal at path says that a suspect ran alone when its worker fell. Reads it as
+ * untrusted input, changes nothing; false if it is no journal. */
+bool journal_names_suspect(const char *path);
+
 struct journal_recovery {
 	uint64_t cons, published; /* counters to go on with */
 	uint32_t nr_answered;     /* responses to write again: slots in order of rsp */

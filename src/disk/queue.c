@@ -22,15 +22,17 @@ static int queue_alloc(struct queue *q, struct error *err)
 
 	q->request = calloc(n, sizeof *q->request);
 	q->free_slots = calloc(n, sizeof *q->free_slots);
-	/* Untouched pages cost nothing: slots are a stack, so an idle disk uses few of them. */
-	q->buffers = mmap(NULL, (size_t)n * REQUEST_BYTES, PROT_READ | PROT_WRITE,
-	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (q->buffers == MAP_FAILED)
-		q->buffers = NULL;
+	/* Untouched pages cost nothing. */
+	q->descriptors = mmap(NULL, queue_descriptor_bytes(q), PROT_READ | PROT_WRITE,
+	                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (q->descriptors == MAP_FAILED)
+		q->descriptors = NULL;
 	q->wake_fd = eventfd(0, EFD_CLOEXEC);
-	if (!q->request || !q->free_slots || !q->buffers || q->wake_fd < 0)
+	if (!q->request || !q->free_slots || !q->descriptors || q->wake_fd < 0 ||
+	    buffers_make(&q->buffers) ||
+	    grants_make(&q->grants, q->gnttab, q->c.domid, q->c.persistent_grants,
+	                q->c.persistent_idle_ns))
 		return error_set(err, -ENOMEM, "out of memory for a ring of %u requests", n);
-	madvise(q->buffers, (size_t)n * REQUEST_BYTES, MADV_NOHUGEPAGE);
 	for (uint32_t i = 0; i < n; i++) {
 		q->request[i].slot = i;
 		q->request[i].queue = q;
@@ -153,6 +155,7 @@ int queue_new(const struct queue_config *config, struct queue **out, struct erro
 		return rc;
 	}
 	q->c = *config;
+	q->block = storage_caps(config->storage)->logical_block;
 	q->journal.fd = q->wake_fd = -1;
 	sem_init(&q->started, 0, 0);
 	rc = map_ring(q, err);
@@ -172,6 +175,7 @@ int queue_new(const struct queue_config *config, struct queue **out, struct erro
 			    q->c.index, rec->nr_answered, rec->nr_taken);
 			queue_replay(q, rec);
 		}
+		q->c.shared->wake_fd[q->c.index] = q->wake_fd;
 		*out = q;
 	}
 	free(rec);
@@ -198,14 +202,11 @@ int queue_start(struct queue *q, struct error *err)
 
 void queue_stop(struct queue *q)
 {
-	uint64_t one = 1;
-
 	if (!q->running)
 		return;
 	/* Pairs with the thread's acquire loads: it takes nothing after it saw this. */
 	__atomic_store_n(&q->stopping, true, __ATOMIC_RELEASE);
-	if (write(q->wake_fd, &one, sizeof one) < 0)
-		log_error("cannot wake queue %u: %s", q->c.index, error_name(errno));
+	shared_wake(q->c.shared, q->c.index);
 	pthread_join(q->thread, NULL);
 	q->running = false;
 }
@@ -215,14 +216,18 @@ void queue_free(struct queue *q, bool keep_journal)
 	if (!q)
 		return;
 	xen_evtchn_close(q->evtchn);
+	grants_free(&q->grants);
 	if (q->ring_pages)
 		xen_gnttab_unmap(q->gnttab, q->ring_pages, 1u << q->c.order);
 	xen_gnttab_close(q->gnttab);
 	journal_close(&q->journal, !keep_journal);
-	if (q->buffers)
-		munmap(q->buffers, (size_t)q->ring.slots * REQUEST_BYTES);
-	if (q->wake_fd >= 0)
+	if (q->descriptors)
+		munmap(q->descriptors, queue_descriptor_bytes(q));
+	buffers_free(&q->buffers);
+	if (q->wake_fd >= 0) {
+		q->c.shared->wake_fd[q->c.index] = -1;
 		close(q->wake_fd);
+	}
 	free(q->free_slots);
 	free(q->request);
 	sem_destroy(&q->started);

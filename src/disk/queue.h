@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "blkif/request.h"
 #include "disk/journal.h"
+#include "disk/shared.h"
 #include "disk/stats.h"
 #include "storage/storage.h"
 #include "xen/platform.h"
@@ -25,12 +26,16 @@ struct queue_config {
 	struct blkif_limits limits;
 	struct journal_identity identity;
 	char journal_path[256];
+	uint32_t persistent_grants; /* pages to keep mapped; 0: the front end does not offer it */
+	uint64_t persistent_idle_ns;
 	bool resume;
 	uint64_t fault_epoch;
 	struct xen_platform *platform; /* lent until queue_free */
 	struct storage *storage;       /* lent until queue_free */
+	struct disk_shared *shared;    /* lent until queue_free, that of the other queues, too */
 	struct stats_queue *stats;     /* lent; written by the queue's thread only */
-	int notice_fd; /* eventfd of the control thread: written when the ring was stopped; lent */
+	int notice_fd;      /* eventfd of the control thread: written when the ring was stopped or
+	                       something      was withdrawn; lent */
 	int stats_timer_fd; /* timerfd of the control thread, armed once there is something to show;
 	                       lent */
 	int *stats_armed;   /* atomic flag belonging to it */
@@ -44,7 +49,8 @@ int queue_start(struct queue *q, struct error *err);
 /* Takes no more, answers all that was taken, joins the thread. Waits for the storage. Idempotent.
  */
 void queue_stop(struct queue *q);
-/* After queue_stop: unmaps, unbinds, closes the journal and (keep_journal false) deletes it. */
+/* After queue_stop of all the disk's queues: unmaps, unbinds, closes the journal and (keep_journal
+ * false) deletes it. */
 void queue_free(struct queue *q, bool keep_journal);
 /* Why the ring was stopped for good, or NULL. Control thread, after a notice. */
 const char *queue_stopped_reason(const struct queue *q);

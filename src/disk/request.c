@@ -6,9 +6,16 @@
 #include "disk/request.h"
 
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
 
 enum step {
 	STEP_DONE,
+	STEP_LOCK,
+	STEP_FILL_HEAD,
+	STEP_FILL_TAIL,
 	STEP_COPY_IN,
 	STEP_READ,
 	STEP_WRITE,
@@ -17,13 +24,15 @@ enum step {
 	STEP_COPY_OUT
 };
 
-/* Steps on data are skipped where a request has none. A barrier's data is on the disk before what
- * follows: a flush on both sides. */
-static const uint8_t steps[][5] = {
+/* Steps on data are skipped where a request has none, and those on blocks where its own ends are
+ * theirs. A barrier's data is on the disk before what follows: a flush on both sides. */
+static const uint8_t steps[][8] = {
     [BLKIF_KIND_READ] = {STEP_READ, STEP_COPY_OUT},
-    [BLKIF_KIND_WRITE] = {STEP_COPY_IN, STEP_WRITE},
-    [BLKIF_KIND_FLUSH] = {STEP_FLUSH, STEP_COPY_IN, STEP_WRITE},
-    [BLKIF_KIND_BARRIER] = {STEP_FLUSH, STEP_COPY_IN, STEP_WRITE, STEP_FLUSH},
+    [BLKIF_KIND_WRITE] = {STEP_LOCK, STEP_FILL_HEAD, STEP_FILL_TAIL, STEP_COPY_IN, STEP_WRITE},
+    [BLKIF_KIND_FLUSH] = {STEP_FLUSH, STEP_LOCK, STEP_FILL_HEAD, STEP_FILL_TAIL, STEP_COPY_IN,
+                          STEP_WRITE},
+    [BLKIF_KIND_BARRIER] = {STEP_FLUSH, STEP_LOCK, STEP_FILL_HEAD, STEP_FILL_TAIL, STEP_COPY_IN,
+                            STEP_WRITE, STEP_FLUSH},
     [BLKIF_KIND_DISCARD] = {STEP_DISCARD},
 };
 
@@ -36,10 +45,29 @@ static int16_t status_of(int rc)
 
 static void request_next(struct queue *q, struct request *r);
 
+/* The device cannot do what it promised: the front end is to be told not to ask again. */
+static void withdraw(struct queue *q, const struct storage_io *io)
+{
+	uint32_t what = io->op == STORAGE_FLUSH     ? WM_NO_FLUSH
+	                : io->op != STORAGE_DISCARD ? 0
+	                : io->secure                ? WM_NO_SECURE_DISCARD
+	                                            : WM_NO_DISCARD;
+	uint64_t one = 1;
+
+	if (!what || __atomic_fetch_or(&q->c.shared->withdrawn, what, __ATOMIC_RELAXED) & what)
+		return;
+	/* Read by the control thread after the notice, which orders it. */
+	if (write(q->c.notice_fd, &one, sizeof one) < 0) {
+	}
+}
+
 static void storage_done(struct storage_io *io, int rc)
 {
 	struct request *r = container_of(io, struct request, io);
 	struct queue *q = r->queue;
+
+	if (rc == -EOPNOTSUPP)
+		withdraw(q, io);
 
 	if (rc)
 		queue_finish(q, r, status_of(rc));
@@ -47,23 +75,79 @@ static void storage_done(struct storage_io *io, int rc)
 		request_next(q, r);
 }
 
-static void storage_step(struct queue *q, struct request *r, enum storage_op op)
+static void storage_step(struct queue *q, struct request *r, enum storage_op op, uint64_t at,
+                         uint64_t length)
 {
 	r->io.op = op;
 	r->io.secure = r->plan.secure;
-	r->io.offset = r->plan.offset;
-	r->io.length = r->plan.length;
+	r->io.offset = at;
+	r->io.length = length;
+	r->io.buf = r->buf ? r->buf + (at - r->at) : NULL;
 	r->io.done = storage_done;
 	storage_submit(q->storage, &r->io);
+}
+
+static bool head_is_partial(const struct request *r)
+{
+	return r->plan.offset != r->at;
+}
+
+/* And not filled by the head already. */
+static bool tail_is_partial(const struct queue *q, const struct request *r)
+{
+	return r->plan.offset + r->plan.length != r->at + r->span &&
+	       !(head_is_partial(r) && r->span == q->block);
+}
+
+/* False: it is waited for. */
+static bool lock_blocks(struct queue *q, struct request *r)
+{
+	if (q->block <= q->c.limits.sector_size)
+		return true;
+	r->range.at = r->at;
+	r->range.end = r->at + r->span;
+	r->range.queue = q->c.index;
+	r->locked = true;
+	if (blocks_lock(&q->c.shared->blocks, &r->range))
+		return true;
+	q->block_waiters++;
+	return false;
+}
+
+void request_release(struct queue *q, struct request *r)
+{
+	uint32_t queues;
+
+	if (!r->locked)
+		return;
+	r->locked = false;
+	queues = blocks_unlock(&q->c.shared->blocks, &r->range);
+	for (unsigned i = 0; queues; i++, queues >>= 1)
+		if (queues & 1)
+			shared_wake(q->c.shared, i);
 }
 
 static void request_next(struct queue *q, struct request *r)
 {
 	for (;;) {
-		bool data = r->plan.length > 0;
+		bool data = r->plan.nr_segments > 0;
 		switch ((enum step)steps[r->plan.kind][r->step++]) {
 		case STEP_DONE:
 			queue_finish(q, r, BLKIF_RSP_OKAY);
+			return;
+		case STEP_LOCK:
+			if (data && !lock_blocks(q, r))
+				return;
+			break;
+		case STEP_FILL_HEAD:
+			if (!data || !head_is_partial(r))
+				break;
+			storage_step(q, r, STORAGE_READ, r->at, q->block);
+			return;
+		case STEP_FILL_TAIL:
+			if (!data || !tail_is_partial(q, r))
+				break;
+			storage_step(q, r, STORAGE_READ, r->at + r->span - q->block, q->block);
 			return;
 		case STEP_COPY_IN:
 			if (!data)
@@ -74,46 +158,81 @@ static void request_next(struct queue *q, struct request *r)
 			fifo_put(&q->copy_out, r);
 			return;
 		case STEP_READ:
-			storage_step(q, r, STORAGE_READ);
+			storage_step(q, r, STORAGE_READ, r->at, r->span);
 			return;
 		case STEP_WRITE:
 			if (!data)
 				break;
-			storage_step(q, r, STORAGE_WRITE);
+			storage_step(q, r, STORAGE_WRITE, r->at, r->span);
 			return;
 		case STEP_FLUSH:
 			/* The second flush of a barrier covers its data. */
 			if (r->step > 1 && !data)
 				break;
-			storage_step(q, r, STORAGE_FLUSH);
+			storage_step(q, r, STORAGE_FLUSH, r->at, 0);
 			return;
 		case STEP_DISCARD:
-			storage_step(q, r, STORAGE_DISCARD);
+			storage_step(q, r, STORAGE_DISCARD, r->at, r->span);
 			return;
 		}
 	}
 }
 
+void request_granted(struct queue *q)
+{
+	struct block_range *range = blocks_granted(&q->c.shared->blocks, q->c.index);
+
+	while (range) {
+		struct block_range *next = range->next_granted;
+		q->block_waiters--;
+		request_next(q, container_of(range, struct request, range));
+		range = next;
+	}
+}
+
+/* Data moves in whole blocks; a discard may only touch those that are whole within it. */
+static void find_span(const struct queue *q, struct request *r)
+{
+	uint64_t from = r->plan.offset, to = from + r->plan.length, mask = q->block - 1;
+
+	if (r->plan.kind == BLKIF_KIND_DISCARD) {
+		from = (from + mask) & ~mask;
+		to &= ~mask;
+	} else {
+		from &= ~mask;
+		to = (to + mask) & ~mask;
+	}
+	r->at = from;
+	r->span = to > from ? to - from : 0;
+}
+
+bool request_prepare(struct queue *q, struct request *r)
+{
+	if (!r->buf)
+		find_span(q, r);
+	if (r->plan.nr_segments && !r->buf)
+		r->buf = buffers_take(&q->buffers, r->span);
+	return r->buf || !r->plan.nr_segments;
+}
+
 void request_begin(struct queue *q, struct request *r)
 {
 	r->step = 0;
-	/* The data of a request stands in its buffer without gaps, so one storage operation moves
-	 * it. */
-	r->io.buf = q->buffers + (size_t)r->slot * REQUEST_BYTES;
 	request_next(q, r);
 }
 
-/* Runs the copies of the requests from `first` on, as many as are in q->copies, and lets each go
- * on. */
+/* Runs the copies of the requests of the batch, as many as are in q->copies, and lets each go on.
+ */
 static void copies_run(struct queue *q, struct fifo *batch, uint32_t n)
 {
 	struct xen_copy *c = q->copies;
 	struct request *r;
 
-	xen_gnttab_copy(q->gnttab, q->c.domid, c, n);
+	if (n)
+		xen_gnttab_copy(q->gnttab, q->c.domid, c, n);
 	while ((r = fifo_get(batch))) {
 		bool ok = true;
-		for (unsigned i = 0; i < r->plan.nr_segments; i++)
+		for (unsigned i = 0; i < r->nr_copies; i++)
 			ok &= (c++)->status == 0;
 		if (ok)
 			request_next(q, r);
@@ -122,20 +241,32 @@ static void copies_run(struct queue *q, struct fifo *batch, uint32_t n)
 	}
 }
 
+/* The data of a request stands in its buffer without gaps, so that one storage operation moves it.
+ * What lies in pages that are mapped is copied here; the rest is put into c. */
 static void copies_of(struct queue *q, struct request *r, struct xen_copy *c, bool to_guest)
 {
-	char *at = r->io.buf;
+	uint64_t now = q->grants.limit ? clock_ns() : 0;
+	char *at = r->buf + (r->plan.offset - r->at);
+	unsigned shift = BLKIF_SECTOR_SHIFT + q->c.limits.segment_shift;
 
+	r->nr_copies = 0;
 	for (unsigned i = 0; i < r->plan.nr_segments; i++) {
-		const struct blkif_seg *seg = &r->req.seg[i];
-		uint16_t length = (uint16_t)((seg->last - seg->first + 1) << BLKIF_SECTOR_SHIFT);
-		*c++ = (struct xen_copy){
-		    .local = at,
-		    .ref = seg->gref,
-		    .offset = (uint16_t)(seg->first << BLKIF_SECTOR_SHIFT),
-		    .length = length,
-		    .to_guest = to_guest,
-		};
+		const struct blkif_seg *seg = &r->seg[i];
+		uint16_t offset = (uint16_t)(seg->first << shift);
+		uint16_t length = (uint16_t)((seg->last - seg->first + 1) << shift);
+		char *page = grants_page(&q->grants, seg->gref, now);
+		if (page && to_guest)
+			memcpy(page + offset, at, length);
+		else if (page)
+			memcpy(at, page + offset, length);
+		else
+			c[r->nr_copies++] = (struct xen_copy){
+			    .local = at,
+			    .ref = seg->gref,
+			    .offset = offset,
+			    .length = length,
+			    .to_guest = to_guest,
+			};
 		at += length;
 	}
 }
@@ -153,11 +284,10 @@ static void copies_flush(struct queue *q, struct fifo *list, bool to_guest)
 			n = 0;
 		}
 		copies_of(q, r, &q->copies[n], to_guest);
-		n += r->plan.nr_segments;
+		n += r->nr_copies;
 		fifo_put(&batch, r);
 	}
-	if (n)
-		copies_run(q, &batch, n);
+	copies_run(q, &batch, n);
 }
 
 void request_copies(struct queue *q)

@@ -8,24 +8,36 @@
 
 #include "base/list.h"
 #include "blkif/ring.h"
+#include "disk/buffers.h"
+#include "disk/grants.h"
 #include "disk/queue.h"
 
-#define REQUEST_BYTES (BLKIF_DIRECT_SEGS * XEN_PAGE_SIZE) /* largest data of one request */
-#define COPY_BATCH 256                                    /* pieces per grant-copy call */
+#define COPY_BATCH                                                                    \
+	BLKIF_MAX_INDIRECT_SEGS /* pieces per grant-copy call; a request's fit in one \
+	                         */
 
 /* Owned by the queue's thread. Index in queue->request = its journal slot. */
 struct request {
 	struct storage_io io;
 	struct blkif_req req; /* decoded from the journal's private copy */
 	struct blkif_plan plan;
+	const struct blkif_seg *seg; /* req.seg, or its descriptors */
+	/* What is asked of the storage, bytes: the plan's range, or the whole blocks around it. */
+	uint64_t at, span;
+	char *buf; /* span bytes once it has started, NULL if it moves no data */
+	struct block_range range;
 	struct queue *queue;
 	struct request *next; /* on exactly one list, or in flight at the storage */
 	uint32_t slot;
 	int16_t status;
-	uint8_t step; /* index into the kind's steps */
-	bool refused; /* by blkif_check: counted there */
-	bool suspect; /* a worker fell with it in hand */
-	bool alone;   /* starts when nothing else is in flight, holds back all later ones */
+	uint16_t nr_copies; /* pieces of it in the batch of copies */
+	uint8_t step;       /* index into the kind's steps */
+	bool unreadable;    /* its descriptors could not be copied */
+	bool locked;        /* range is held or waited for */
+	bool started;       /* passed its turn: it was not finished before */
+	bool refused;       /* by blkif_check: counted there */
+	bool suspect;       /* a worker fell with it in hand */
+	bool alone;         /* starts when nothing else is in flight, holds back all later ones */
 };
 
 /* Singly linked FIFO. */
@@ -70,8 +82,14 @@ struct queue {
 	uint32_t nr_free;
 	/* requests */
 	struct request *request; /* one per slot */
-	char *buffers;           /* REQUEST_BYTES per slot */
-	struct fifo waiting;     /* taken, not started, in order */
+	uint32_t
+	    block; /* bytes: what the storage reads and writes; more than a sector: see blocks.h */
+	uint32_t block_waiters;
+	struct buffers buffers;
+	struct blkif_seg *descriptors; /* of indirect requests: BLKIF_MAX_INDIRECT_SEGS per slot */
+	bool descriptors_touched;
+	struct grants grants; /* persistent ones; off unless the front end has the feature */
+	struct fifo waiting;  /* taken, not started, in order */
 	struct fifo copy_in, copy_out, finished;
 	struct fifo answered; /* responses written, not published: their slots are freed then */
 	uint32_t inflight;    /* started, not answered */
@@ -89,6 +107,7 @@ struct queue {
 	uint64_t wake_value;
 	int wake_fd; /* eventfd, written by the control thread */
 	uint64_t spin_ns;
+	uint64_t idle_ns; /* when to tidy up if nothing happens; 0: nothing to do */
 	/* control */
 	pthread_t thread;
 	bool running;
@@ -99,8 +118,11 @@ struct queue {
 };
 
 /* request.c: one request between start and finish */
-void request_begin(struct queue *q, struct request *r); /* starts its first step */
-void request_copies(struct queue *q);                   /* runs the waiting copies, both ways */
+bool request_prepare(struct queue *q, struct request *r); /* false: no memory for it now */
+void request_begin(struct queue *q, struct request *r);   /* starts its first step */
+void request_copies(struct queue *q);                     /* runs the waiting copies, both ways */
+void request_granted(struct queue *q);                    /* goes on with what has its blocks now */
+void request_release(struct queue *q, struct request *r); /* done with the storage: its blocks */
 
 /* ring_side.c: between the ring and the requests */
 uint32_t queue_take(struct queue *q);    /* copies new requests in; how many */
@@ -109,6 +131,11 @@ void queue_finish(struct queue *q, struct request *r, int16_t status); /* to be 
 bool queue_answer(struct queue *q); /* answers and publishes what is finished */
 void queue_stop_ring(struct queue *q, const char *reason);
 void queue_replay(struct queue *q, const struct journal_recovery *rec);
+
+/* idle.c: memory and mapped pages that only a busy queue needs */
+void queue_busy(struct queue *q); /* something was done: sets idle_ns */
+void queue_tidy(struct queue *q); /* idle_ns has passed: gives back what it may, sets it anew */
+size_t queue_descriptor_bytes(const struct queue *q);
 
 /* thread.c */
 void *queue_thread(void *arg);

@@ -23,21 +23,78 @@ void queue_stop_ring(struct queue *q, const char *reason)
 	}
 }
 
-/* Decodes and checks the private copy; refused requests are finished at once. */
-static void request_accept(struct queue *q, struct request *r)
+/* Copies the descriptors of all indirect requests in the list, once: what is checked later is what
+ * was copied here. */
+static void copy_descriptors(struct queue *q, const struct fifo *list)
+{
+	uint32_t n = 0;
+
+	for (struct request *r = list->head; r; r = r->next) {
+		uint32_t count = blkif_descriptors(&r->req, &q->c.limits);
+		r->seg = r->req.seg;
+		r->nr_copies = 0;
+		r->unreadable = false;
+		if (!count)
+			continue;
+		struct blkif_seg *seg = q->descriptors + (size_t)r->slot * BLKIF_MAX_INDIRECT_SEGS;
+		r->seg = seg;
+		r->nr_copies = 1;
+		q->copies[n++] = (struct xen_copy){.local = seg,
+		                                   .ref = r->req.indirect[0],
+		                                   .length = (uint16_t)(count * sizeof *seg)};
+		q->descriptors_touched = true;
+	}
+	if (n)
+		xen_gnttab_copy(q->gnttab, q->c.domid, q->copies, n);
+	n = 0;
+	for (struct request *r = list->head; r; r = r->next)
+		if (r->nr_copies)
+			r->unreadable = q->copies[n++].status != 0;
+}
+
+static void finish_at_once(struct queue *q, struct request *r, int16_t status)
+{
+	/* Nothing of it runs, so it holds back nobody. Counted as started, as queue_finish expects.
+	 */
+	r->alone = r->suspect = false;
+	q->inflight++;
+	queue_finish(q, r, status);
+}
+
+/* The limits as they are now: an image can change its size, and a device take back what it
+ * promised. */
+static struct blkif_limits limits_now(const struct queue *q)
+{
+	struct blkif_limits lim = q->c.limits;
+	/* Relaxed: set by any queue when it learns it; what was checked before that is told by the
+	 * storage. */
+	uint32_t withdrawn = __atomic_load_n(&q->c.shared->withdrawn, __ATOMIC_RELAXED);
+
+	lim.sectors = storage_size(q->c.storage) >> BLKIF_SECTOR_SHIFT;
+	if (withdrawn & WM_NO_FLUSH)
+		lim.flush = lim.barrier = false;
+	if (withdrawn & WM_NO_DISCARD)
+		lim.discard = false;
+	if (withdrawn & WM_NO_SECURE_DISCARD)
+		lim.discard_secure = false;
+	return lim;
+}
+
+/* Checks the private copy; refused requests are finished at once. */
+static void request_accept(struct queue *q, struct request *r, const struct blkif_limits *lim)
 {
 	struct stats_queue *st = q->c.stats;
 
-	blkif_decode_req(q->ring.proto, q->journal.slot[r->slot].raw, &r->req);
-	enum blkif_refusal why = blkif_check(&r->req, &q->c.limits, &r->plan);
+	r->refused = r->started = false;
+	if (r->unreadable) {
+		finish_at_once(q, r, BLKIF_RSP_ERROR);
+		return;
+	}
+	enum blkif_refusal why = blkif_check(&r->req, r->seg, lim, &r->plan);
 	r->refused = why != BLKIF_OK;
 	if (why) {
 		COUNT(st->refused[why], 1);
-		/* Nothing of it runs, so it holds back nobody. Counted as started, as queue_finish
-		 * expects. */
-		r->alone = r->suspect = false;
-		q->inflight++;
-		queue_finish(q, r, blkif_refusal_status(why));
+		finish_at_once(q, r, blkif_refusal_status(why));
 		return;
 	}
 	switch (r->plan.kind) {
@@ -59,6 +116,35 @@ static void request_accept(struct queue *q, struct request *r)
 	fifo_put(&q->waiting, r);
 }
 
+/* At most COPY_BATCH requests, which were decoded: what is to be done with each, in their order. */
+static void accept_all(struct queue *q, struct fifo *list)
+{
+	struct blkif_limits lim = limits_now(q);
+	struct request *r;
+
+	copy_descriptors(q, list);
+	while ((r = fifo_get(list)))
+		request_accept(q, r, &lim);
+}
+
+/* Copies, journals and decodes the next n requests. */
+static void take_some(struct queue *q, uint32_t n)
+{
+	struct fifo list;
+
+	fifo_init(&list);
+	while (n--) {
+		struct request *r = &q->request[q->free_slots[--q->nr_free]];
+		blkif_ring_copy_req(&q->ring, (uint32_t)q->cons, q->journal.slot[r->slot].raw);
+		journal_take(&q->journal, r->slot, q->cons);
+		q->cons++;
+		blkif_decode_req(q->ring.proto, q->journal.slot[r->slot].raw, &r->req);
+		r->alone = r->suspect = false;
+		fifo_put(&list, r);
+	}
+	accept_all(q, &list);
+}
+
 uint32_t queue_take(struct queue *q)
 {
 	uint32_t prod, n;
@@ -72,13 +158,9 @@ uint32_t queue_take(struct queue *q)
 		queue_stop_ring(q, "the front end's req_prod overran the ring");
 		return 0;
 	}
-	for (uint32_t i = 0; i < n; i++) {
-		struct request *r = &q->request[q->free_slots[--q->nr_free]];
-		blkif_ring_copy_req(&q->ring, (uint32_t)q->cons, q->journal.slot[r->slot].raw);
-		journal_take(&q->journal, r->slot, q->cons);
-		q->cons++;
-		r->alone = r->suspect = false;
-		request_accept(q, r);
+	for (uint32_t left = n, part; left; left -= part) {
+		part = left < COPY_BATCH ? left : COPY_BATCH;
+		take_some(q, part);
 	}
 	return n;
 }
@@ -88,9 +170,15 @@ void queue_start_ready(struct queue *q)
 	struct request *r;
 
 	while ((r = q->waiting.head) && !q->alone_running && !(r->alone && q->inflight)) {
+		/* In order: a large one that must wait is not overtaken for ever by small ones. */
+		if (!request_prepare(q, r))
+			return;
+		if (r->suspect && !shared_suspect_enter(q->c.shared, q->c.index))
+			return;
 		fifo_get(&q->waiting);
 		q->inflight++;
 		q->alone_running = r->alone;
+		r->started = true;
 		if (r->suspect)
 			journal_suspect(&q->journal, r->slot, true);
 		crash_point(CRASH_START, r->plan.offset >> BLKIF_SECTOR_SHIFT);
@@ -100,6 +188,7 @@ void queue_start_ready(struct queue *q)
 
 void queue_finish(struct queue *q, struct request *r, int16_t status)
 {
+	request_release(q, r);
 	r->status = status;
 	fifo_put(&q->finished, r);
 }
@@ -136,8 +225,13 @@ static void answer(struct queue *q, struct request *r)
 	q->inflight--;
 	if (r->alone)
 		q->alone_running = false;
-	if (r->suspect)
+	if (r->buf)
+		buffers_give(&q->buffers, r->buf, r->span);
+	r->buf = NULL;
+	if (r->suspect && r->started) {
 		journal_suspect(&q->journal, r->slot, false);
+		shared_suspect_leave(q->c.shared, q->c.index);
+	}
 	account(q, r);
 	fifo_put(&q->answered, r);
 }
@@ -176,6 +270,33 @@ bool queue_answer(struct queue *q)
 	return true;
 }
 
+/* Decoded and checked anew, and their descriptors read again: a front end must not touch these
+ * before the answer, and if it did, or took them back, it gets an error. */
+static void replay_taken(struct queue *q, const struct journal_recovery *rec)
+{
+	struct fifo list;
+	uint32_t n = 0;
+
+	fifo_init(&list);
+	for (uint32_t i = 0; i < rec->nr_taken; i++) {
+		struct request *r = &q->request[rec->taken[i]];
+		const struct journal_slot *s = &q->journal.slot[r->slot];
+		crash_point(CRASH_RECOVER_ACCEPT, s->seq);
+		blkif_decode_req(q->ring.proto, s->raw, &r->req);
+		r->alone = r->suspect = s->attempts > 0;
+		if (s->attempts < 3) {
+			fifo_put(&list, r);
+			if (++n % COPY_BATCH == 0)
+				accept_all(q, &list);
+			continue;
+		}
+		/* Poison: three workers died by a fault with this one in hand. */
+		r->alone = r->suspect = r->refused = r->started = false;
+		finish_at_once(q, r, BLKIF_RSP_ERROR);
+	}
+	accept_all(q, &list);
+}
+
 void queue_replay(struct queue *q, const struct journal_recovery *rec)
 {
 	for (uint32_t i = 0; i < rec->nr_answered; i++) {
@@ -197,20 +318,6 @@ void queue_replay(struct queue *q, const struct journal_recovery *rec)
 	}
 	/* Always: nobody knows whether the dead one's event was sent. */
 	publish(q, true);
-	for (uint32_t i = 0; i < rec->nr_taken; i++) {
-		struct request *r = &q->request[rec->taken[i]];
-		const struct journal_slot *s = &q->journal.slot[r->slot];
-		crash_point(CRASH_RECOVER_ACCEPT, s->seq);
-		r->alone = r->suspect = s->attempts > 0;
-		if (s->attempts < 3) {
-			request_accept(q, r);
-			continue;
-		}
-		/* Poison: three workers died by a fault with this one in hand. */
-		blkif_decode_req(q->ring.proto, s->raw, &r->req);
-		r->alone = r->suspect = r->refused = false;
-		q->inflight++;
-		queue_finish(q, r, BLKIF_RSP_ERROR);
-	}
+	replay_taken(q, rec);
 	crash_point(CRASH_RECOVER_END, q->cons);
 }

@@ -23,6 +23,7 @@ struct stats_queue {
 	uint64_t notify;                  /* events sent to the front end */
 	uint64_t wakeups;                 /* times the thread slept and woke */
 	uint64_t inflight;                /* now */
+	uint64_t persistent;              /* pages kept mapped, now */
 } __attribute__((aligned(64)));
 
 struct stats_page {

@@ -55,22 +55,27 @@ static void woken(struct uring_op *op, int res)
 {
 	struct queue *q = container_of(op, struct queue, wake_op);
 
-	if (res >= 0 && !__atomic_load_n(&q->stopping, __ATOMIC_ACQUIRE))
+	/* Also while it stops: what it waits for may be another queue's. */
+	if (res >= 0)
 		wake_arm(q);
 }
 
+/* Its memory counts as locked, which is limited for all workers together: not more than a ring of
+ * that size can use. A request has one operation in flight; a few are the thread's own. */
 static int uring_setup(struct queue *q)
 {
+	unsigned entries = 2 * q->ring.slots < URING_ENTRIES ? 2 * q->ring.slots : URING_ENTRIES;
 	struct io_uring_params p = {
 	    .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
 	             IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE,
-	    .cq_entries = 4096,
+	    .cq_entries = 4 * q->ring.slots,
 	};
-	int rc = io_uring_queue_init_params(URING_ENTRIES, &q->uring, &p);
+	int rc = io_uring_queue_init_params(entries, &q->uring, &p);
 
 	if (rc == -EINVAL) { /* a kernel before 6.0 */
-		p = (struct io_uring_params){.flags = IORING_SETUP_CQSIZE, .cq_entries = 4096};
-		rc = io_uring_queue_init_params(URING_ENTRIES, &q->uring, &p);
+		p = (struct io_uring_params){.flags = IORING_SETUP_CQSIZE,
+		                             .cq_entries = 4 * q->ring.slots};
+		rc = io_uring_queue_init_params(entries, &q->uring, &p);
 	}
 	return rc;
 }
@@ -80,6 +85,8 @@ static bool work(struct queue *q)
 {
 	bool moved = queue_take(q) > 0;
 
+	if (q->block_waiters)
+		request_granted(q);
 	queue_start_ready(q);
 	request_copies(q);
 	if (io_uring_sq_ready(&q->uring))
@@ -127,6 +134,24 @@ static bool spin(struct queue *q)
 	return false;
 }
 
+/* Until something completes, or until there is something to tidy up. */
+static void wait_in_uring(struct queue *q)
+{
+	struct io_uring_cqe *cqe;
+	uint64_t now;
+
+	if (!q->idle_ns) {
+		io_uring_submit_and_wait(&q->uring, 1);
+		return;
+	}
+	now = clock_ns();
+	uint64_t ns = q->idle_ns > now ? q->idle_ns - now : 0;
+	struct __kernel_timespec ts = {.tv_sec = (long long)(ns / NS_PER_S),
+	                               .tv_nsec = (long long)(ns % NS_PER_S)};
+	if (io_uring_submit_and_wait_timeout(&q->uring, &cqe, 1, &ts, NULL) == -ETIME)
+		queue_tidy(q);
+}
+
 static void sleep_until_event(struct queue *q)
 {
 	if (taking(q)) {
@@ -147,7 +172,8 @@ static void sleep_until_event(struct queue *q)
 		}
 	}
 	__atomic_store_n(&q->c.stats->inflight, q->inflight, __ATOMIC_RELAXED);
-	io_uring_submit_and_wait(&q->uring, 1);
+	__atomic_store_n(&q->c.stats->persistent, q->grants.count, __ATOMIC_RELAXED);
+	wait_in_uring(q);
 	__atomic_store_n(&q->c.stats->wakeups, q->c.stats->wakeups + 1, __ATOMIC_RELAXED);
 }
 
@@ -162,8 +188,9 @@ static int thread_setup(struct queue *q)
 	int rc = uring_setup(q);
 
 	if (rc) {
-		log_error("cannot set up io_uring: %s; is it disabled (kernel.io_uring_disabled)?",
-		          error_name(rc));
+		log_error("cannot set up io_uring: %s; %s", error_name(rc),
+		          rc == -ENOMEM ? "raise the limit of locked memory (ulimit -l)"
+		                        : "is it disabled (kernel.io_uring_disabled)?");
 		return rc;
 	}
 	rc = storage_queue_open(q->c.storage, &q->uring, &q->storage, &err);
@@ -182,7 +209,7 @@ static int thread_setup(struct queue *q)
 void *queue_thread(void *arg)
 {
 	struct queue *q = arg;
-	bool may_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	bool may_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1, worked = false;
 
 	prctl(PR_SET_NAME, q->c.thread_name);
 	q->start_rc = thread_setup(q);
@@ -192,10 +219,14 @@ void *queue_thread(void *arg)
 	while (!drained(q)) {
 		if (work(q)) {
 			stats_touch(q);
+			worked = true;
 			continue;
 		}
 		if (may_spin && spin(q))
 			continue;
+		if (worked)
+			queue_busy(q);
+		worked = false;
 		sleep_until_event(q);
 	}
 	__atomic_store_n(&q->c.stats->inflight, 0, __ATOMIC_RELAXED);

@@ -171,6 +171,11 @@ static void text_key(struct xenblkfront *f, const char *dir, const char *key, ch
 		buf[0] = 0;
 }
 
+unsigned xbf_max_queues(struct xenblkfront *f)
+{
+	return (unsigned)(back_number(f, "multi-queue-max-queues", UINT32_MAX, 1) ?: 1);
+}
+
 int xbf_read_info(struct xenblkfront *f, struct xenblkfront_info *out)
 {
 	struct xenblkfront_info i = {0};
@@ -194,13 +199,14 @@ int xbf_read_info(struct xenblkfront *f, struct xenblkfront_info *out)
 		i.discard_alignment = (uint32_t)back_number(f, "discard-alignment", UINT32_MAX, 0);
 	}
 	i.max_ring_order = (uint32_t)back_number(f, "max-ring-page-order", UINT32_MAX, 0);
-	i.max_queues = (uint32_t)back_number(f, "multi-queue-max-queues", UINT32_MAX, 1);
+	i.max_queues = xbf_max_queues(f);
 	i.max_indirect_segments =
 	    (uint32_t)back_number(f, "feature-max-indirect-segments", UINT32_MAX, 0);
 	text_key(f, f->back, "mode", i.mode, sizeof i.mode);
 	text_key(f, f->front, "device-type", i.device_type, sizeof i.device_type);
-	if (f->ring_pages) {
-		i.ring_slots = f->ring.slots;
+	if (f->nr_queues) {
+		i.queues = f->nr_queues;
+		i.ring_slots = f->queue[0].ring.slots;
 		snprintf(i.abi, sizeof i.abi, "%s",
 		         f->proto == BLKIF_PROTO_X86_32 ? "x86_32" : "x86_64");
 	}
@@ -240,24 +246,40 @@ static int remove_old_keys(struct xenblkfront *f, xs_transaction_t t)
 	return rc;
 }
 
-static int write_new_keys(struct xenblkfront *f, xs_transaction_t t)
+/* A ring's keys in dir. */
+static int write_queue_keys(struct xenblkfront *f, xs_transaction_t t, const char *dir,
+                            const struct xbf_queue *q)
 {
 	int rc = 0;
 
-	if (f->order_key) {
-		rc = store_write(f->store, t, f->front, "ring-page-order", "%u", f->order);
-		for (unsigned i = 0; i < 1u << f->order && !rc; i++) {
-			char key[24];
-			snprintf(key, sizeof key, "ring-ref%u", i);
-			rc = store_write(f->store, t, f->front, key, "%u", f->ring_refs[i]);
-		}
-	} else {
-		rc = store_write(f->store, t, f->front, "ring-ref", "%u", f->ring_refs[0]);
+	for (unsigned i = 0; f->order_key && i < 1u << f->order && !rc; i++) {
+		char key[24];
+		snprintf(key, sizeof key, "ring-ref%u", i);
+		rc = store_write(f->store, t, dir, key, "%u", q->ring_refs[i]);
 	}
-	if (!rc)
-		rc = store_write(f->store, t, f->front, "event-channel", "%u", f->port);
+	if (!f->order_key)
+		rc = store_write(f->store, t, dir, "ring-ref", "%u", q->ring_refs[0]);
+	return rc ?: store_write(f->store, t, dir, "event-channel", "%u", q->port);
+}
+
+static int write_new_keys(struct xenblkfront *f, xs_transaction_t t)
+{
+	char dir[STORE_PATH_MAX + 16];
+	int rc = 0;
+
+	if (f->order_key)
+		rc = store_write(f->store, t, f->front, "ring-page-order", "%u", f->order);
+	if (!rc && f->queues)
+		rc = store_write(f->store, t, f->front, "multi-queue-num-queues", "%u",
+		                 f->nr_queues);
+	for (unsigned i = 0; i < f->nr_queues && !rc; i++) {
+		snprintf(dir, sizeof dir, f->nr_queues > 1 ? "%s/queue-%u" : "%s", f->front, i);
+		rc = write_queue_keys(f, t, dir, &f->queue[i]);
+	}
 	if (!rc && f->protocol_key)
 		rc = store_write(f->store, t, f->front, "protocol", "%s", f->protocol_key);
+	if (!rc && f->persistent)
+		rc = store_write(f->store, t, f->front, "feature-persistent", "1");
 	return rc;
 }
 
@@ -317,6 +339,15 @@ int xenblkfront_write_key(struct xenblkfront *f, const char *key, const char *va
 		return xbf_fail(f, rc, "cannot %s %s/%s: %s", value ? "write" : "remove", f->front,
 		                key, error_name(rc));
 	return 0;
+}
+
+int xenblkfront_read_key(struct xenblkfront *f, const char *key, char *buf, size_t cap)
+{
+	xbf_clear_error(f);
+	int rc = store_read(f->store, XBT_NULL, f->front, key, buf, cap);
+	if (rc < 0)
+		return xbf_fail(f, rc, "cannot read %s/%s: %s", f->front, key, error_name(rc));
+	return rc;
 }
 
 int xenblkfront_read_backend_key(struct xenblkfront *f, const char *key, char *buf, size_t cap)

@@ -29,20 +29,34 @@ static int unshare(struct xenblkfront *f, void *addr, unsigned count)
 	return rc;
 }
 
+/* What the selected queue has. */
+static int release_queue(struct xenblkfront *f)
+{
+	int rc = 0;
+
+	if (f->q->slots)
+		rc = xbf_slots_release(f, unshare);
+	if (f->q->ring_pages) {
+		int r = unshare(f, f->q->ring_pages, 1u << f->order);
+		rc = rc ?: r;
+	}
+	if (f->q->port)
+		xen_evtchn_unbind(f->evtchn, f->q->port);
+	*f->q = (struct xbf_queue){0};
+	return rc;
+}
+
 int xbf_release(struct xenblkfront *f)
 {
 	int rc = 0;
 
-	if (f->slots)
-		rc = xbf_io_release(f, unshare);
-	if (f->ring_pages) {
-		int r = unshare(f, f->ring_pages, 1u << f->order);
+	for (unsigned i = 0; i < XBF_MAX_QUEUES; i++) {
+		f->q = &f->queue[i];
+		int r = release_queue(f);
 		rc = rc ?: r;
-		f->ring_pages = NULL;
 	}
-	if (f->port)
-		xen_evtchn_unbind(f->evtchn, f->port);
-	f->port = 0;
+	f->q = &f->queue[0];
+	f->nr_queues = 0;
 	f->have_info = false;
 	if (rc)
 		return xbf_fail(f, rc,
@@ -57,29 +71,43 @@ static int make_ring(struct xenblkfront *f)
 	unsigned pages = 1u << f->order;
 	int rc;
 
-	rc = xen_gntshr_share(f->gntshr, f->back_domid, pages, true, f->ring_refs, &f->ring_pages);
+	rc = xen_gntshr_share(f->gntshr, f->back_domid, pages, true, f->q->ring_refs,
+	                      &f->q->ring_pages);
 	if (rc) {
-		f->ring_pages = NULL;
+		f->q->ring_pages = NULL;
 		return xbf_fail(f, rc, "cannot grant %u ring pages to domain %u: %s", pages,
 		                f->back_domid, error_name(rc));
 	}
-	blkif_ring_attach(&f->ring, f->ring_pages, f->order, f->proto);
-	blkif_ring_init(&f->ring);
-	f->req_pvt = f->req_pub = f->rsp_cons = 0;
-	f->poked = f->broken = f->stuck = false;
+	blkif_ring_attach(&f->q->ring, f->q->ring_pages, f->order, f->proto);
+	blkif_ring_init(&f->q->ring);
 	rc = xen_evtchn_bind_unbound(f->evtchn, f->back_domid);
 	if (rc < 0)
 		return xbf_fail(f, rc, "cannot allocate an event channel for domain %u: %s",
 		                f->back_domid, error_name(rc));
-	f->port = (uint32_t)rc;
+	f->q->port = (uint32_t)rc;
 	return 0;
+}
+
+static int make_rings(struct xenblkfront *f)
+{
+	unsigned max = xbf_max_queues(f), n = f->queues ?: 1;
+	int rc = 0;
+
+	f->broken = f->stuck = false;
+	f->nr_queues = n < max ? n : max;
+	for (unsigned i = 0; i < f->nr_queues && !rc; i++) {
+		f->q = &f->queue[i];
+		rc = make_ring(f);
+	}
+	f->q = &f->queue[0];
+	return rc;
 }
 
 static int publish(struct xenblkfront *f)
 {
 	int rc = xbf_release(f);
 
-	rc = rc ?: make_ring(f);
+	rc = rc ?: make_rings(f);
 	rc = rc ?: xbf_write_ring_keys(f);
 	if (rc) {
 		struct error kept = f->err;
@@ -151,12 +179,23 @@ static int reach_initwait(struct xenblkfront *f)
 
 	if (back < 0)
 		return back;
-	/* Over a Closed that an earlier driver left, a back end in InitWait may be on its way to
-	 * Closed itself. */
+	/* Over what an earlier driver left, a back end in InitWait may be on its way elsewhere: to
+	 * Closed, or to that driver's ring. */
 	int ours = store_read_state(f->store, XBT_NULL, f->front);
-	if (back == XS_INITWAIT && ours != XS_CLOSING && ours != XS_CLOSED)
+	if (back == XS_INITWAIT && (ours == XS_INITIALISING || ours == XS_UNKNOWN))
 		return 0;
 	return reset_walk(f, back);
+}
+
+int xenblkfront_reset(struct xenblkfront *f)
+{
+	xbf_clear_error(f);
+	int rc = xbf_locate(f);
+	rc = rc ?: reach_initwait(f);
+	/* Not so if it was no state at all. */
+	if (!rc && store_read_state(f->store, XBT_NULL, f->front) != XS_INITIALISING)
+		rc = xbf_switch_state(f, XS_INITIALISING);
+	return rc;
 }
 
 static int reach_connected(struct xenblkfront *f)
@@ -198,7 +237,7 @@ static void give_up(struct xenblkfront *f)
 	unsigned timeout_ms = f->timeout_ms;
 
 	lose_patience(f);
-	if (f->ring_pages) {
+	if (f->nr_queues) {
 		/* Closed without asking first: a back end that refused does not answer Closing. */
 		if (!xbf_switch_state(f, XS_CLOSED))
 			wait_state(f, M_GONE);
@@ -224,18 +263,21 @@ int xenblkfront_connect(struct xenblkfront *f)
 
 /* ---- disconnect ---- */
 
-static int wait_in_flight(struct xenblkfront *f)
+/* Those of the selected queue. */
+static int wait_queue(struct xenblkfront *f, uint64_t deadline)
 {
 	struct xenblkfront_response rsp[16]; /* whosever they are: nobody waits for them any more */
-	uint64_t deadline = xbf_deadline(f, -1);
 
+	/* A ring that we forged need not answer. */
+	if (f->q->poked)
+		return 0;
 	for (;;) {
 		int rc = xbf_take(f, rsp, 16);
 		if (rc < 0)
 			return rc;
 		if (!xenblkfront_inflight(f) || xbf_back_left(f))
 			return 0;
-		if (rc || blkif_ring_arm_rsp(&f->ring, f->rsp_cons) != f->rsp_cons)
+		if (rc || blkif_ring_arm_rsp(&f->q->ring, f->q->rsp_cons) != f->q->rsp_cons)
 			continue;
 		rc = xbf_wait_event(f, deadline);
 		if (rc == -ETIMEDOUT)
@@ -244,6 +286,18 @@ static int wait_in_flight(struct xenblkfront *f)
 		if (rc)
 			return rc;
 	}
+}
+
+static int wait_in_flight(struct xenblkfront *f)
+{
+	uint64_t deadline = xbf_deadline(f, -1);
+	int rc = 0;
+
+	for (unsigned i = 0; i < f->nr_queues && !rc; i++) {
+		f->q = &f->queue[i];
+		rc = wait_queue(f, deadline);
+	}
+	return rc;
 }
 
 static int closing_walk(struct xenblkfront *f)
@@ -270,13 +324,13 @@ int xenblkfront_disconnect(struct xenblkfront *f)
 	int rc, r;
 
 	xbf_clear_error(f);
-	if (!f->ring_pages)
+	if (!f->nr_queues)
 		return 0;
 	if (f->stuck)
 		lose_patience(f);
-	/* Whatever fails, the walk goes on: a device left half-way helps nobody. A ring that we
-	 * forged, or whose other end is mad, need not answer. */
-	rc = f->poked || f->broken ? 0 : wait_in_flight(f);
+	/* Whatever fails, the walk goes on: a device left half-way helps nobody. A mad back end
+	 * need not answer. */
+	rc = f->broken ? 0 : wait_in_flight(f);
 	kept = f->err;
 	if (rc)
 		lose_patience(f);

@@ -89,6 +89,12 @@ static int set_options(struct xenblkfront *f, const struct xenblkfront_options *
 		                 opt->ring_order, XBF_MAX_ORDER);
 	f->order = opt->ring_order;
 	f->order_key = opt->order_key || f->order > 0;
+	if (opt->queues > XBF_MAX_QUEUES)
+		return error_set(&f->err, -EINVAL, "%u queues are too many: 1 to %u", opt->queues,
+		                 XBF_MAX_QUEUES);
+	f->queues = opt->queues;
+	f->persistent = opt->persistent;
+	f->max_segs = opt->indirect && opt->indirect < XBF_MAX_SEGS ? opt->indirect : XBF_MAX_SEGS;
 	f->timeout_ms = opt->timeout_ms ?: DEFAULT_TIMEOUT_MS;
 	snprintf(f->front, sizeof f->front, "/local/domain/%u/device/vbd/%u", f->domid, f->devid);
 	return 0;
@@ -102,6 +108,7 @@ int xenblkfront_open(const struct xenblkfront_options *opt, struct xenblkfront *
 	*out = f;
 	if (!f)
 		return -ENOMEM;
+	f->q = &f->queue[0];
 	rc = set_options(f, opt);
 	if (rc)
 		return rc;
@@ -129,7 +136,7 @@ void xenblkfront_close(struct xenblkfront *f)
 	xen_gntshr_close(f->gntshr);
 	store_close(f->store);
 	xen_platform_close(f->platform);
-	free(f->slots);
-	free(f->free_slots);
+	for (unsigned i = 0; i < XBF_MAX_QUEUES; i++)
+		xbf_slots_free(&f->queue[i]);
 	free(f);
 }

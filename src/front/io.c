@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Synchronous I/O: splits a transfer into requests of up to 11 pages, keeps the ring full, and
- * checks every response as a guest's driver does. The pages are granted once and used again and
- * again.
+ * Synchronous I/O: splits a transfer into requests, of up to 11 pages or, where the back end offers
+ * indirect ones, more; keeps the ring full, and checks every response as a guest's driver does. The
+ * pages are granted once and used again and again.
  */
 #include "front/front.h"
 
@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REQUEST_BYTES (XENBLKFRONT_SEGS * XEN_PAGE_SIZE)
 #define DISCARD_PIECE \
 	(1ull << 30) /* one answer per GiB: a long discard does not look like a hang */
 
@@ -43,79 +42,7 @@ static const char *op_name(uint8_t op)
 	return "?";
 }
 
-/* ---- slots ---- */
-
-static int make_slots(struct xenblkfront *f)
-{
-	uint32_t n = f->ring.slots;
-
-	if (f->slots)
-		return 0;
-	f->slots = calloc(n, sizeof *f->slots);
-	f->free_slots = calloc(n, sizeof *f->free_slots);
-	if (!f->slots || !f->free_slots) {
-		free(f->slots);
-		free(f->free_slots);
-		f->slots = NULL;
-		f->free_slots = NULL;
-		return xbf_fail(f, -ENOMEM, "no memory for %u requests", n);
-	}
-	for (uint32_t i = 0; i < n; i++)
-		f->free_slots[i] = (uint16_t)(n - 1 - i);
-	f->nr_free = n;
-	f->nr_busy = f->nr_mine = 0;
-	return 0;
-}
-
-int xbf_io_release(struct xenblkfront *f, int (*unshare)(struct xenblkfront *, void *, unsigned))
-{
-	int rc = 0;
-
-	for (uint32_t i = 0; i < f->ring.slots; i++) {
-		if (!f->slots[i].pages)
-			continue;
-		int r = unshare(f, f->slots[i].pages, XENBLKFRONT_SEGS);
-		rc = rc ?: r;
-		if (r == -EBUSY)
-			break; /* once is patience enough; closing the handle revokes the rest */
-	}
-	free(f->slots);
-	free(f->free_slots);
-	f->slots = NULL;
-	f->free_slots = NULL;
-	f->nr_free = f->nr_busy = f->nr_mine = 0;
-	return rc;
-}
-
-static int slot_pages(struct xenblkfront *f, struct xbf_slot *s)
-{
-	void *addr;
-
-	if (s->pages)
-		return 0;
-	int rc = xen_gntshr_share(f->gntshr, f->back_domid, XENBLKFRONT_SEGS, true, s->refs, &addr);
-	if (rc)
-		return xbf_fail(f, rc, "cannot grant %u pages to domain %u: %s", XENBLKFRONT_SEGS,
-		                f->back_domid, error_name(rc));
-	s->pages = addr;
-	return 0;
-}
-
 /* ---- asking ---- */
-
-static void add_data(const struct job *job, struct xbf_slot *s, struct xenblkfront_request *req)
-{
-	uint32_t left = s->length >> BLKIF_SECTOR_SHIFT;
-
-	if (job->src)
-		memcpy(s->pages, job->src, s->length);
-	for (; left; req->nr_segments++) {
-		uint32_t here = left < BLKIF_SECTS_PER_PAGE ? left : BLKIF_SECTS_PER_PAGE;
-		req->seg[req->nr_segments] = (struct xenblkfront_seg){
-		    .gref = s->refs[req->nr_segments], .first = 0, .last = (uint8_t)(here - 1)};
-		left -= here;
-	}
-}
 
 /* One request of the job into the ring. 0, -EAGAIN: no room, -errno. */
 static int ask(struct xenblkfront *f, struct job *job)
@@ -123,12 +50,14 @@ static int ask(struct xenblkfront *f, struct job *job)
 	struct xenblkfront_request req = {.op = job->op, .flag = job->flag};
 	uint64_t length = job->left < job->piece ? job->left : job->piece;
 	bool data = job->src || job->dst;
+	int rc = 0;
 
-	if (!f->nr_free)
+	if (!f->q->nr_free)
 		return -EAGAIN;
-	uint32_t index = f->free_slots[f->nr_free - 1];
-	struct xbf_slot *s = &f->slots[index];
-	int rc = data ? slot_pages(f, s) : 0;
+	uint32_t index = f->q->free_slots[f->q->nr_free - 1];
+	struct xbf_slot *s = &f->q->slots[index];
+	if (data)
+		rc = xbf_slot_pages(f, s, &length);
 	if (rc)
 		return rc;
 	s->op = job->op;
@@ -136,8 +65,10 @@ static int ask(struct xenblkfront *f, struct job *job)
 	s->length = data ? (uint32_t)length : 0;
 	s->dst = job->dst;
 	req.sector = job->at >> BLKIF_SECTOR_SHIFT;
+	if (job->src)
+		memcpy(s->data, job->src, s->length);
 	if (data)
-		add_data(job, s, &req);
+		xbf_slot_segments(s, &req);
 	else
 		req.nr_sectors = length >> BLKIF_SECTOR_SHIFT;
 	rc = xenblkfront_queue(f, &req, s->id);
@@ -145,10 +76,10 @@ static int ask(struct xenblkfront *f, struct job *job)
 		return rc;
 
 	f->generation++;
-	f->nr_free--;
+	f->q->nr_free--;
 	s->busy = s->mine = true;
-	f->nr_busy++;
-	f->nr_mine++;
+	f->q->nr_busy++;
+	f->q->nr_mine++;
 	job->at += length;
 	job->left -= length;
 	job->bare = false;
@@ -167,9 +98,9 @@ static void ask_all(struct xenblkfront *f, struct job *job)
 	while (!job->rc && (job->left || job->bare) && !rc)
 		rc = ask(f, job);
 	/* Without pages for one more slot, those in flight do the work. */
-	if (rc && rc != -EAGAIN && !f->nr_busy)
+	if (rc && rc != -EAGAIN && !f->q->nr_busy)
 		job->rc = rc;
-	if (f->req_pvt != f->req_pub) {
+	if (f->q->req_pvt != f->q->req_pub) {
 		rc = xenblkfront_kick(f);
 		if (rc && !job->rc)
 			job->rc = rc;
@@ -195,7 +126,8 @@ static int check(struct xenblkfront *f, const struct xenblkfront_response *rsp)
 {
 	uint32_t index = (uint32_t)(rsp->id & 0xffff);
 
-	if (index >= f->ring.slots || !f->slots[index].busy || f->slots[index].id != rsp->id) {
+	if (index >= f->q->ring.slots || !f->q->slots[index].busy ||
+	    f->q->slots[index].id != rsp->id) {
 		f->broken = true;
 		return xbf_fail(
 		    f, -EPROTO,
@@ -203,12 +135,12 @@ static int check(struct xenblkfront *f, const struct xenblkfront_response *rsp)
 		    "flight",
 		    (unsigned long long)rsp->id);
 	}
-	if (f->slots[index].op != rsp->op) {
+	if (f->q->slots[index].op != rsp->op) {
 		f->broken = true;
 		return xbf_fail(f, -EPROTO,
 		                "the back end broke a rule: response names operation %u for a "
 		                "request with operation %u",
-		                rsp->op, f->slots[index].op);
+		                rsp->op, f->q->slots[index].op);
 	}
 	return 0;
 }
@@ -221,17 +153,17 @@ static int answered(struct xenblkfront *f, struct job *job, const struct xenblkf
 	if (rc)
 		return rc;
 	uint32_t index = (uint32_t)(rsp->id & 0xffff);
-	struct xbf_slot *s = &f->slots[index];
+	struct xbf_slot *s = &f->q->slots[index];
 	if (s->mine) {
-		f->nr_mine--;
+		f->q->nr_mine--;
 		if (rsp->status == BLKIF_RSP_OKAY && s->dst)
-			memcpy(s->dst, s->pages, s->length);
+			memcpy(s->dst, s->data, s->length);
 		if (rsp->status != BLKIF_RSP_OKAY && !job->rc)
 			job->rc = failed(f, s, rsp->status);
 	}
 	s->busy = s->mine = false;
-	f->nr_busy--;
-	f->free_slots[f->nr_free++] = (uint16_t)index;
+	f->q->nr_busy--;
+	f->q->free_slots[f->q->nr_free++] = (uint16_t)index;
 	return 0;
 }
 
@@ -252,9 +184,9 @@ static int collect(struct xenblkfront *f, struct job *job)
 /* Nobody waits for these any more; their answers are swallowed later. */
 static void abandon(struct xenblkfront *f)
 {
-	for (uint32_t i = 0; i < f->ring.slots; i++)
-		f->slots[i].mine = false;
-	f->nr_mine = 0;
+	for (uint32_t i = 0; i < f->q->ring.slots; i++)
+		f->q->slots[i].mine = false;
+	f->q->nr_mine = 0;
 }
 
 static int gone(struct xenblkfront *f)
@@ -266,17 +198,17 @@ static int gone(struct xenblkfront *f)
 /* Waits until there are responses. */
 static int wait_answers(struct xenblkfront *f, uint64_t deadline)
 {
-	while (blkif_ring_arm_rsp(&f->ring, f->rsp_cons) == f->rsp_cons) {
+	while (blkif_ring_arm_rsp(&f->q->ring, f->q->rsp_cons) == f->q->rsp_cons) {
 		int rc = xbf_wait_event(f, deadline);
 		/* Once more after the time is up: the event, not the answer, may be what was lost.
 		 */
-		if (rc && blkif_ring_peek_rsp(&f->ring) != f->rsp_cons)
+		if (rc && blkif_ring_peek_rsp(&f->q->ring) != f->q->rsp_cons)
 			return 0;
 		f->stuck = rc == -ETIMEDOUT;
 		if (f->stuck)
 			return xbf_fail(
 			    f, rc, "no response to %u requests within %u ms; the back end is %s",
-			    f->nr_busy, f->timeout_ms,
+			    f->q->nr_busy, f->timeout_ms,
 			    xenbus_state_name(store_read_state(f->store, XBT_NULL, f->back)));
 		if (rc)
 			return rc;
@@ -291,7 +223,7 @@ static int wait_answers(struct xenblkfront *f, uint64_t deadline)
 static int begin(struct xenblkfront *f)
 {
 	xbf_clear_error(f);
-	if (!f->ring_pages)
+	if (!f->q->ring_pages)
 		return xbf_fail(f, -ENOTCONN, "not connected");
 	if (f->broken)
 		return xbf_broken(f);
@@ -301,10 +233,10 @@ static int begin(struct xenblkfront *f)
 			return rc;
 		f->have_info = true;
 	}
-	if (xenblkfront_inflight(f) != f->nr_busy)
+	if (xenblkfront_inflight(f) != f->q->nr_busy)
 		return xbf_fail(f, -EBUSY, "single requests are in flight: reap them first");
 	int rc = xbf_see_back(f);
-	rc = rc ?: make_slots(f);
+	rc = rc ?: xbf_slots_make(f);
 	rc = rc ?: collect(f, &(struct job){0});
 	if (rc)
 		return rc;
@@ -315,7 +247,7 @@ static int run(struct xenblkfront *f, struct job *job)
 {
 	for (;;) {
 		ask_all(f, job);
-		if (!f->nr_mine && (job->rc || !(job->left || job->bare)))
+		if (!f->q->nr_mine && (job->rc || !(job->left || job->bare)))
 			return job->rc;
 		int rc = wait_answers(f, xbf_deadline(f, -1));
 		rc = rc ?: collect(f, job);
@@ -360,26 +292,21 @@ static int transfer(struct xenblkfront *f, struct job *job)
 {
 	int rc = begin(f);
 
+	job->piece = (uint64_t)f->segs * XEN_PAGE_SIZE;
 	rc = rc ?: check_range(f, job->at, job->left);
 	return rc ?: run(f, job);
 }
 
 int xenblkfront_read(struct xenblkfront *f, uint64_t offset, void *buf, size_t length)
 {
-	return transfer(f, &(struct job){.op = BLKIF_OP_READ,
-	                                 .at = offset,
-	                                 .left = length,
-	                                 .piece = REQUEST_BYTES,
-	                                 .dst = buf});
+	return transfer(
+	    f, &(struct job){.op = BLKIF_OP_READ, .at = offset, .left = length, .dst = buf});
 }
 
 int xenblkfront_write(struct xenblkfront *f, uint64_t offset, const void *buf, size_t length)
 {
-	return transfer(f, &(struct job){.op = BLKIF_OP_WRITE,
-	                                 .at = offset,
-	                                 .left = length,
-	                                 .piece = REQUEST_BYTES,
-	                                 .src = buf});
+	return transfer(
+	    f, &(struct job){.op = BLKIF_OP_WRITE, .at = offset, .left = length, .src = buf});
 }
 
 int xenblkfront_flush(struct xenblkfront *f)

@@ -42,6 +42,17 @@ int xenblkfront_revoke(struct xenblkfront *f, const uint32_t *refs, unsigned cou
 	return 0;
 }
 
+/* ---- queues ---- */
+
+int xenblkfront_select(struct xenblkfront *f, unsigned queue)
+{
+	if (queue && queue >= f->nr_queues)
+		return xbf_fail(f, -EINVAL, "queue %u does not exist: there are %u", queue,
+		                f->nr_queues);
+	f->q = &f->queue[queue];
+	return 0;
+}
+
 /* ---- requests ---- */
 
 static int no_ring(struct xenblkfront *f)
@@ -63,61 +74,61 @@ int xenblkfront_queue(struct xenblkfront *f, const struct xenblkfront_request *r
 	};
 	uint8_t raw[BLKIF_SLOT_MAX];
 
-	if (!f->ring_pages)
+	if (!f->q->ring_pages)
 		return no_ring(f);
-	if (xenblkfront_inflight(f) >= f->ring.slots)
+	if (xenblkfront_inflight(f) >= f->q->ring.slots)
 		return -EAGAIN;
 	for (unsigned i = 0; i < XENBLKFRONT_SEGS; i++)
 		r.seg[i] = (struct blkif_seg){
 		    .gref = req->seg[i].gref, .first = req->seg[i].first, .last = req->seg[i].last};
 	memcpy(r.indirect, req->indirect, sizeof r.indirect);
 	blkif_encode_req(f->proto, &r, raw);
-	blkif_ring_put_req(&f->ring, f->req_pvt++, raw);
+	blkif_ring_put_req(&f->q->ring, f->q->req_pvt++, raw);
 	return 0;
 }
 
 static int notify(struct xenblkfront *f)
 {
-	int rc = xen_evtchn_notify(f->evtchn, f->port);
+	int rc = xen_evtchn_notify(f->evtchn, f->q->port);
 
 	if (rc)
-		return xbf_fail(f, rc, "cannot notify the back end over port %u: %s", f->port,
+		return xbf_fail(f, rc, "cannot notify the back end over port %u: %s", f->q->port,
 		                error_name(rc));
 	return 0;
 }
 
 int xenblkfront_kick(struct xenblkfront *f)
 {
-	if (!f->ring_pages)
+	if (!f->q->ring_pages)
 		return no_ring(f);
-	uint32_t from = f->req_pub;
-	f->req_pub = f->req_pvt;
-	return blkif_ring_push_req(&f->ring, from, f->req_pvt) ? notify(f) : 0;
+	uint32_t from = f->q->req_pub;
+	f->q->req_pub = f->q->req_pvt;
+	return blkif_ring_push_req(&f->q->ring, from, f->q->req_pvt) ? notify(f) : 0;
 }
 
 void xenblkfront_poke_req_prod(struct xenblkfront *f, uint32_t value)
 {
-	if (!f->ring_pages)
+	if (!f->q->ring_pages)
 		return;
-	f->poked = true;
-	blkif_ring_poke_req_prod(&f->ring, value);
+	f->q->poked = true;
+	blkif_ring_poke_req_prod(&f->q->ring, value);
 	notify(f);
 }
 
 void xenblkfront_poke_rsp_prod(struct xenblkfront *f, int32_t by)
 {
-	if (!f->ring_pages)
+	if (!f->q->ring_pages)
 		return;
-	f->poked = true;
-	blkif_ring_poke_rsp_prod(&f->ring, blkif_ring_rsp_prod(&f->ring) + (uint32_t)by);
+	f->q->poked = true;
+	blkif_ring_poke_rsp_prod(&f->q->ring, blkif_ring_rsp_prod(&f->q->ring) + (uint32_t)by);
 }
 
 unsigned xenblkfront_inflight(const struct xenblkfront *f)
 {
-	if (!f->ring_pages)
+	if (!f->q->ring_pages)
 		return 0;
 	/* After a poke the back end may have answered more than was asked. */
-	int32_t n = (int32_t)(f->req_pvt - f->rsp_cons);
+	int32_t n = (int32_t)(f->q->req_pvt - f->q->rsp_cons);
 	return n > 0 ? (unsigned)n : 0;
 }
 
@@ -130,8 +141,8 @@ int xbf_broken(struct xenblkfront *f)
 
 int xbf_take(struct xenblkfront *f, struct xenblkfront_response *rsp, unsigned max)
 {
-	uint32_t there = blkif_ring_peek_rsp(&f->ring) - f->rsp_cons;
-	uint32_t limit = f->poked ? f->ring.slots : f->req_pub - f->rsp_cons;
+	uint32_t there = blkif_ring_peek_rsp(&f->q->ring) - f->q->rsp_cons;
+	uint32_t limit = f->q->poked ? f->q->ring.slots : f->q->req_pub - f->q->rsp_cons;
 
 	if (f->broken)
 		return xbf_broken(f);
@@ -149,7 +160,7 @@ int xbf_take(struct xenblkfront *f, struct xenblkfront_response *rsp, unsigned m
 		f->stuck = false;
 	for (uint32_t i = 0; i < there; i++) {
 		struct blkif_rsp r;
-		blkif_ring_get_rsp(&f->ring, f->rsp_cons++, &r);
+		blkif_ring_get_rsp(&f->q->ring, f->q->rsp_cons++, &r);
 		rsp[i] = (struct xenblkfront_response){.id = r.id, .op = r.op, .status = r.status};
 	}
 	return (int)there;
@@ -200,12 +211,41 @@ int xbf_wait_event(struct xenblkfront *f, uint64_t deadline)
 	return p[0].revents ? take_event(f) : 0;
 }
 
+/* Whether some ring has a response; those that have none are asked to tell of the next one. */
+static bool any_response(struct xenblkfront *f)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < f->nr_queues; i++) {
+		struct xbf_queue *q = &f->queue[i];
+		any |= blkif_ring_arm_rsp(&q->ring, q->rsp_cons) != q->rsp_cons;
+	}
+	return any;
+}
+
+int xenblkfront_wait(struct xenblkfront *f, int timeout_ms)
+{
+	uint64_t deadline = xbf_deadline(f, timeout_ms);
+	int rc;
+
+	if (!f->nr_queues)
+		return no_ring(f);
+	while (!any_response(f)) {
+		rc = xbf_wait_event(f, deadline);
+		if (rc && !any_response(f)) {
+			f->stuck = rc == -ETIMEDOUT;
+			return f->stuck ? xbf_fail(f, rc, "no response in any queue") : rc;
+		}
+	}
+	return 0;
+}
+
 int xenblkfront_reap(struct xenblkfront *f, struct xenblkfront_response *rsp, unsigned max,
                      int timeout_ms)
 {
 	uint64_t deadline;
 
-	if (!f->ring_pages)
+	if (!f->q->ring_pages)
 		return no_ring(f);
 	int n = xbf_take(f, rsp, max);
 	if (n || !max)
@@ -215,7 +255,7 @@ int xenblkfront_reap(struct xenblkfront *f, struct xenblkfront_response *rsp, un
 	deadline = xbf_deadline(f, timeout_ms);
 	for (;;) {
 		int rc = 0;
-		if (blkif_ring_arm_rsp(&f->ring, f->rsp_cons) == f->rsp_cons)
+		if (blkif_ring_arm_rsp(&f->q->ring, f->q->rsp_cons) == f->q->rsp_cons)
 			rc = xbf_wait_event(f, deadline);
 		n = xbf_take(f, rsp, max);
 		if (n)

@@ -102,5 +102,8 @@ int main(int argc, char **argv)
 	rc = tool_parse(argc, argv, &o, &cmd);
 	if (rc)
 		return rc < 0 ? TOOL_OK : rc;
-	return run(cmd, &o);
+	if (!cmd->run_alone)
+		return run(cmd, &o);
+	hold_signals();
+	return cmd->run_alone(&o);
 }

@@ -19,6 +19,8 @@ enum bench_op { BENCH_READ, BENCH_WRITE, BENCH_MIXED };
 struct tool_options {
 	struct xenblkfront_options front;
 	bool json, connect, progress, no_flush, secure;
+	bool list, overwrite;        /* conform */
+	const char *group, *pattern; /* … */
 	bool have_offset, have_length;
 	uint64_t offset, length;
 	enum bench_op op;
@@ -34,13 +36,15 @@ enum {
 	CMD_FLUSH = 8,
 	CMD_DISCARD = 16,
 	CMD_BENCH = 32,
-	CMD_ALL = 63,
+	CMD_CONFORM = 64,
+	CMD_ALL = 127,
 };
 
 struct tool_command {
 	const char *name;
-	unsigned bit; /* CMD_* */
-	int (*run)(struct xenblkfront *f, const struct tool_options *o);
+	unsigned bit;                                                    /* CMD_* */
+	int (*run)(struct xenblkfront *f, const struct tool_options *o); /* or … */
+	int (*run_alone)(const struct tool_options *o); /* … opens its own handles */
 };
 
 /* Reads the command line. 0: *o and *cmd are set; -1: help was asked for and given; else an exit
@@ -55,6 +59,8 @@ int tool_write(struct xenblkfront *f, const struct tool_options *o);
 int tool_flush(struct xenblkfront *f, const struct tool_options *o);
 int tool_discard(struct xenblkfront *f, const struct tool_options *o);
 int tool_bench(struct xenblkfront *f, const struct tool_options *o);
+/* Judges the back end: handles of its own, signals held. */
+int tool_conform(const struct tool_options *o);
 
 /* "xenblkfront: …" on stderr; returns TOOL_FAILED. */
 int tool_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

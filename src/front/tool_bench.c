@@ -27,10 +27,10 @@ struct bench_slot {
 struct bench {
 	struct xenblkfront *f;
 	const struct tool_options *o;
-	unsigned depth, pages;
-	uint64_t blocks, next; /* places on the disk, of o->size each */
+	unsigned queues, depth, pages; /* depth: of each queue */
+	uint64_t blocks, next;         /* places on the disk, of o->size each */
 	uint64_t seed;
-	struct bench_slot *slots;
+	struct bench_slot *slots; /* depth for each queue */
 	uint64_t reads, writes, worst_ns;
 	uint64_t *histogram; /* BUCKETS of nanoseconds */
 };
@@ -76,6 +76,7 @@ static uint64_t random_next(struct bench *b)
 	return b->seed;
 }
 
+/* Into the selected queue. */
 static int submit(struct bench *b, unsigned index)
 {
 	struct bench_slot *s = &b->slots[index];
@@ -100,7 +101,7 @@ static int submit(struct bench *b, unsigned index)
 
 static int account(struct bench *b, const struct xenblkfront_response *r)
 {
-	if (r->id >= b->depth)
+	if (r->id >= (uint64_t)b->depth * b->queues)
 		return tool_error("the back end answered with the unknown id %llu",
 		                  (unsigned long long)r->id);
 	const struct bench_slot *s = &b->slots[r->id];
@@ -120,33 +121,53 @@ static int account(struct bench *b, const struct xenblkfront_response *r)
 	return 0;
 }
 
-static int loop(struct bench *b, uint64_t *elapsed)
+static int fill(struct bench *b)
 {
-	struct xenblkfront_response rsp[REAP_MAX];
-	uint64_t start = clock_ns(), end = start + b->o->seconds * NS_PER_S;
-	bool more = true;
 	int rc = 0;
 
-	for (unsigned i = 0; i < b->depth && !rc; i++)
-		rc = submit(b, i);
-	rc = rc ?: xenblkfront_kick(b->f);
-	while (!rc && xenblkfront_inflight(b->f)) {
-		int n = xenblkfront_reap(b->f, rsp, REAP_MAX, -1);
-		if (n < 0) {
-			rc = n;
-			break;
-		}
-		more = more && clock_ns() < end && !tool_interrupted();
-		for (int i = 0; i < n; i++) {
-			if (account(b, &rsp[i]))
-				return TOOL_FAILED;
-			if (more)
-				rc = rc ?: submit(b, (unsigned)rsp[i].id);
-		}
+	for (unsigned q = 0; q < b->queues && !rc; q++) {
+		rc = xenblkfront_select(b->f, q);
+		for (unsigned i = 0; i < b->depth && !rc; i++)
+			rc = submit(b, q * b->depth + i);
 		rc = rc ?: xenblkfront_kick(b->f);
 	}
+	return rc;
+}
+
+/* Takes what the selected queue has answered, and asks again. 0 or -errno; TOOL_FAILED if that is
+ * said already. */
+static int turn(struct bench *b, bool more)
+{
+	struct xenblkfront_response rsp[REAP_MAX];
+	int rc = 0, n = xenblkfront_reap(b->f, rsp, REAP_MAX, 0);
+
+	if (n == -ETIMEDOUT)
+		return 0;
+	for (int i = 0; i < n && !rc; i++) {
+		rc = account(b, &rsp[i]);
+		if (!rc && more)
+			rc = submit(b, (unsigned)rsp[i].id);
+	}
+	return n < 0 ? n : rc ?: xenblkfront_kick(b->f);
+}
+
+static int loop(struct bench *b, uint64_t *elapsed)
+{
+	uint64_t start = clock_ns(), end = start + b->o->seconds * NS_PER_S;
+	bool more = true;
+	int rc = fill(b);
+
+	for (unsigned busy = 1; !rc && busy;) {
+		rc = xenblkfront_wait(b->f, -1);
+		more = more && clock_ns() < end && !tool_interrupted();
+		busy = 0;
+		for (unsigned q = 0; q < b->queues && !rc; q++) {
+			rc = xenblkfront_select(b->f, q) ?: turn(b, more);
+			busy += xenblkfront_inflight(b->f);
+		}
+	}
 	*elapsed = clock_ns() - start;
-	return rc ? tool_front_error(b->f) : 0;
+	return rc < 0 ? tool_front_error(b->f) : rc;
 }
 
 static int report(const struct bench *b, uint64_t elapsed)
@@ -156,19 +177,19 @@ static int report(const struct bench *b, uint64_t elapsed)
 	double mib = n * (double)b->o->size / 1048576;
 
 	if (!b->o->json) {
-		printf("%s %s, %llu bytes, depth %u, %.2f s\n", ops[b->o->op],
+		printf("%s %s, %llu bytes, depth %u, queues %u, %.2f s\n", ops[b->o->op],
 		       b->o->sequential ? "seq" : "rand", (unsigned long long)b->o->size, b->depth,
-		       s);
+		       b->queues, s);
 		printf("IOPS     %.0f\nMiB/s    %.1f\n", n / s, mib / s);
 		printf("latency  median %.1f us, p99 %.1f us, max %.1f us\n", percentile_us(b, 0.5),
 		       percentile_us(b, 0.99), (double)b->worst_ns / 1000);
 		return 0;
 	}
-	json_t *j =
-	    json_pack("{s:s s:s s:I s:i s:f s:I s:I s:f s:f}", "op", ops[b->o->op], "pattern",
-	              b->o->sequential ? "seq" : "rand", "size", (json_int_t)b->o->size, "depth",
-	              (int)b->depth, "seconds", s, "reads", (json_int_t)b->reads, "writes",
-	              (json_int_t)b->writes, "iops", n / s, "mib_per_second", mib / s);
+	json_t *j = json_pack("{s:s s:s s:I s:i s:i s:f s:I s:I s:f s:f}", "op", ops[b->o->op],
+	                      "pattern", b->o->sequential ? "seq" : "rand", "size",
+	                      (json_int_t)b->o->size, "depth", (int)b->depth, "queues",
+	                      (int)b->queues, "seconds", s, "reads", (json_int_t)b->reads, "writes",
+	                      (json_int_t)b->writes, "iops", n / s, "mib_per_second", mib / s);
 	json_t *l = json_pack("{s:f s:f s:f}", "median", percentile_us(b, 0.5), "p99",
 	                      percentile_us(b, 0.99), "max", (double)b->worst_ns / 1000);
 	bool ok = j && l && !json_object_set(j, "latency_us", l) &&
@@ -200,12 +221,13 @@ static int prepare(struct bench *b)
 		                  "--ring-order",
 		                  b->o->depth, info.ring_slots);
 	b->depth = b->o->depth;
+	b->queues = info.queues;
 	b->pages = (unsigned)((size + PAGE - 1) / PAGE);
-	b->slots = calloc(b->depth, sizeof *b->slots);
+	b->slots = calloc((size_t)b->depth * b->queues, sizeof *b->slots);
 	b->histogram = calloc(BUCKETS, sizeof *b->histogram);
 	if (!b->slots || !b->histogram)
 		return tool_error("out of memory");
-	for (unsigned i = 0; i < b->depth; i++)
+	for (unsigned i = 0; i < b->depth * b->queues; i++)
 		if (xenblkfront_alloc(b->f, b->pages, true, &b->slots[i].pages, b->slots[i].refs))
 			return tool_front_error(b->f);
 	return 0;

@@ -15,14 +15,15 @@ static int print_json(const struct xenblkfront_info *i)
 	                      (json_int_t)i->sector_size, "physical_sector_size",
 	                      (json_int_t)i->physical_sector_size, "info", (json_int_t)i->info);
 	json_t *more = json_pack(
-	    "{s:b s:b s:b s:b s:b s:b s:b s:b s:I s:I s:I s:I s:I s:I}", "cdrom",
+	    "{s:b s:b s:b s:b s:b s:b s:b s:b s:I s:I s:I s:I s:I s:I s:I}", "cdrom",
 	    !!(i->info & VDISK_CDROM), "removable", !!(i->info & VDISK_REMOVABLE), "readonly",
 	    !!(i->info & VDISK_READONLY), "flush", i->flush, "barrier", i->barrier, "discard",
 	    i->discard, "discard_secure", i->discard_secure, "persistent", i->persistent,
 	    "discard_granularity", (json_int_t)i->discard_granularity, "discard_alignment",
 	    (json_int_t)i->discard_alignment, "max_ring_order", (json_int_t)i->max_ring_order,
 	    "max_queues", (json_int_t)i->max_queues, "max_indirect_segments",
-	    (json_int_t)i->max_indirect_segments, "ring_slots", (json_int_t)i->ring_slots);
+	    (json_int_t)i->max_indirect_segments, "ring_slots", (json_int_t)i->ring_slots, "queues",
+	    (json_int_t)i->queues);
 	/* Text that is no UTF-8 (somebody else wrote it) makes these NULL, and is left out then. */
 	json_t *mode = json_string(i->mode), *type = json_string(i->device_type);
 	bool ok = j && more && !json_object_update(j, more) &&
@@ -69,7 +70,8 @@ static void print_text(const struct xenblkfront_info *i)
 	printf("queues                 %u\n", i->max_queues);
 	printf("indirect segments      %u\n", i->max_indirect_segments);
 	if (i->ring_slots)
-		printf("ring in use            %u slots, %s\n", i->ring_slots, i->abi);
+		printf("rings in use           %u of %u slots, %s\n", i->queues, i->ring_slots,
+		       i->abi);
 }
 
 int tool_info(struct xenblkfront *f, const struct tool_options *o)

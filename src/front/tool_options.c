@@ -20,6 +20,7 @@ static const char help_text[] =
     "  flush     make all written data durable\n"
     "  discard   throw a range away (needs --offset and --length)\n"
     "  bench     measure; with --op write or mixed it OVERWRITES the disk\n"
+    "  conform   judge the back end against the protocol; it OVERWRITES the disk\n"
     "\n"
     "Which disk\n"
     "  --run-dir DIR      directory of an embedded Xen (default: the real Xen)\n"
@@ -27,6 +28,8 @@ static const char help_text[] =
     "  --vdev NAME        xvda, hdb, sdc1 ... or a number\n"
     "  --abi A            x86_64 (default), x86_32, native, none\n"
     "  --ring-order K     ring of 2^K pages, 0 to 4\n"
+    "  --queues N         1 to 16 rings, but not more than the back end offers (default: one)\n"
+    "  --persistent       let the back end keep the pages mapped\n"
     "  --timeout MS       for each answer awaited (default 10000)\n"
     "\n"
     "read, write, discard\n"
@@ -39,19 +42,30 @@ static const char help_text[] =
     "bench\n"
     "  --op OP            read (default), write, mixed\n"
     "  --pattern P        rand (default), seq\n"
-    "  --depth N          requests in flight (default 32)\n"
+    "  --depth N          requests in flight in each queue (default 32)\n"
     "  --size S           of one request, up to 44K (default 4K)\n"
     "  --seconds S        how long (default 5)\n"
     "\n"
-    "  --json             info, bench: JSON\n"
+    "conform\n"
+    "  --list             only name the cases, with who demands them\n"
+    "  --group G          only negotiation, rings, ABIs, segments, operations, ordering,\n"
+    "                     limits, errors or hostile\n"
+    "  --case PATTERN     only cases with that in their name; a glob if it has *, ? or [\n"
+    "  --yes-overwrite    needed on a real Xen: all data on the disk is lost\n"
+    "\n"
+    "  --json             info, bench, conform: JSON\n"
     "  --help\n"
     "\n"
     "Sizes are bytes and take K, M, G, T (powers of 1024). Exit status: 0, 1 failed, 2 usage.\n";
 
 static const struct tool_command commands[] = {
-    {"info", CMD_INFO, tool_info},          {"read", CMD_READ, tool_read},
-    {"write", CMD_WRITE, tool_write},       {"flush", CMD_FLUSH, tool_flush},
-    {"discard", CMD_DISCARD, tool_discard}, {"bench", CMD_BENCH, tool_bench},
+    {"info", CMD_INFO, tool_info},
+    {"read", CMD_READ, tool_read},
+    {"write", CMD_WRITE, tool_write},
+    {"flush", CMD_FLUSH, tool_flush},
+    {"discard", CMD_DISCARD, tool_discard},
+    {"bench", CMD_BENCH, tool_bench},
+    {"conform", CMD_CONFORM, NULL, tool_conform},
 };
 
 enum option_id {
@@ -60,6 +74,8 @@ enum option_id {
 	OPT_VDEV,
 	OPT_ABI,
 	OPT_RING_ORDER,
+	OPT_QUEUES,
+	OPT_PERSISTENT,
 	OPT_TIMEOUT,
 	OPT_JSON,
 	OPT_CONNECT,
@@ -73,6 +89,10 @@ enum option_id {
 	OPT_DEPTH,
 	OPT_SIZE,
 	OPT_SECONDS,
+	OPT_LIST,
+	OPT_GROUP,
+	OPT_CASE,
+	OPT_OVERWRITE,
 	OPT_HELP,
 };
 
@@ -82,6 +102,8 @@ static const struct option long_options[] = {
     {"vdev", required_argument, NULL, OPT_VDEV},
     {"abi", required_argument, NULL, OPT_ABI},
     {"ring-order", required_argument, NULL, OPT_RING_ORDER},
+    {"queues", required_argument, NULL, OPT_QUEUES},
+    {"persistent", no_argument, NULL, OPT_PERSISTENT},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"json", no_argument, NULL, OPT_JSON},
     {"connect", no_argument, NULL, OPT_CONNECT},
@@ -95,6 +117,10 @@ static const struct option long_options[] = {
     {"depth", required_argument, NULL, OPT_DEPTH},
     {"size", required_argument, NULL, OPT_SIZE},
     {"seconds", required_argument, NULL, OPT_SECONDS},
+    {"list", no_argument, NULL, OPT_LIST},
+    {"group", required_argument, NULL, OPT_GROUP},
+    {"case", required_argument, NULL, OPT_CASE},
+    {"yes-overwrite", no_argument, NULL, OPT_OVERWRITE},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -104,7 +130,17 @@ static unsigned option_commands(int id)
 {
 	switch (id) {
 	case OPT_JSON:
-		return CMD_INFO | CMD_BENCH;
+		return CMD_INFO | CMD_BENCH | CMD_CONFORM;
+	case OPT_ABI:
+	case OPT_RING_ORDER:
+	case OPT_QUEUES:
+	case OPT_PERSISTENT:
+		return CMD_ALL & ~(unsigned)CMD_CONFORM; /* its cases have their own */
+	case OPT_LIST:
+	case OPT_GROUP:
+	case OPT_CASE:
+	case OPT_OVERWRITE:
+		return CMD_CONFORM;
 	case OPT_CONNECT:
 		return CMD_INFO;
 	case OPT_OFFSET:
@@ -203,6 +239,11 @@ static int one_option(int id, const char *name, const char *arg, struct tool_opt
 		return abi(arg, o);
 	case OPT_RING_ORDER:
 		return number(name, arg, 0, 4, &o->front.ring_order);
+	case OPT_QUEUES:
+		return number(name, arg, 1, 16, &o->front.queues);
+	case OPT_PERSISTENT:
+		o->front.persistent = true;
+		return 0;
 	case OPT_TIMEOUT:
 		return number(name, arg, 1, 3600000, &o->front.timeout_ms);
 	case OPT_JSON:
@@ -236,6 +277,18 @@ static int one_option(int id, const char *name, const char *arg, struct tool_opt
 		return bytes(name, arg, &o->size);
 	case OPT_SECONDS:
 		return number(name, arg, 1, 86400, &o->seconds);
+	case OPT_LIST:
+		o->list = true;
+		return 0;
+	case OPT_GROUP:
+		o->group = arg;
+		return 0;
+	case OPT_CASE:
+		o->pattern = arg;
+		return 0;
+	case OPT_OVERWRITE:
+		o->overwrite = true;
+		return 0;
 	}
 	return TOOL_USAGE;
 }
@@ -284,6 +337,8 @@ int tool_parse(int argc, char **argv, struct tool_options *o, const struct tool_
 	for (unsigned i = 0; i < n; i++)
 		if (!(allowed[i] & (*cmd)->bit))
 			return usage("--%s does not go with %s", wrong[i], (*cmd)->name);
+	if (o->list)
+		return 0;
 	if (!domain || !o->front.vdev)
 		return usage("--%s is missing", domain ? "vdev" : "domain");
 	if ((*cmd)->bit == CMD_DISCARD && !(o->have_offset && o->have_length))

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/list.h"
@@ -79,6 +80,8 @@ static void *helper_main(void *arg)
 {
 	struct discard *d = arg;
 
+	/* By itself: others may not be allowed to open its comm file. */
+	prctl(PR_SET_NAME, "discard");
 	pthread_mutex_lock(&d->lock);
 	for (;;) {
 		while (!d->todo.first && !d->stop)
@@ -156,8 +159,6 @@ static int helper_start(struct discard *d)
 	rc = pthread_create(&d->helper, &attr, helper_main, d);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
-	if (!rc)
-		pthread_setname_np(d->helper, "discard");
 	return -rc;
 }
 

@@ -14,10 +14,13 @@ struct storage_ops {
 	                  struct error *err);
 	void (*submit)(struct storage_queue *q, struct storage_io *io);
 	void (*queue_close)(struct storage_queue *q);
+	/* The image's size now, bytes, not rounded. NULL: it never changes. */
+	int (*size)(struct storage *s, uint64_t *size, struct error *err);
 	void (*close)(struct storage *s);
 };
 
-/* Control thread; constant after open, so data threads may read it. Embedded in the engine's own.
+/* Control thread; constant after open but for caps.size, so data threads may read it. Embedded in
+ * the engine's own.
  */
 struct storage {
 	const struct storage_ops *ops; /* set by storage_open */

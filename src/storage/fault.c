@@ -197,6 +197,15 @@ static void fault_queue_close(struct storage_queue *sq)
 	free(q);
 }
 
+static int fault_size(struct storage *s, uint64_t *size, struct error *err)
+{
+	struct fault *fault = container_of(s, struct fault, base);
+	int rc = storage_resize(fault->inner, err);
+
+	*size = storage_size(fault->inner);
+	return rc;
+}
+
 static void fault_close(struct storage *s)
 {
 	struct fault *fault = container_of(s, struct fault, base);
@@ -209,6 +218,7 @@ static const struct storage_ops fault_ops = {
     .queue_open = fault_queue_open,
     .submit = fault_submit,
     .queue_close = fault_queue_close,
+    .size = fault_size,
     .close = fault_close,
 };
 

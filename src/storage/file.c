@@ -242,10 +242,24 @@ out:
 	return rc;
 }
 
+static int file_size(struct storage *s, uint64_t *size, struct error *err)
+{
+	struct file *f = container_of(s, struct file, base);
+	struct stat st;
+
+	if (f->block ? ioctl(f->fd, BLKGETSIZE64, size) : fstat(f->fd, &st))
+		return error_set(err, -errno, "the image's size cannot be read: %s",
+		                 error_name(errno));
+	if (!f->block)
+		*size = (uint64_t)st.st_size;
+	return 0;
+}
+
 const struct storage_ops storage_file_ops = {
     .open = file_open,
     .queue_open = file_queue_open,
     .submit = file_submit,
     .queue_close = file_queue_close,
+    .size = file_size,
     .close = file_close,
 };

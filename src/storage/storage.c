@@ -41,6 +41,29 @@ const struct storage_caps *storage_caps(const struct storage *s)
 	return &s->caps;
 }
 
+uint64_t storage_size(const struct storage *s)
+{
+	/* Relaxed: nothing else is learnt from it. Stored by storage_resize. */
+	return __atomic_load_n(&s->caps.size, __ATOMIC_RELAXED);
+}
+
+int storage_resize(struct storage *s, struct error *err)
+{
+	uint64_t size = s->caps.size;
+	int rc = s->ops->size ? s->ops->size(s, &size, err) : 0;
+
+	if (rc)
+		return rc;
+	size -= size % s->caps.logical_block;
+	if (!size)
+		return error_set(err, -EINVAL,
+		                 "the image has size 0 now; the disk keeps the size of %llu bytes",
+		                 (unsigned long long)s->caps.size);
+	/* Relaxed: read by data threads for the range checks of what comes next. */
+	__atomic_store_n(&s->caps.size, size, __ATOMIC_RELAXED);
+	return 0;
+}
+
 void storage_close(struct storage *s)
 {
 	if (s)
@@ -68,8 +91,11 @@ void storage_queue_close(struct storage_queue *q)
 /* 0: the engine does it. 1: nothing to do. -errno: refused. The caller has checked all this against
  * the guest already; a write behind the end would make an image grow, so it is checked here again.
  */
-static int submit_check(const struct storage_caps *caps, const struct storage_io *io)
+static int submit_check(const struct storage *s, const struct storage_io *io)
 {
+	const struct storage_caps *caps = &s->caps;
+	uint64_t size = storage_size(s);
+
 	switch (io->op) {
 	case STORAGE_FLUSH:
 		return caps->readonly ? 1 : 0;
@@ -81,14 +107,14 @@ static int submit_check(const struct storage_caps *caps, const struct storage_io
 	case STORAGE_READ:
 		break;
 	}
-	if (io->offset > caps->size || io->length > caps->size - io->offset)
+	if (io->offset > size || io->length > size - io->offset)
 		return -EINVAL;
 	return io->length ? 0 : 1;
 }
 
 void storage_submit(struct storage_queue *q, struct storage_io *io)
 {
-	int rc = submit_check(&q->storage->caps, io);
+	int rc = submit_check(q->storage, io);
 
 	io->queue = q;
 	if (rc)

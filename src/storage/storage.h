@@ -59,7 +59,7 @@ struct storage_spec {
 };
 
 struct storage_caps {
-	uint64_t size;           /* bytes, a multiple of logical_block */
+	uint64_t size;           /* bytes, a multiple of logical_block; see storage_size */
 	uint32_t logical_block;  /* bytes: the unit that requests must keep to; 512 or 4096 */
 	uint32_t physical_block; /* bytes */
 	bool readonly;
@@ -88,6 +88,12 @@ int storage_resolve(const struct storage_target *target, int *fd, struct error *
  */
 int storage_open(const struct storage_spec *spec, struct storage **out, struct error *err);
 const struct storage_caps *storage_caps(const struct storage *s);
+/* The size now, in bytes; any thread. */
+uint64_t storage_size(const struct storage *s);
+/* Looks whether the image has grown or shrunk: caps.size is the new size when it returns, and
+ * operations beyond it are refused from then on. 0 or -errno with *err: the size stays. Control
+ * thread, at any time. */
+int storage_resize(struct storage *s, struct error *err);
 void storage_close(struct storage *s); /* NULL is fine; queues are closed before */
 
 /* ring: the caller's io_uring, on which the engine may queue SQEs with a struct uring_op as user

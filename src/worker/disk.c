@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "worker/worker.h"
 
@@ -73,6 +74,8 @@ int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_
 		w->image_dev = st.st_rdev;
 		w->image_ino = caps->diskseq;
 	}
+	if (m->has_fd)
+		resize_watch(w, fd);
 	if (!w->sandboxed) {
 		rc = sandbox_enter(w->dir, err);
 		if (rc) {
@@ -90,13 +93,17 @@ static struct blkif_limits limits_of(const struct worker *w, const struct wm_con
 	const struct storage_caps *c = storage_caps(w->storage);
 
 	return (struct blkif_limits){
-	    .sectors = c->size >> BLKIF_SECTOR_SHIFT,
-	    .sector_size = c->logical_block,
+	    .sector_size = m->sector_size,
+	    .sector_shift = m->sector_shift,
+	    .segment_shift = m->segment_shift,
 	    .readonly = w->readonly || c->readonly,
 	    .flush = m->flush,
 	    .barrier = m->barrier,
 	    .discard = m->discard,
 	    .discard_secure = m->discard_secure,
+	    .indirect_segments = m->indirect_segments < BLKIF_MAX_INDIRECT_SEGS
+	                             ? m->indirect_segments
+	                             : BLKIF_MAX_INDIRECT_SEGS,
 	};
 }
 
@@ -120,8 +127,27 @@ static struct journal_identity identity_of(const struct worker *w, const struct 
 	return id;
 }
 
+static void journal_path(const struct worker *w, unsigned queue, char *path, size_t cap)
+{
+	snprintf(path, cap, "%s/journal-%u", w->dir, queue);
+}
+
+/* Where a suspect ran alone, it did it, and not what another queue had in hand. */
+static unsigned suspects(const struct worker *w, const struct wm_connect *m)
+{
+	char path[256];
+	unsigned mask = 0;
+
+	for (unsigned i = 0; i < m->nr_queues && m->resume; i++) {
+		journal_path(w, i, path, sizeof path);
+		if (journal_names_suspect(path))
+			mask |= 1u << i;
+	}
+	return mask;
+}
+
 static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned i,
-                         struct error *err)
+                         uint64_t fault_epoch, struct error *err)
 {
 	const char *vdev = strchr(w->name, ':');
 	struct queue_config c = {
@@ -132,10 +158,13 @@ static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned 
 	    .wire = m->queue[i],
 	    .limits = limits_of(w, m),
 	    .identity = identity_of(w, m, i),
+	    .persistent_grants = m->persistent_grants,
+	    .persistent_idle_ns = m->persistent_idle_seconds * NS_PER_S,
 	    .resume = m->resume,
-	    .fault_epoch = m->fault_epoch,
+	    .fault_epoch = fault_epoch,
 	    .platform = w->platform,
 	    .storage = w->storage,
+	    .shared = &w->shared,
 	    .stats = &w->stats->queue[i],
 	    .notice_fd = w->notice.fd,
 	    .stats_timer_fd = w->stats_timer.fd,
@@ -144,12 +173,13 @@ static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned 
 
 	snprintf(c.thread_name, sizeof c.thread_name, "%u.%s-%u", w->domid, vdev ? vdev + 1 : "?",
 	         i);
-	snprintf(c.journal_path, sizeof c.journal_path, "%s/journal-%u", w->dir, i);
+	journal_path(w, i, c.journal_path, sizeof c.journal_path);
 	return queue_new(&c, &w->queue[i], err);
 }
 
 int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err)
 {
+	unsigned guilty;
 	int rc = 0;
 
 	if (!w->storage)
@@ -159,14 +189,25 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 		return error_set(err, -EINVAL,
 		                 "ring order %u, %u queues, protocol %u: not supported", m->order,
 		                 m->nr_queues, m->protocol);
+	if ((m->sector_size != 512 && m->sector_size != 1024 && m->sector_size != 2048 &&
+	     m->sector_size != 4096) ||
+	    512u << m->sector_shift > m->sector_size || 512u << m->segment_shift > m->sector_size)
+		return error_set(err, -EINVAL, "sectors of %u bytes: not supported",
+		                 m->sector_size);
 	disk_disconnect(w, false);
 	w->stop_reported = false;
-	for (; w->nr_queues < m->nr_queues && !rc; w->nr_queues++) {
-		rc = connect_queue(w, m, w->nr_queues, err);
-		if (rc)
-			break;
-		rc = queue_start(w->queue[w->nr_queues], err);
+	w->withdrawn_reported = 0;
+	shared_init(&w->shared);
+	guilty = suspects(w, m);
+	for (unsigned i = 0; i < m->nr_queues && !rc; i++) {
+		uint64_t epoch = guilty && !(guilty & 1u << i) ? 0 : m->fault_epoch;
+		rc = connect_queue(w, m, i, epoch, err);
+		if (!rc)
+			w->nr_queues++;
 	}
+	/* All of them are sound before the first one does anything. */
+	for (unsigned i = 0; i < w->nr_queues && !rc; i++)
+		rc = queue_start(w->queue[i], err);
 	if (rc)
 		disk_disconnect(w, m->resume);
 	else
@@ -192,6 +233,7 @@ void disk_disconnect(struct worker *w, bool keep_journal)
 void disk_close(struct worker *w)
 {
 	disk_disconnect(w, true);
+	resize_unwatch(w);
 	storage_close(w->storage);
 	w->storage = NULL;
 }

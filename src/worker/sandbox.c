@@ -56,6 +56,7 @@ static const int allowed_calls[] = {
     SCMP_SYS(unlinkat),
     SCMP_SYS(flock),
     SCMP_SYS(fcntl),
+    SCMP_SYS(inotify_add_watch),
     SCMP_SYS(fstat),
     SCMP_SYS(newfstatat),
     SCMP_SYS(lseek),

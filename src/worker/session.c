@@ -63,11 +63,16 @@ static void dispatch(struct worker *w, const struct wm *m, int fd)
 		disk_close(w);
 		loop_stop(&w->loop);
 		return;
+	case WM_RESIZE:
+		resize_check(w, m->serial);
+		return;
 	case WM_OPENED:
 	case WM_CONNECTED:
 	case WM_DISCONNECTED:
 	case WM_FAILED:
 	case WM_STOPPED:
+	case WM_RESIZED:
+	case WM_WITHDRAWN:
 		break;
 	}
 	log_warn("message of unknown type %u from the supervisor, ignored", m->type);

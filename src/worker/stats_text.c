@@ -73,13 +73,23 @@ static void timer_ready(struct loop_fd *lfd, uint32_t events)
 	stats_text_write(w);
 }
 
-static void notice_ready(struct loop_fd *lfd, uint32_t events)
+static void report_withdrawn(struct worker *w)
 {
-	struct worker *w = container_of(lfd, struct worker, notice);
-	struct wm m = {.version = WM_VERSION, .type = WM_STOPPED};
-	uint64_t count;
+	struct wm m = {.version = WM_VERSION, .type = WM_WITHDRAWN};
 
-	if (read(lfd->fd, &count, sizeof count) < 0 || w->stop_reported)
+	/* Relaxed: the eventfd that was read orders it after the queue's store. */
+	m.withdrawn = __atomic_load_n(&w->shared.withdrawn, __ATOMIC_RELAXED);
+	if (!(m.withdrawn & ~w->withdrawn_reported))
+		return;
+	w->withdrawn_reported = m.withdrawn;
+	session_send(w, &m);
+}
+
+static void report_stopped(struct worker *w)
+{
+	struct wm m = {.version = WM_VERSION, .type = WM_STOPPED};
+
+	if (w->stop_reported)
 		return;
 	for (unsigned i = 0; i < w->nr_queues; i++) {
 		const char *reason = queue_stopped_reason(w->queue[i]);
@@ -89,6 +99,17 @@ static void notice_ready(struct loop_fd *lfd, uint32_t events)
 		snprintf(m.text, sizeof m.text, "queue %u stopped for good: %s", i, reason);
 		session_send(w, &m);
 	}
+}
+
+static void notice_ready(struct loop_fd *lfd, uint32_t events)
+{
+	struct worker *w = container_of(lfd, struct worker, notice);
+	uint64_t count;
+
+	if (read(lfd->fd, &count, sizeof count) < 0)
+		return;
+	report_stopped(w);
+	report_withdrawn(w);
 }
 
 int stats_init(struct worker *w, struct error *err)

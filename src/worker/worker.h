@@ -24,12 +24,18 @@ struct worker {
 	bool readonly;
 	struct queue *queue[WM_MAX_QUEUES];
 	unsigned nr_queues; /* 0: not connected */
+	struct disk_shared shared;
 	/* statistics */
 	struct stats_page *stats;
 	struct loop_fd stats_timer;
 	int stats_armed; /* atomic: set by queue threads */
 	struct loop_fd notice;
 	bool stop_reported;
+	uint32_t withdrawn_reported;
+	/* the image's size: watched for changes once a second at most */
+	int image_fd; /* O_PATH; -1: not watched */
+	struct loop_fd image_watch;
+	struct loop_timer image_rearm;
 	bool sandboxed;
 };
 
@@ -45,6 +51,13 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
  */
 void disk_disconnect(struct worker *w, bool keep_journal);
 void disk_close(struct worker *w); /* idempotent; disconnects first, keeping the journal */
+
+/* resize.c: size changes of an image in a file. The watch is made before the sandbox. */
+void resize_watch(struct worker *w, int image_fd);
+void resize_unwatch(struct worker *w); /* idempotent */
+/* Looks at the size; tells the supervisor if it asked (its message's serial) or if it has changed.
+ */
+void resize_check(struct worker *w, uint32_t serial);
 
 /* stats_text.c: statistics as plain files in DIR/statistics */
 int stats_init(struct worker *w, struct error *err);

@@ -28,6 +28,11 @@ const char *xen_platform_store_path(const struct xen_platform *p)
 	return p->ops->store_path(p);
 }
 
+struct xen_limits xen_platform_limits(const struct xen_platform *p)
+{
+	return p->limits;
+}
+
 int xen_gnttab_open(struct xen_platform *p, struct xen_gnttab **out, struct error *err)
 {
 	*out = NULL;

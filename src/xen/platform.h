@@ -38,10 +38,18 @@ void xen_platform_close(struct xen_platform *p); /* NULL is fine */
  * Lives as long as the platform. */
 const char *xen_platform_store_path(const struct xen_platform *p);
 
+/* What this Xen, and the kernel's way to it, can do. Probed when the platform is opened. */
+struct xen_limits {
+	bool grant_copy;    /* else each piece of a copy is mapped for it: correct, but slow */
+	uint32_t map_pages; /* references that one xen_gnttab_map takes */
+};
+struct xen_limits xen_platform_limits(const struct xen_platform *p);
+
 /* ---- grants of others ---- */
 
 int xen_gnttab_open(struct xen_platform *p, struct xen_gnttab **out, struct error *err);
-void xen_gnttab_close(struct xen_gnttab *g); /* also unmaps what is still mapped; NULL is fine */
+/* Unmap everything before: the real one's maps outlive the handle. NULL is fine. */
+void xen_gnttab_close(struct xen_gnttab *g);
 
 /*
  * Maps `count` references granted by domain `domid` contiguously; all or nothing.

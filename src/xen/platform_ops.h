@@ -43,9 +43,10 @@ struct xen_platform_ops {
 	int (*gntshr_revoke)(struct xen_gntshr *s, const uint32_t *refs, uint32_t count);
 };
 
-/* Owned by whoever opened it; ops never changes. */
+/* Owned by whoever opened it; nothing in it ever changes. */
 struct xen_platform {
 	const struct xen_platform_ops *ops;
+	struct xen_limits limits;
 };
 struct xen_gnttab {
 	const struct xen_platform_ops *ops;

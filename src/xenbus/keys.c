@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The front end's ring keys. Both spellings of a one-page ring are in use: `ring-ref` alone, and
- * `ring-page-order` 0 with `ring-ref0`. */
+ * `ring-page-order` 0 with `ring-ref0`. One queue has its keys in the front end's own directory,
+ * also where multi-queue-num-queues says 1; several have them in queue-0, queue-1, ... */
 #include "xenbus/keys.h"
 
 #include <errno.h>
@@ -42,51 +43,149 @@ static int key_u32(const struct key_reader *r, const char *name, uint32_t min, u
 	return 0;
 }
 
-static int missing(struct error *err, const char *name)
+/* Where a queue's keys are: "" or "queue-3/". */
+struct prefix {
+	char text[20];
+};
+
+static struct prefix queue_prefix(const struct ring_keys *k, uint32_t queue)
 {
-	return error_set(err, -ENOENT, "front end has no key %s", name);
+	struct prefix p = {""};
+
+	if (k->nr_queues > 1)
+		snprintf(p.text, sizeof p.text, "queue-%u/", queue);
+	return p;
+}
+
+static int queue_u32(const struct key_reader *r, struct prefix at, const char *name, uint32_t min,
+                     uint32_t *out, struct error *err)
+{
+	char path[48];
+
+	snprintf(path, sizeof path, "%s%s", at.text, name);
+	return key_u32(r, path, min, UINT32_MAX, out, err);
+}
+
+static int queue_missing(struct error *err, struct prefix at, const char *name)
+{
+	return error_set(err, -ENOENT, "front end has no key %s%s", at.text, name);
 }
 
 /* A one-page ring's reference: the preferred name, else the other one. */
-static int single_ref(const struct key_reader *r, const char *name, const char *other,
-                      uint32_t *out, struct error *err)
+static int single_ref(const struct key_reader *r, struct prefix at, const char *name,
+                      const char *other, uint32_t *out, struct error *err)
 {
-	int rc = key_u32(r, name, 0, UINT32_MAX, out, err);
+	int rc = queue_u32(r, at, name, 0, out, err);
 
 	if (rc == -ENOENT)
-		rc = key_u32(r, other, 0, UINT32_MAX, out, err);
-	return rc == -ENOENT ? missing(err, name) : rc;
+		rc = queue_u32(r, at, other, 0, out, err);
+	return rc == -ENOENT ? queue_missing(err, at, name) : rc;
 }
 
-static int many_refs(const struct key_reader *r, struct ring_keys *out, struct error *err)
+static int many_refs(const struct key_reader *r, struct prefix at, uint32_t count, uint32_t *refs,
+                     struct error *err)
 {
-	for (uint32_t i = 0; i < 1u << out->order; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		char name[24];
 		snprintf(name, sizeof name, "ring-ref%u", i);
-		int rc = key_u32(r, name, 0, UINT32_MAX, &out->refs[i], err);
+		int rc = queue_u32(r, at, name, 0, &refs[i], err);
 		if (rc)
-			return rc == -ENOENT ? missing(err, name) : rc;
-		for (uint32_t k = 0; k < i; k++)
-			if (out->refs[k] == out->refs[i])
-				return error_set(
-				    err, -EINVAL,
-				    "front end's ring-ref%u and ring-ref%u are both %u", k, i,
-				    out->refs[i]);
+			return rc == -ENOENT ? queue_missing(err, at, name) : rc;
 	}
 	return 0;
 }
 
-static int read_refs(const struct key_reader *r, struct ring_keys *out, struct error *err)
+/* order_rc: whether ring-page-order was there (0) or not (-ENOENT). */
+static int read_queue(const struct key_reader *r, int order_rc, uint32_t queue,
+                      struct ring_keys *out, struct error *err)
 {
-	int rc = key_u32(r, "ring-page-order", 0, RING_MAX_ORDER, &out->order, err);
+	struct queue_keys *q = &out->queue[queue];
+	struct prefix at = queue_prefix(out, queue);
+	int rc = queue_u32(r, at, "event-channel", 1, &q->port, err);
 
-	if (rc == -ENOENT)
-		return single_ref(r, "ring-ref", "ring-ref0", &out->refs[0], err);
 	if (rc)
-		return rc;
+		return rc == -ENOENT ? queue_missing(err, at, "event-channel") : rc;
+	if (order_rc)
+		return single_ref(r, at, "ring-ref", "ring-ref0", &q->refs[0], err);
 	if (out->order == 0)
-		return single_ref(r, "ring-ref0", "ring-ref", &out->refs[0], err);
-	return many_refs(r, out, err);
+		return single_ref(r, at, "ring-ref0", "ring-ref", &q->refs[0], err);
+	return many_refs(r, at, 1u << out->order, q->refs, err);
+}
+
+/* What a ring's page is called in its keys. */
+static void ref_name(const struct ring_keys *k, uint32_t page, char *name, size_t cap)
+{
+	struct prefix at = queue_prefix(k, page >> k->order);
+
+	if (k->order)
+		snprintf(name, cap, "%sring-ref%u", at.text, page & ((1u << k->order) - 1));
+	else
+		snprintf(name, cap, "%sring-ref", at.text);
+}
+
+static uint32_t page_ref(const struct ring_keys *k, uint32_t page)
+{
+	return k->queue[page >> k->order].refs[page & ((1u << k->order) - 1)];
+}
+
+/* Two rings on one page, or one ring that has a page twice, would each overwrite the other's
+ * requests. At most 256 pages. */
+static int check_overlap(const struct ring_keys *k, struct error *err)
+{
+	uint32_t pages = k->nr_queues << k->order;
+	char first[48], second[48];
+
+	for (uint32_t i = 1; i < pages; i++)
+		for (uint32_t j = 0; j < i; j++) {
+			if (page_ref(k, i) != page_ref(k, j))
+				continue;
+			ref_name(k, j, first, sizeof first);
+			ref_name(k, i, second, sizeof second);
+			return error_set(err, -EINVAL, "front end's %s and %s are both %u", first,
+			                 second, page_ref(k, i));
+		}
+	for (uint32_t i = 1; i < k->nr_queues; i++)
+		for (uint32_t j = 0; j < i; j++)
+			if (k->queue[i].port == k->queue[j].port)
+				return error_set(err, -EINVAL,
+				                 "front end's queue-%u/event-channel and "
+				                 "queue-%u/event-channel are both %u",
+				                 j, i, k->queue[i].port);
+	return 0;
+}
+
+/* A key that may be absent. */
+static int optional_u32(const struct key_reader *r, const char *name, uint32_t min, uint32_t max,
+                        uint32_t absent, uint32_t *out, struct error *err)
+{
+	int rc = key_u32(r, name, min, max, out, err);
+
+	if (rc == -ENOENT) {
+		*out = absent;
+		return 0;
+	}
+	return rc;
+}
+
+static int read_queues(const struct key_reader *r, struct ring_keys *out, struct error *err)
+{
+	int order_rc = key_u32(r, "ring-page-order", 0, RING_MAX_ORDER, &out->order, err);
+	int rc = order_rc == -ENOENT ? 0 : order_rc;
+
+	for (uint32_t i = 0; i < out->nr_queues && !rc; i++)
+		rc = read_queue(r, order_rc, i, out, err);
+	return rc ? rc : check_overlap(out, err);
+}
+
+uint32_t ring_offer_read(const struct key_reader *r, const char *name, uint32_t max,
+                         uint32_t fallback)
+{
+	char text[TEXT_MAX];
+	uint32_t v;
+
+	if (r->get(r->arg, r->backend, name, text, TEXT_MAX) < 0 || parse_u32(text, 0, max, &v))
+		return fallback;
+	return v;
 }
 
 static int read_protocol(const struct key_reader *r, enum blkif_protocol fallback,
@@ -110,19 +209,26 @@ static int read_protocol(const struct key_reader *r, enum blkif_protocol fallbac
 int ring_keys_read(const struct key_reader *r, enum blkif_protocol fallback, struct ring_keys *out,
                    struct error *err)
 {
+	uint32_t offered = ring_offer_read(r, "multi-queue-max-queues", RING_MAX_QUEUES, 1) ?: 1;
 	struct ring_keys keys = {0};
-	uint32_t queues;
-	int rc = key_u32(r, "multi-queue-num-queues", 1, 1, &queues, err);
+	int rc = optional_u32(r, "multi-queue-num-queues", 1, offered, 1, &keys.nr_queues, err);
 
-	if (!rc || rc == -ENOENT)
-		rc = key_u32(r, "event-channel", 1, UINT32_MAX, &keys.port, err);
-	if (rc == -ENOENT)
-		return missing(err, "event-channel");
 	if (!rc)
-		rc = read_refs(r, &keys, err);
+		rc = read_queues(r, &keys, err);
 	if (!rc)
 		rc = read_protocol(r, fallback, &keys, err);
 	if (!rc)
+		rc = optional_u32(r, "feature-persistent", 0, 1, 0, &keys.persistent, err);
+	if (!rc)
 		*out = keys;
 	return rc;
+}
+
+unsigned ring_max_order(uint32_t map_pages)
+{
+	unsigned order = RING_MAX_ORDER;
+
+	while (order && 1u << order > map_pages)
+		order--;
+	return order;
 }

@@ -14,7 +14,8 @@
 
 #define RING_MAX_ORDER 4 /* max-ring-page-order that we advertise */
 #define RING_MAX_REFS (1u << RING_MAX_ORDER)
-#define KEY_QUOTE 40 /* at most so much of a key's text stands in a message */
+#define RING_MAX_QUEUES 16 /* largest multi-queue-max-queues that we advertise */
+#define KEY_QUOTE 40       /* at most so much of a key's text stands in a message */
 
 /* Where keys are read. get: as store_read, length or -errno (-ENOENT: absent). dirs: lent. */
 struct key_reader {
@@ -24,16 +25,30 @@ struct key_reader {
 	bool no_hotplug; /* no script runs: params counts at sight, whatever `script` says */
 };
 
-struct ring_keys {
-	enum blkif_protocol protocol;
-	uint32_t order;
+struct queue_keys {
 	uint32_t port;                /* the front end's */
 	uint32_t refs[RING_MAX_REFS]; /* unused ones are 0 */
 };
 
-/* fallback: the protocol if the key is absent. 0, or -errno with *err naming the key and its text.
- * Any thread. */
+struct ring_keys {
+	enum blkif_protocol protocol;
+	uint32_t order;
+	uint32_t persistent; /* feature-persistent: 1 if the front end keeps its pages granted */
+	uint32_t nr_queues;
+	struct queue_keys queue[RING_MAX_QUEUES]; /* unused ones are 0 */
+};
+
+/* fallback: the protocol if the key is absent. As many queues are accepted as the back end's own
+ * key offers. 0, or -errno with *err naming the key and its text. Any thread. */
 int ring_keys_read(const struct key_reader *r, enum blkif_protocol fallback, struct ring_keys *out,
                    struct error *err);
+
+/* log2 of the largest ring, in pages, that can be offered where one mapping takes map_pages
+ * references. Pure. */
+unsigned ring_max_order(uint32_t map_pages);
+/* A number that we ourselves wrote into the back end's directory when the front end connected;
+ * absent or out of range: `fallback`. */
+uint32_t ring_offer_read(const struct key_reader *r, const char *name, uint32_t max,
+                         uint32_t fallback);
 
 #endif

@@ -19,7 +19,8 @@ static int check_state(struct store *s, xs_transaction_t t, const char *backend,
 	return rc == -ERANGE || rc == -EINVAL || rc == -EMSGSIZE ? -ESTALE : rc;
 }
 
-static int write_initwait(struct store *s, xs_transaction_t t, const char *be)
+static int write_initwait(struct store *s, xs_transaction_t t, const char *be,
+                          const struct offer_keys *o)
 {
 	/* Promises of a driver that had the device before us are not ours. */
 	static const char *const foreign[] = {
@@ -31,8 +32,13 @@ static int write_initwait(struct store *s, xs_transaction_t t, const char *be)
 
 	for (size_t i = 0; !rc && i < sizeof foreign / sizeof *foreign; i++)
 		rc = store_rm(s, t, be, foreign[i]);
+	if (!rc && o->max_indirect_segments)
+		rc = store_write(s, t, be, "feature-max-indirect-segments", "%u",
+		                 o->max_indirect_segments);
 	if (!rc)
-		rc = store_write(s, t, be, "max-ring-page-order", "%d", RING_MAX_ORDER);
+		rc = store_write(s, t, be, "multi-queue-max-queues", "%u", o->max_queues);
+	if (!rc)
+		rc = store_write(s, t, be, "max-ring-page-order", "%u", o->max_ring_order);
 	if (!rc)
 		rc = store_write(s, t, be, "state", "%d", XS_INITWAIT);
 	return rc;
@@ -63,6 +69,8 @@ static int write_connected(struct store *s, xs_transaction_t t, const char *be,
 	if (!rc)
 		rc = store_write(s, t, be, "feature-barrier", "%d", k->barrier);
 	if (!rc)
+		rc = store_write(s, t, be, "feature-persistent", "%d", k->persistent);
+	if (!rc)
 		rc = store_write(s, t, be, "sectors", "%llu", (unsigned long long)k->sectors);
 	if (!rc)
 		rc = store_write(s, t, be, "info", "%u", k->info);
@@ -75,8 +83,45 @@ static int write_connected(struct store *s, xs_transaction_t t, const char *be,
 	return rc;
 }
 
-/* k NULL: InitWait. */
-static int publish(struct store *s, const char *be, int from, const struct disk_keys *k)
+static int write_size(struct store *s, xs_transaction_t t, const char *be,
+                      const struct disk_keys *k)
+{
+	int rc = store_write(s, t, be, "sectors", "%llu", (unsigned long long)k->sectors);
+
+	return rc ?: store_write(s, t, be, "state", "%d", XS_CONNECTED);
+}
+
+static int write_features(struct store *s, xs_transaction_t t, const char *be,
+                          const struct disk_keys *k)
+{
+	int rc = write_discard(s, t, be, k);
+
+	if (!rc)
+		rc = store_write(s, t, be, "feature-flush-cache", "%d", k->flush);
+	return rc ?: store_write(s, t, be, "feature-barrier", "%d", k->barrier);
+}
+
+/* What a transaction writes: o for the offer, k for all else. */
+enum content { OFFER, DISK, SIZE, FEATURES };
+
+static int write_content(struct store *s, xs_transaction_t t, const char *be, enum content what,
+                         const struct offer_keys *o, const struct disk_keys *k)
+{
+	switch (what) {
+	case OFFER:
+		return write_initwait(s, t, be, o);
+	case DISK:
+		return write_connected(s, t, be, k);
+	case SIZE:
+		return write_size(s, t, be, k);
+	case FEATURES:
+		return write_features(s, t, be, k);
+	}
+	return -EINVAL;
+}
+
+static int publish(struct store *s, const char *be, int from, enum content what,
+                   const struct offer_keys *o, const struct disk_keys *k)
 {
 	int rc = -EAGAIN;
 
@@ -87,7 +132,7 @@ static int publish(struct store *s, const char *be, int from, const struct disk_
 			break;
 		rc = check_state(s, t, be, from);
 		if (!rc)
-			rc = k ? write_connected(s, t, be, k) : write_initwait(s, t, be);
+			rc = write_content(s, t, be, what, o, k);
 		if (rc)
 			store_end(s, t, false);
 		else
@@ -126,12 +171,22 @@ int publish_removal(struct store *s, const char *backend)
 	return rc;
 }
 
-int publish_initwait(struct store *s, const char *backend, int from)
+int publish_initwait(struct store *s, const char *backend, int from, const struct offer_keys *o)
 {
-	return publish(s, backend, from, NULL);
+	return publish(s, backend, from, OFFER, o, NULL);
 }
 
 int publish_connected(struct store *s, const char *backend, int from, const struct disk_keys *k)
 {
-	return publish(s, backend, from, k);
+	return publish(s, backend, from, DISK, NULL, k);
+}
+
+int publish_resize(struct store *s, const char *backend, const struct disk_keys *k)
+{
+	return publish(s, backend, XS_CONNECTED, SIZE, NULL, k);
+}
+
+int publish_features(struct store *s, const char *backend, const struct disk_keys *k)
+{
+	return publish(s, backend, XS_CONNECTED, FEATURES, NULL, k);
 }

@@ -95,6 +95,9 @@ static void keys_of_a_writable_file(void **state)
 {
 	static const struct key keys[] = {
 	    {"max-ring-page-order", "4"},
+	    {"multi-queue-max-queues"},
+	    {"feature-max-indirect-segments", "256"},
+	    {"feature-persistent", "1"},
 	    {"sectors", "2048"},
 	    {"sector-size", "512"},
 	    {"physical-sector-size"},
@@ -113,6 +116,9 @@ static void keys_of_a_writable_file(void **state)
 
 static const struct key without_discard[] = {
     {"max-ring-page-order", "4"},
+    {"multi-queue-max-queues"},
+    {"feature-max-indirect-segments", "256"},
+    {"feature-persistent", "1"},
     {"sectors", "2048"},
     {"sector-size", "512"},
     {"physical-sector-size"},

@@ -126,7 +126,7 @@ static void attach_and_detach(void **state)
 	assert_says("x86_64-abi, 1 page(s), 1 queue(s), connected\n");
 	assert_says(worker);
 	assert_int_equal(ctl(h, "stats 1:xvda"), 0);
-	assert_says("1:xvda      2  64 KiB       0  0 bytes");
+	assert_says("1:xvda      1  64 KiB       0  0 bytes");
 	front_end(f);
 
 	assert_int_equal(ctl(h, "detach 1:xvda"), 0);

@@ -83,7 +83,7 @@ static void owned_from_the_start(void **state)
 	assert_true(host_state_stays(h, 1, XVDA, XS_INITIALISING, QUIET_MS));
 	/* The driver's own words. */
 	for (unsigned i = 0; i < 3; i++)
-		host_write(h, n.be, theirs[i], "1");
+		host_write(h, n.be, theirs[i], "99");
 	host_write(h, n.be, "state", "2");
 	assert_int_equal(node_script(h, &n, "add", said, sizeof said), 1);
 	assert_non_null(strstr(said, OWNED));
@@ -94,7 +94,9 @@ static void owned_from_the_start(void **state)
 	unbind_driver(h);
 	wait_until(status_is(h, ID, "error", ""));
 	for (unsigned i = 0; i < 3; i++)
-		wait_until(!store_exists(h->store, XBT_NULL, n.be, theirs[i]));
+		wait_until(strcmp(host_read(h, n.be, theirs[i]), "99"));
+	assert_string_equal(host_read(h, n.be, "feature-max-indirect-segments"), "256");
+	assert_string_equal(host_read(h, n.be, "feature-persistent"), "");
 	assert_string_equal(host_read(h, n.be, "max-ring-page-order"), "4");
 	assert_string_equal(error_node(h, 1, XVDA), "");
 	if (node_script(h, &n, "add", said, sizeof said))

@@ -1,47 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Where the image comes from, and when it may be opened: physical-device, physical-device-path or
  * params, after the script's word or at once if there is no script. */
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-
 #include "control.h"
+#include "loop_device.h"
 
 #define ID "1:xvda"
-
-/* Runs a command, its output's first line in out. Its success. */
-static bool run(char *out, size_t cap, const char *command)
-{
-	FILE *p = popen(command, "r");
-
-	out[0] = 0;
-	if (!p)
-		return false;
-	if (fgets(out, (int)cap, p))
-		out[strcspn(out, "\n")] = 0;
-	return pclose(p) == 0;
-}
-
-/* A loop device on the file, or skips the test. */
-static void loop_setup(const char *path, char dev[64], char number[32])
-{
-	char command[300];
-	struct stat st;
-
-	snprintf(command, sizeof command, "losetup -f --show %s 2>/dev/null", path);
-	if (!run(dev, 64, command) || stat(dev, &st)) {
-		print_message("skipped: losetup makes no loop device here\n");
-		skip();
-	}
-	snprintf(number, 32, "%x:%x", major(st.st_rdev), minor(st.st_rdev));
-}
-
-static void loop_end(const char *dev)
-{
-	char command[100];
-
-	snprintf(command, sizeof command, "losetup -d %s", dev);
-	assert_int_equal(system(command), 0);
-}
 
 static void assert_serves(struct host *h, uint32_t seed)
 {
@@ -69,7 +32,7 @@ static void physical_device(void **state)
 
 	make_image(h, "a.img", 1, path);
 	make_image(h, "decoy.img", 2, decoy);
-	loop_setup(path, dev, number);
+	loop_setup(path, 512, dev, number);
 	/* It goes before both others. */
 	host_disk(h, &(struct disk){.params = decoy});
 	host_wait_state(h, 1, XVDA, XS_INITWAIT);

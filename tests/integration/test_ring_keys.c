@@ -152,7 +152,7 @@ static const struct bad bad[] = {
     {"protocol", "", 0, "protocol"},
     {"protocol", "X86_64-ABI", 0, "protocol"},
     {"multi-queue-num-queues", "0", 0, "multi-queue-num-queues"},
-    {"multi-queue-num-queues", "2", 0, "multi-queue-num-queues"},
+    {"multi-queue-num-queues", "17", 0, "multi-queue-num-queues"},
     {"multi-queue-num-queues", "many", 0, "multi-queue-num-queues"},
 };
 

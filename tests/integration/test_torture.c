@@ -206,6 +206,19 @@ static struct leftovers count(struct torture *t)
 	return l;
 }
 
+/* Once nothing changes any more. */
+static struct leftovers settled(struct torture *t)
+{
+	struct leftovers last, now = count(t);
+
+	do {
+		last = now;
+		usleep(100000);
+		now = count(t);
+	} while (memcmp(&last, &now, sizeof now));
+	return now;
+}
+
 static void no_leak(struct torture *t, const struct leftovers *before)
 {
 	char disks[96];
@@ -247,6 +260,7 @@ static void start_disk(struct torture *t, unsigned i)
 	    .image = image,
 	    .abi = abis[i % 4],
 	    .ring_order = i % 2 ? 4 : 0,
+	    .queues = i >= 2 ? 3 : 0,
 	    .seed = rnd(t),
 	    .board = v->board,
 	});
@@ -271,7 +285,7 @@ static void kills_under_load(void **state)
 	/* What there is with nothing attached, all connections being served. */
 	host_attach(t.h, &(struct disk){.domid = DISKS}, host_image(t.h, "first.img", 1 << 20));
 	host_detach(t.h, DISKS, XVDA);
-	before = count(&t);
+	before = settled(&t);
 	for (unsigned i = 0; i < DISKS; i++) {
 		t.v[i].board = &boards[i];
 		start_disk(&t, i);

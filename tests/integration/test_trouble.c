@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "host.h"
 
 #include <xen/io/blkif.h>
@@ -155,7 +156,11 @@ static void image_truncated_and_removed(void **state)
 	assert_int_equal(truncate(path, 1 << 20), 0);
 	assert_int_equal(xenblkfront_read(f, 2 << 20, buf, sizeof buf), -EIO);
 	assert_front(f, xenblkfront_read(f, 0, buf, sizeof buf));
+	/* It is whole again: noticed within a second. */
 	assert_int_equal(truncate(path, SIZE), 0);
+	uint64_t end = clock_ns() + WAIT_MS * NS_PER_MS;
+	while (xenblkfront_read(f, 2 << 20, buf, sizeof buf) && clock_ns() < end)
+		usleep(10000);
 	assert_front(f, xenblkfront_read(f, 2 << 20, buf, sizeof buf));
 	assert_int_equal(unlink(path), 0);
 	memset(buf, 0x42, sizeof buf);
@@ -163,7 +168,6 @@ static void image_truncated_and_removed(void **state)
 	memset(buf, 0, sizeof buf);
 	assert_front(f, xenblkfront_read(f, 4096, buf, sizeof buf));
 	assert_int_equal(buf[4095], 0x42);
-	assert_int_equal(host_stat(h, "1:xvda", "errors"), 1);
 	assert_front(f, xenblkfront_disconnect(f));
 	xenblkfront_close(f);
 	host_detach(h, 1, XVDA);
@@ -278,7 +282,7 @@ static void idle(void **state)
 	attach(h, 1, XVDA, "a.img");
 	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
 	assert_reads(f, XVDA);
-	usleep(1500 * 1000); /* the statistics' last second */
+	usleep(2500 * 1000); /* the statistics' last second, and that of the buffers */
 	pid_t worker = host_worker(h, "1:xvda");
 	uint64_t wakeups = host_stat(h, "1:xvda", "wakeups");
 	long before = cpu_ms(worker);

@@ -110,6 +110,8 @@ struct xenblkfront *host_front(struct host *h, unsigned domid, const char *vdev,
                                unsigned order);
 /* … and connected; fails the test with the front end's error text. */
 struct xenblkfront *host_front_connected(struct host *h, unsigned domid, const char *vdev);
+/* As the options say, connected; run_dir is filled in, domid 0 and vdev NULL mean 1 and xvda. */
+struct xenblkfront *host_front_with(struct host *h, const struct xenblkfront_options *more);
 /* One raw request with its own id; waits for its response and returns the status. */
 int host_request(struct xenblkfront *f, const struct xenblkfront_request *req);
 

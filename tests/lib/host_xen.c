@@ -280,6 +280,20 @@ struct xenblkfront *host_front_connected(struct host *h, unsigned domid, const c
 	return f;
 }
 
+struct xenblkfront *host_front_with(struct host *h, const struct xenblkfront_options *more)
+{
+	struct xenblkfront_options opt = *more;
+	struct xenblkfront *f;
+
+	opt.run_dir = h->dir;
+	opt.domid = opt.domid ?: 1;
+	opt.vdev = opt.vdev ?: "xvda";
+	opt.timeout_ms = opt.timeout_ms ?: WAIT_MS;
+	if (xenblkfront_open(&opt, &f) || xenblkfront_connect(f))
+		fail_msg("%s", xenblkfront_error(f));
+	return f;
+}
+
 int host_request(struct xenblkfront *f, const struct xenblkfront_request *req)
 {
 	static uint64_t id = 0x1122334455667788ull;

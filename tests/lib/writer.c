@@ -18,7 +18,8 @@
 
 #include <xen/io/blkif.h>
 
-#define SLOTS_MAX 512u
+#define SLOTS_MAX 512u /* of all queues */
+#define QUEUES_MAX 16u
 #define SECTORS (WRITER_BLOCK / 512)
 #define WORDS 64 /* of 8 bytes, in a sector */
 #define KEPT 8   /* versions of a block that are remembered */
@@ -48,7 +49,8 @@ struct block {
 struct writer {
 	struct writer_options o;
 	struct xenblkfront *f;
-	unsigned depth, segs, inflight;
+	unsigned queues, depth, segs; /* depth: of each queue */
+	unsigned inflight, queued[QUEUES_MAX];
 	bool discard;
 	uint64_t rng, next_id, writes; /* finished ones */
 	uint32_t next_version;
@@ -150,12 +152,25 @@ static void block_written(struct writer *w, struct block *b, uint32_t version, b
 
 /* ---- requests ---- */
 
-static struct op *op_free(struct writer *w)
+static unsigned op_queue_of(const struct writer *w, const struct op *o)
 {
-	for (unsigned i = 0; i < w->depth; i++)
-		if (!w->op[i].id)
-			return &w->op[i];
-	return NULL;
+	return (unsigned)(o - w->op) % w->queues;
+}
+
+/* There is one. */
+static struct op *op_free(struct writer *w, unsigned queue)
+{
+	unsigned i = queue;
+
+	while (w->op[i].id)
+		i += w->queues;
+	return &w->op[i];
+}
+
+static void select_queue(struct writer *w, unsigned queue)
+{
+	if (xenblkfront_select(w->f, queue))
+		die(w, "there is no queue %u", queue);
 }
 
 static unsigned op_blocks(const struct op *o)
@@ -191,19 +206,21 @@ static void op_queue(struct writer *w, struct op *o, uint8_t op, uint32_t block,
 			block_write(b, version);
 		}
 	}
+	select_queue(w, op_queue_of(w, o));
 	int rc = xenblkfront_queue(w->f, &o->req, o->id);
 	if (rc)
 		die(w, "cannot queue: %d", rc);
 	w->inflight++;
+	w->queued[op_queue_of(w, o)]++;
 }
 
-static void op_done(struct writer *w, const struct xenblkfront_response *rsp)
+static void op_done(struct writer *w, unsigned queue, const struct xenblkfront_response *rsp)
 {
 	unsigned i = rsp->id & 0xffff;
 	struct op *o = &w->op[i < SLOTS_MAX ? i : 0];
 	bool ok = rsp->status == BLKIF_RSP_OKAY;
 
-	if (i >= w->depth || o->id != rsp->id)
+	if (i >= w->depth * w->queues || o->id != rsp->id || op_queue_of(w, o) != queue)
 		die(w, "answer to %llx, which is not in flight", (unsigned long long)rsp->id);
 	if (rsp->op != o->req.op || !(ok || (w->o.errors && rsp->status == BLKIF_RSP_ERROR)))
 		die(w, "op %u block %u version %u: answered op %u status %d", o->req.op, o->block,
@@ -226,20 +243,38 @@ static void op_done(struct writer *w, const struct xenblkfront_response *rsp)
 	}
 	o->id = 0;
 	w->inflight--;
+	w->queued[queue]--;
 	__atomic_fetch_add(&w->o.board->ios, 1, __ATOMIC_RELAXED);
+}
+
+/* Those of one queue that are there. */
+static unsigned reap_queue(struct writer *w, unsigned queue)
+{
+	struct xenblkfront_response rsp[64];
+
+	select_queue(w, queue);
+	int n = xenblkfront_reap(w->f, rsp, 64, 0);
+	if (n == -ETIMEDOUT)
+		return 0;
+	if (n < 0)
+		die(w, "queue %u: no answers: %d", queue, n);
+	for (int i = 0; i < n; i++)
+		op_done(w, queue, &rsp[i]);
+	return (unsigned)n;
 }
 
 static void reap(struct writer *w, bool wait)
 {
-	struct xenblkfront_response rsp[64];
-	int n = xenblkfront_reap(w->f, rsp, 64, wait ? (int)w->o.patience_ms : 0);
-
-	if (n == -ETIMEDOUT && !wait)
-		return;
-	if (n < 0)
-		die(w, "%u requests in flight, no answer: %d", w->inflight, n);
-	for (int i = 0; i < n; i++)
-		op_done(w, &rsp[i]);
+	for (;;) {
+		unsigned n = 0;
+		for (unsigned q = 0; q < w->queues; q++)
+			n += reap_queue(w, q);
+		if (n || !wait)
+			return;
+		int rc = xenblkfront_wait(w->f, (int)w->o.patience_ms);
+		if (rc)
+			die(w, "%u requests in flight, no answer: %d", w->inflight, rc);
+	}
 }
 
 /* Writes never overlap writes, but for those of a chain. They may meet reads, as long as what these
@@ -256,18 +291,18 @@ static bool may_write(const struct writer *w, uint32_t block, unsigned n, bool a
 }
 
 /* Overlapping writes in flight, kept apart by barriers alone: the last one counts. */
-static void queue_chain(struct writer *w, uint32_t block)
+static void queue_chain(struct writer *w, unsigned queue, uint32_t block)
 {
 	struct op *o;
 
 	for (unsigned i = 0; i < 4; i++) {
-		o = op_free(w);
+		o = op_free(w, queue);
 		if (i % 2)
 			op_queue(w, o, BLKIF_OP_WRITE_BARRIER, 0, 0, 0);
 		else
 			op_queue(w, o, BLKIF_OP_WRITE, block, 1, ++w->next_version);
 	}
-	o = op_free(w);
+	o = op_free(w, queue);
 	op_queue(w, o, BLKIF_OP_READ, block, 1, 0);
 	o->last = w->block[block].chained = true;
 }
@@ -277,19 +312,23 @@ static void queue_one(struct writer *w)
 	unsigned what = rnd(&w->rng) % 100, n = 1 + rnd(&w->rng) % w->segs;
 	uint32_t block = rnd(&w->rng) % (WRITER_BLOCKS - n);
 	bool write = may_write(w, block, n, false);
+	unsigned queue = rnd(&w->rng) % w->queues;
+
+	if (w->queued[queue] == w->depth)
+		return;
 
 	if (what < 2)
-		op_queue(w, op_free(w), BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0);
-	else if (what < 4 && w->depth - w->inflight >= 5 && may_write(w, block, 1, true))
-		queue_chain(w, block);
+		op_queue(w, op_free(w, queue), BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0);
+	else if (what < 4 && w->depth - w->queued[queue] >= 5 && may_write(w, block, 1, true))
+		queue_chain(w, queue, block);
 	else if (what < 6 && write)
-		op_queue(w, op_free(w), BLKIF_OP_WRITE_BARRIER, block, n, ++w->next_version);
+		op_queue(w, op_free(w, queue), BLKIF_OP_WRITE_BARRIER, block, n, ++w->next_version);
 	else if (what < 9 && w->discard && write)
-		op_queue(w, op_free(w), BLKIF_OP_DISCARD, block, n, 0);
+		op_queue(w, op_free(w, queue), BLKIF_OP_DISCARD, block, n, 0);
 	else if (what < 50 || !write)
-		op_queue(w, op_free(w), BLKIF_OP_READ, block, n, 0);
+		op_queue(w, op_free(w, queue), BLKIF_OP_READ, block, n, 0);
 	else
-		op_queue(w, op_free(w), BLKIF_OP_WRITE, block, n, ++w->next_version);
+		op_queue(w, op_free(w, queue), BLKIF_OP_WRITE, block, n, ++w->next_version);
 }
 
 /* ---- connections ---- */
@@ -329,10 +368,12 @@ static void connect_front(struct writer *w)
 		die(w, "cannot connect");
 	__atomic_fetch_add(&w->o.board->round, 1, __ATOMIC_RELEASE);
 	w->discard = info.discard;
-	w->depth = info.ring_slots;
+	w->queues = info.queues;
+	w->depth =
+	    info.ring_slots < SLOTS_MAX / w->queues ? info.ring_slots : SLOTS_MAX / w->queues;
 	/* Long requests on the small ring, many on the big one. */
 	w->segs = w->depth > 64 ? 1 : XENBLKFRONT_SEGS;
-	for (unsigned i = 0; i < w->depth; i++)
+	for (unsigned i = 0; i < w->depth * w->queues; i++)
 		if (!w->op[i].data &&
 		    xenblkfront_alloc(w->f, w->segs, true, (void **)&w->op[i].data, w->op[i].refs))
 			die(w, "cannot grant memory");
@@ -343,18 +384,26 @@ static bool held(const struct writer *w)
 	return __atomic_load_n(&w->o.board->hold, __ATOMIC_ACQUIRE);
 }
 
+static void kick(struct writer *w)
+{
+	for (unsigned q = 0; q < w->queues; q++) {
+		select_queue(w, q);
+		if (xenblkfront_kick(w->f))
+			die(w, "cannot kick");
+	}
+}
+
 static void serve_round(struct writer *w)
 {
 	uint64_t ms = w->o.round_ms + rnd(&w->rng) % w->o.round_ms;
 	uint64_t end = clock_ns() + ms * NS_PER_MS;
 
 	while (clock_ns() < end || held(w)) {
-		for (unsigned n = rnd(&w->rng) % 40; n && w->inflight < w->depth; n--)
+		for (unsigned n = rnd(&w->rng) % 40; n; n--)
 			queue_one(w);
-		if (xenblkfront_kick(w->f))
-			die(w, "cannot kick");
+		kick(w);
 		if (w->inflight)
-			reap(w, w->inflight > w->depth / 2);
+			reap(w, w->inflight > w->depth * w->queues / 2);
 		/* Also let it sleep, so that waking it is tried. */
 		if (rnd(&w->rng) % 64 == 0)
 			while (w->inflight)
@@ -372,6 +421,7 @@ static void __attribute__((noreturn)) run(struct writer *w)
 	    .vdev = w->o.vdev,
 	    .abi = w->o.abi,
 	    .ring_order = w->o.ring_order,
+	    .queues = w->o.queues,
 	    .timeout_ms = w->o.patience_ms,
 	};
 

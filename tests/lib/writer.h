@@ -31,7 +31,7 @@ struct writer_options {
 	const char *image; /* for the last look; NULL: none (a target that forgets) */
 	const char *abi;
 	unsigned ring_order;
-	unsigned queues; /* 0 or 1: one */
+	unsigned queues; /* asked for; 0: one, and no key for it */
 	uint64_t seed;
 	unsigned round_ms;    /* of a connection, at least; up to twice that. 0: 250 */
 	unsigned patience_ms; /* for an answer. 0: 30 s */

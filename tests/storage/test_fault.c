@@ -234,6 +234,23 @@ static void killed_between_the_halves(void **state)
 	close(fd);
 }
 
+/* The filter has the size of what is below it. */
+static void grows(void **state)
+{
+	unsigned char *buf = buffer(4096);
+	struct error err;
+	struct rig r;
+
+	open_with(&r, "error@9=1");
+	assert_int_equal(storage_size(r.storage), SIZE);
+	assert_int_equal(truncate(test_path("image"), 2 * SIZE), 0);
+	assert_int_equal(storage_resize(r.storage, &err), 0);
+	assert_int_equal(storage_size(r.storage), 2 * SIZE);
+	assert_int_equal(rig_do(&r, STORAGE_READ, buf, SIZE, 4096), 0);
+	rig_close(&r);
+	free(buf);
+}
+
 static void aborts(void **state)
 {
 	int status;
@@ -261,7 +278,7 @@ int main(void)
 	    cmocka_unit_test(bad_sectors), cmocka_unit_test(seeded),
 	    cmocka_unit_test(delayed),     cmocka_unit_test(reported_late),
 	    cmocka_unit_test(two_halves),  cmocka_unit_test(killed_between_the_halves),
-	    cmocka_unit_test(aborts),
+	    cmocka_unit_test(grows),       cmocka_unit_test(aborts),
 	};
 
 	return cmocka_run_group_tests_name("fault", tests, NULL, NULL);

@@ -6,28 +6,26 @@
 #ifndef TESTS_FRONT_FAKE_H
 #define TESTS_FRONT_FAKE_H
 
-#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "blkif/request.h"
 #include "blkif/ring.h"
 #include "xen/platform.h"
 #include "xen/store.h"
+#include "xen_process.h"
 
-#define GUEST 1
 #define FRONT "/local/domain/1/device/vbd/51712"
 #define BACK "/local/domain/0/backend/vbd/1/51712"
 #define DISK_BYTES (4u << 20)
+#define FAKE_QUEUES 4
 
 enum fake_mood {
 	HONEST,
@@ -43,6 +41,16 @@ enum fake_mood {
 	OVERRUN,          /* rsp_prod beyond the requests */
 	FAILS,            /* ERROR */
 	SUPPORTS_NOTHING, /* EOPNOTSUPP */
+	/* what the conformance suite must find */
+	LEAKS,          /* bytes of its own in the padding of responses */
+	NO_EVENT,       /* never sends one */
+	EVERY_EVENT,    /* sends one for each response */
+	UNITS_OF_SIZE,  /* `sectors` counts sectors of 4096 bytes, requests those of 512 */
+	UNITS_OF_WIRE,  /* both count sectors of 4096 bytes */
+	WRITES_MORE,    /* the whole page, whatever the segment says */
+	REARMS_LATE,    /* req_event is two ahead */
+	FORGETS_SECTOR, /* the upper half of sector_number */
+	SLOW,           /* 100 ms for each request */
 };
 
 /* The thread's, but mood and stop, and what is read after the thread has ended or is at rest. */
@@ -57,19 +65,29 @@ struct fake {
 	struct xen_evtchn *evtchn;
 	int state;
 	/* the connection */
-	void *shared;
+	struct fake_queue {
+		void *shared;
+		struct blkif_ring ring;
+		uint32_t req_cons, rsp_prod;
+		int port;
+		unsigned requests;
+	} queue[FAKE_QUEUES];
+	unsigned nr_queues; /* 0: not connected */
 	unsigned order;
 	bool order_key;
 	char protocol[32];
-	struct blkif_ring ring;
-	uint32_t req_cons, rsp_prod;
-	int port;
 	/* what happened */
 	char front_states[64]; /* as digits, in the order seen; 4 left out: it may be missed */
-	atomic_uint requests, flushes, barriers, discards, largest_batch;
+	atomic_uint requests, flushes, barriers, discards, largest_batch, indirect, most_segments;
 	_Atomic uint64_t discarded, secure;
 	uint8_t *disk;
+	uint64_t bytes; /* of it */
 };
+
+static inline bool fake_counts_pages(const struct fake *b)
+{
+	return b->mood == UNITS_OF_SIZE || b->mood == UNITS_OF_WIRE;
+}
 
 static inline void fake_die(const char *what, int rc)
 {
@@ -92,12 +110,12 @@ static inline void fake_set_state(struct fake *b, int state)
 
 static inline void fake_disconnect(struct fake *b)
 {
-	if (b->port)
-		MUST(xen_evtchn_unbind(b->evtchn, (uint32_t)b->port));
-	b->port = 0;
-	if (b->shared)
-		MUST(xen_gnttab_unmap(b->gnttab, b->shared, 1u << b->order));
-	b->shared = NULL;
+	for (unsigned i = 0; i < b->nr_queues; i++) {
+		struct fake_queue *q = &b->queue[i];
+		MUST(xen_evtchn_unbind(b->evtchn, (uint32_t)q->port));
+		MUST(xen_gnttab_unmap(b->gnttab, q->shared, 1u << b->order));
+	}
+	b->nr_queues = 0;
 }
 
 static inline void fake_refuse(struct fake *b)
@@ -111,31 +129,46 @@ static inline void fake_refuse(struct fake *b)
 	fake_set_state(b, XS_CLOSING);
 }
 
-static inline void fake_map_ring(struct fake *b)
+static inline void fake_map_ring(struct fake *b, struct fake_queue *q, const char *dir,
+                                 enum blkif_protocol proto)
 {
 	uint32_t refs[16];
 	uint64_t v, port;
-	enum blkif_protocol proto = BLKIF_PROTO_X86_32;
 
-	b->order_key = !store_read_u64(b->store, XBT_NULL, FRONT, "ring-page-order", 0, 4, &v);
-	b->order = b->order_key ? (unsigned)v : 0;
 	for (unsigned i = 0; i < 1u << b->order; i++) {
 		char key[24] = "ring-ref";
 		if (b->order_key)
 			snprintf(key, sizeof key, "ring-ref%u", i);
-		MUST(store_read_u64(b->store, XBT_NULL, FRONT, key, 0, UINT32_MAX, &v));
+		MUST(store_read_u64(b->store, XBT_NULL, dir, key, 0, UINT32_MAX, &v));
 		refs[i] = (uint32_t)v;
 	}
+	MUST(store_read_u64(b->store, XBT_NULL, dir, "event-channel", 1, UINT32_MAX, &port));
+	MUST(xen_gnttab_map(b->gnttab, GUEST, 1u << b->order, refs, true, &q->shared));
+	blkif_ring_attach(&q->ring, q->shared, b->order, proto);
+	q->req_cons = q->rsp_prod = blkif_ring_rsp_prod(&q->ring);
+	q->requests = 0;
+	q->port = xen_evtchn_bind_interdomain(b->evtchn, GUEST, (uint32_t)port);
+	MUST(q->port);
+}
+
+static inline void fake_map_rings(struct fake *b)
+{
+	enum blkif_protocol proto = BLKIF_PROTO_X86_32;
+	uint64_t v, n = 1;
+	char dir[64];
+
+	b->order_key = !store_read_u64(b->store, XBT_NULL, FRONT, "ring-page-order", 0, 4, &v);
+	b->order = b->order_key ? (unsigned)v : 0;
 	if (store_read(b->store, XBT_NULL, FRONT, "protocol", b->protocol, sizeof b->protocol) < 0)
 		b->protocol[0] = 0;
 	else
 		MUST(blkif_protocol_parse(b->protocol, &proto));
-	MUST(store_read_u64(b->store, XBT_NULL, FRONT, "event-channel", 1, UINT32_MAX, &port));
-	MUST(xen_gnttab_map(b->gnttab, GUEST, 1u << b->order, refs, true, &b->shared));
-	blkif_ring_attach(&b->ring, b->shared, b->order, proto);
-	b->req_cons = b->rsp_prod = blkif_ring_rsp_prod(&b->ring);
-	b->port = xen_evtchn_bind_interdomain(b->evtchn, GUEST, (uint32_t)port);
-	MUST(b->port);
+	store_read_u64(b->store, XBT_NULL, FRONT, "multi-queue-num-queues", 1, FAKE_QUEUES, &n);
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(dir, sizeof dir, n > 1 ? FRONT "/queue-%u" : FRONT, i);
+		fake_map_ring(b, &b->queue[i], dir, proto);
+	}
+	b->nr_queues = (unsigned)n;
 }
 
 static inline void fake_connect(struct fake *b)
@@ -147,14 +180,18 @@ static inline void fake_connect(struct fake *b)
 		fake_refuse(b);
 		return;
 	}
-	fake_map_ring(b);
-	static const struct {
+	fake_map_rings(b);
+	const struct {
 		const char *key;
 		unsigned value;
-	} keys[] = {{"sectors", DISK_BYTES / 512},  {"sector-size", 512},
-	            {"physical-sector-size", 4096}, {"info", 0},
-	            {"feature-flush-cache", 1},     {"feature-barrier", 1},
-	            {"feature-discard", 1},         {"discard-granularity", 4096},
+	} keys[] = {{"sectors", (unsigned)(b->bytes / (fake_counts_pages(b) ? 4096 : 512))},
+	            {"sector-size", fake_counts_pages(b) ? 4096 : 512},
+	            {"physical-sector-size", 4096},
+	            {"info", 0},
+	            {"feature-flush-cache", 1},
+	            {"feature-barrier", 1},
+	            {"feature-discard", 1},
+	            {"discard-granularity", 4096},
 	            {"discard-secure", 1}};
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
 		MUST(store_write(b->store, XBT_NULL, BACK, keys[i].key, "%u", keys[i].value));
@@ -180,29 +217,62 @@ static inline void fake_front_changed(struct fake *b)
 		fake_set_state(b, XS_INITWAIT);
 }
 
-static inline int16_t fake_copy(struct fake *b, const struct blkif_req *r)
+/* One segment; *at goes on. */
+static inline int16_t fake_copy(struct fake *b, bool read, uint32_t ref, unsigned first,
+                                unsigned last, uint64_t *at)
 {
-	uint64_t at = r->sector * 512;
+	uint32_t n = (last - first + 1u) * 512;
+	struct xen_copy piece = {.local = b->disk + *at,
+	                         .ref = ref,
+	                         .offset = (uint16_t)(first * 512),
+	                         .length = (uint16_t)n,
+	                         .to_guest = read};
 
-	for (unsigned i = 0; i < r->nr_segments; i++) {
-		uint32_t n = (r->seg[i].last - r->seg[i].first + 1u) * 512;
-		if (at + n > DISK_BYTES)
-			return BLKIF_RSP_ERROR;
-		struct xen_copy piece = {.local = b->disk + at,
-		                         .ref = r->seg[i].gref,
-		                         .offset = (uint16_t)(r->seg[i].first * 512),
-		                         .length = (uint16_t)n,
-		                         .to_guest = r->op == BLKIF_OP_READ};
-		if (xen_gnttab_copy(b->gnttab, GUEST, &piece, 1) || piece.status)
-			return BLKIF_RSP_ERROR;
-		at += n;
-	}
+	if (*at + n > b->bytes || xen_gnttab_copy(b->gnttab, GUEST, &piece, 1) || piece.status)
+		return BLKIF_RSP_ERROR;
+	*at += n;
 	return BLKIF_RSP_OKAY;
+}
+
+static inline int16_t fake_direct(struct fake *b, const struct blkif_req *r)
+{
+	uint64_t sector = b->mood == FORGETS_SECTOR ? (uint32_t)r->sector : r->sector;
+	uint64_t at = sector * (b->mood == UNITS_OF_WIRE ? 4096 : 512);
+	int16_t status = BLKIF_RSP_OKAY;
+
+	if (r->nr_segments > BLKIF_DIRECT_SEGS || sector > b->bytes / 512)
+		return BLKIF_RSP_ERROR;
+	for (unsigned i = 0; i < r->nr_segments && !status; i++) {
+		bool read = r->op == BLKIF_OP_READ, more = b->mood == WRITES_MORE && !read;
+		status = fake_copy(b, read, r->seg[i].gref, r->seg[i].first,
+		                   more ? 7 : r->seg[i].last, &at);
+	}
+	return status;
+}
+
+static inline int16_t fake_indirect(struct fake *b, const struct blkif_req *r)
+{
+	static struct blkif_request_segment seg[512];
+	struct xen_copy piece = {.local = seg, .ref = r->indirect[0], .length = sizeof seg};
+	uint64_t at = r->sector * 512;
+	int16_t status = BLKIF_RSP_OKAY;
+
+	b->indirect++;
+	if (r->nr_segments > b->most_segments)
+		b->most_segments = r->nr_segments;
+	if (xen_gnttab_copy(b->gnttab, GUEST, &piece, 1) || piece.status)
+		return BLKIF_RSP_ERROR;
+	for (unsigned i = 0; i < r->nr_segments && !status; i++)
+		status = fake_copy(b, r->inner_op == BLKIF_OP_READ, seg[i].gref, seg[i].first_sect,
+		                   seg[i].last_sect, &at);
+	return status;
 }
 
 static inline int16_t fake_serve(struct fake *b, const struct blkif_req *r)
 {
 	b->requests++;
+	if (b->mood == SLOW)
+		usleep(100000);
 	if (b->mood == FAILS)
 		return BLKIF_RSP_ERROR;
 	if (b->mood == SUPPORTS_NOTHING)
@@ -210,7 +280,9 @@ static inline int16_t fake_serve(struct fake *b, const struct blkif_req *r)
 	switch (r->op) {
 	case BLKIF_OP_READ:
 	case BLKIF_OP_WRITE:
-		return fake_copy(b, r);
+		return fake_direct(b, r);
+	case BLKIF_OP_INDIRECT:
+		return fake_indirect(b, r);
 	case BLKIF_OP_FLUSH_DISKCACHE:
 		b->flushes++;
 		return BLKIF_RSP_OKAY;
@@ -227,9 +299,10 @@ static inline int16_t fake_serve(struct fake *b, const struct blkif_req *r)
 	return BLKIF_RSP_EOPNOTSUPP;
 }
 
-static inline void fake_put(struct fake *b, const struct blkif_req *r, int16_t status)
+static inline void fake_put(struct fake *b, struct fake_queue *q, const struct blkif_req *r,
+                            int16_t status)
 {
-	struct blkif_rsp rsp = {.id = r->id, .op = r->op, .status = status};
+	struct blkif_rsp rsp = {.id = r->id, .op = blkif_response_op(r), .status = status};
 
 	if (b->mood == WRONG_ID)
 		rsp.id += 1000;
@@ -237,21 +310,34 @@ static inline void fake_put(struct fake *b, const struct blkif_req *r, int16_t s
 		rsp.id -= 1u << 16;
 	if (b->mood == WRONG_OP)
 		rsp.op++;
-	blkif_ring_put_rsp(&b->ring, b->rsp_prod++, &rsp);
+	blkif_ring_put_rsp(&q->ring, q->rsp_prod, &rsp);
+	if (b->mood == LEAKS) {
+		uint32_t at = 64 + (q->rsp_prod & (q->ring.slots - 1)) * q->ring.slot_size;
+		((uint8_t *)q->shared)[at + 9] = 0xab;
+	}
+	q->rsp_prod++;
+}
+
+static inline void fake_tell(struct fake *b, struct fake_queue *q, uint32_t from)
+{
+	bool asked = blkif_ring_publish(&q->ring, from, q->rsp_prod);
+
+	if (b->mood != NO_EVENT && (asked || b->mood == EVERY_EVENT))
+		MUST(xen_evtchn_notify(b->evtchn, (uint32_t)q->port));
 }
 
 /* Answers a batch in reverse order, so that nobody relies on the ring's. */
-static inline void fake_drain(struct fake *b)
+static inline void fake_drain(struct fake *b, struct fake_queue *q)
 {
 	static struct blkif_req batch[512];
 	uint8_t raw[BLKIF_SLOT_MAX];
 	uint32_t prod;
 
-	if (!b->shared || b->mood == MUTE)
+	if (b->mood == MUTE)
 		return;
-	while ((prod = blkif_ring_arm_req(&b->ring, b->req_cons)) != b->req_cons) {
-		uint32_t n = prod - b->req_cons, from = b->rsp_prod;
-		if (n > b->ring.slots)
+	while ((prod = blkif_ring_arm_req(&q->ring, q->req_cons)) != q->req_cons) {
+		uint32_t n = prod - q->req_cons, from = q->rsp_prod;
+		if (n > q->ring.slots)
 			return;
 		if (b->mood == LEAVES || b->mood == CLOSES)
 			fake_set_state(b, b->mood == LEAVES ? XS_CLOSED : XS_CLOSING);
@@ -262,21 +348,23 @@ static inline void fake_drain(struct fake *b)
 		if (b->mood == CLOSES)
 			usleep(50000); /* the news is there before the answers */
 		for (uint32_t i = 0; i < n; i++) {
-			blkif_ring_copy_req(&b->ring, b->req_cons++, raw);
-			blkif_decode_req(b->ring.proto, raw, &batch[i]);
+			blkif_ring_copy_req(&q->ring, q->req_cons++, raw);
+			blkif_decode_req(q->ring.proto, raw, &batch[i]);
 		}
+		q->requests += n;
 		if (n > b->largest_batch)
 			b->largest_batch = n;
 		for (uint32_t i = n; i-- > 0;) {
 			int16_t status = fake_serve(b, &batch[i]);
-			fake_put(b, b->mood == TWICE && i + 1 < n ? &batch[i + 1] : &batch[i],
+			fake_put(b, q, b->mood == TWICE && i + 1 < n ? &batch[i + 1] : &batch[i],
 			         status);
 		}
 		if (b->mood == OVERRUN)
-			b->rsp_prod += b->ring.slots + 1;
-		if (blkif_ring_publish(&b->ring, from, b->rsp_prod))
-			MUST(xen_evtchn_notify(b->evtchn, (uint32_t)b->port));
+			q->rsp_prod += q->ring.slots + 1;
+		fake_tell(b, q, from);
 	}
+	if (b->mood == REARMS_LATE && q->req_cons)
+		((uint32_t *)q->shared)[1] = q->req_cons + 2;
 }
 
 static inline void *fake_main(void *arg)
@@ -298,7 +386,8 @@ static inline void *fake_main(void *arg)
 		eventfd_read(b->wake, &woken);
 		while ((port = xen_evtchn_pending(b->evtchn)) > 0)
 			MUST(xen_evtchn_unmask(b->evtchn, (uint32_t)port));
-		fake_drain(b);
+		for (unsigned i = 0; i < b->nr_queues; i++)
+			fake_drain(b, &b->queue[i]);
 		while (store_check_watch(b->store, path, sizeof path, token, sizeof token) > 0)
 			fake_front_changed(b);
 	}
@@ -342,8 +431,9 @@ static inline struct fake *fake_start(const char *dir, enum fake_mood mood)
 	struct error err = {""};
 
 	b->mood = mood;
-	b->disk = malloc(DISK_BYTES);
-	for (uint32_t i = 0; i < DISK_BYTES; i++)
+	b->bytes = fake_counts_pages(b) ? 8 * DISK_BYTES : DISK_BYTES;
+	b->disk = malloc(b->bytes);
+	for (uint32_t i = 0; i < b->bytes; i++)
 		b->disk[i] = (uint8_t)(i * 2654435761u >> 13);
 	b->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	MUST(xen_platform_open(dir, 0, &b->platform, &err));
@@ -368,79 +458,6 @@ static inline void fake_stop(struct fake *b)
 	close(b->wake);
 	free(b->disk);
 	free(b);
-}
-
-/* ---- the embedded Xen's process ---- */
-
-/* Owned by the test program. */
-struct xen_process {
-	char dir[64];
-	pid_t pid;
-};
-
-static inline const char *xen_program(void)
-{
-	static char path[PATH_MAX];
-	const char *given = getenv("XENBLKD_XEN");
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
-
-	if (given)
-		return given;
-	path[n < 0 ? 0 : n] = 0;
-	for (int i = 0; i < 3; i++) { /* BUILD/tests/unit/test_front */
-		char *slash = strrchr(path, '/');
-		if (slash)
-			*slash = 0;
-	}
-	strcat(path, "/xenblkd-xen");
-	return path;
-}
-
-/* 0, or -errno if there is none to start. */
-static inline int xen_process_start(struct xen_process *x)
-{
-	const char *program = xen_program();
-	struct xen_platform *p = NULL;
-	struct error err = {""};
-	int rc, ready[2];
-	char byte;
-
-	strcpy(x->dir, "/tmp/xbf-test-XXXXXX");
-	if (access(program, X_OK) || !mkdtemp(x->dir) || pipe(ready))
-		return -errno;
-	x->pid = fork();
-	if (!x->pid) {
-		char fd[16];
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(ready[0]);
-		snprintf(fd, sizeof fd, "%d", ready[1]);
-		execl(program, program, x->dir, "--ready-fd", fd, (char *)NULL);
-		_exit(127);
-	}
-	close(ready[1]);
-	ssize_t up = read(ready[0], &byte, 1); /* ends with the process at the latest */
-	close(ready[0]);
-	rc = up == 1 ? xen_platform_open(x->dir, 0, &p, &err) : -EIO;
-	if (rc) {
-		fprintf(stderr, "%s %s does not come up: %s\n", program, x->dir, err.text);
-		return rc;
-	}
-	rc = xen_domain_create(p, GUEST, &err);
-	xen_platform_close(p);
-	if (rc)
-		fprintf(stderr, "no domain: %s\n", err.text);
-	return rc;
-}
-
-static inline void xen_process_stop(struct xen_process *x)
-{
-	char command[128];
-
-	kill(x->pid, SIGTERM);
-	waitpid(x->pid, NULL, 0);
-	snprintf(command, sizeof command, "rm -rf %s", x->dir);
-	if (system(command))
-		fprintf(stderr, "left behind: %s\n", x->dir);
 }
 
 #endif

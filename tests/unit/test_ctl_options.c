@@ -72,6 +72,10 @@ static void devices(void **state)
 	assert_int_equal(parse("detach 7:51713 --force", &opt, &err), 0);
 	assert_string_equal(opt.id, "7:xvda1");
 	assert_true(opt.force);
+	assert_int_equal(parse("resize 7:xvda", &opt, &err), 0);
+	assert_int_equal(opt.command, CTL_RESIZE);
+	assert_string_equal(opt.id, "7:xvda");
+	assert_int_equal(parse("resize", &opt, &err), -EINVAL);
 	assert_int_equal(parse("stats", &opt, &err), 0);
 	assert_false(opt.has_device);
 	assert_int_equal(parse("stats 7:hda", &opt, &err), 0);

@@ -217,7 +217,16 @@ static void json(void **state)
 	assert_true(json_real_value(json_object_get(latency, "median")) > 0);
 	assert_true(json_real_value(json_object_get(latency, "p99")) >=
 	            json_real_value(json_object_get(latency, "median")));
+	assert_int_equal(json_integer_value(json_object_get(j, "queues")), 1);
 	json_decref(j);
+
+	MUST(store_write(b->store, XBT_NULL, BACK, "multi-queue-max-queues", "3"));
+	assert_int_equal(sh("%F --queues 3 --persistent bench --json --seconds 1 --depth 2"), 0);
+	j = parse();
+	assert_int_equal(json_integer_value(json_object_get(j, "queues")), 3);
+	json_decref(j);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(b->queue[i].requests > 0);
 	fake_stop(b);
 }
 

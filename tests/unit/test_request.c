@@ -37,11 +37,12 @@ static struct blkif_req discard(uint64_t sector, uint64_t n)
 	return (struct blkif_req){.op = BLKIF_OP_DISCARD, .sector = sector, .nr_sectors = n};
 }
 
-#define CHECK(req, lim, want)                                                                \
-	do {                                                                                 \
-		struct blkif_plan plan_;                                                     \
-		assert_string_equal(blkif_refusal_name(blkif_check(&(req), &(lim), &plan_)), \
-		                    blkif_refusal_name(want));                               \
+#define CHECK(req, lim, want)                                                           \
+	do {                                                                            \
+		struct blkif_plan plan_;                                                \
+		assert_string_equal(                                                    \
+		    blkif_refusal_name(blkif_check(&(req), (req).seg, &(lim), &plan_)), \
+		    blkif_refusal_name(want));                                          \
 	} while (0)
 
 static void plan_of_each_kind(void **state)
@@ -61,7 +62,7 @@ static void plan_of_each_kind(void **state)
 		req.seg[0].first = 7;
 		req.seg[2].last = 0;
 		memset(&plan, 0xa5, sizeof plan);
-		assert_int_equal(blkif_check(&req, &lim, &plan), BLKIF_OK);
+		assert_int_equal(blkif_check(&req, req.seg, &lim, &plan), BLKIF_OK);
 		assert_int_equal(plan.kind, kinds[i].kind);
 		assert_int_equal(plan.offset, 9 * 512);
 		assert_int_equal(plan.length, (1 + 8 + 1) * 512);
@@ -71,14 +72,14 @@ static void plan_of_each_kind(void **state)
 	struct blkif_req req = discard(16, 32);
 	req.flag = BLKIF_DISCARD_SECURE | 0xf0;
 	memset(&plan, 0xa5, sizeof plan);
-	assert_int_equal(blkif_check(&req, &lim, &plan), BLKIF_OK);
+	assert_int_equal(blkif_check(&req, req.seg, &lim, &plan), BLKIF_OK);
 	assert_int_equal(plan.kind, BLKIF_KIND_DISCARD);
 	assert_int_equal(plan.offset, 16 * 512);
 	assert_int_equal(plan.length, 32 * 512);
 	assert_int_equal(plan.nr_segments, 0);
 	assert_true(plan.secure);
 	req.flag = 0xf0; /* bits without a meaning */
-	assert_int_equal(blkif_check(&req, &lim, &plan), BLKIF_OK);
+	assert_int_equal(blkif_check(&req, req.seg, &lim, &plan), BLKIF_OK);
 	assert_false(plan.secure);
 }
 
@@ -116,7 +117,7 @@ static void not_offered(void **state)
 	CHECK(secure, lim, BLKIF_OK);
 	lim.discard_secure = false; /* the flag is ignored then */
 	struct blkif_plan plan = {.secure = true};
-	assert_int_equal(blkif_check(&secure, &lim, &plan), BLKIF_OK);
+	assert_int_equal(blkif_check(&secure, secure.seg, &lim, &plan), BLKIF_OK);
 	assert_false(plan.secure);
 	lim.discard = false;
 	CHECK(plain, lim, BLKIF_UNSUPPORTED);
@@ -178,7 +179,7 @@ static void bare_flush(void **state)
 	struct blkif_plan plan;
 	struct blkif_req req = pages(BLKIF_OP_FLUSH_DISKCACHE, 0, UINT64_MAX);
 
-	assert_int_equal(blkif_check(&req, &lim, &plan), BLKIF_OK);
+	assert_int_equal(blkif_check(&req, req.seg, &lim, &plan), BLKIF_OK);
 	assert_int_equal(plan.offset, 0);
 	assert_int_equal(plan.length, 0);
 	req.op = BLKIF_OP_WRITE_BARRIER;
@@ -307,7 +308,7 @@ static void largest_disk(void **state)
 	struct blkif_req req = pages(BLKIF_OP_READ, 1, last - 8);
 
 	lim.sectors = UINT64_MAX;
-	assert_int_equal(blkif_check(&req, &lim, &plan), BLKIF_OK);
+	assert_int_equal(blkif_check(&req, req.seg, &lim, &plan), BLKIF_OK);
 	assert_true(plan.offset + plan.length == (uint64_t)INT64_MAX - 511);
 	req.sector++;
 	CHECK(req, lim, BLKIF_OUT_OF_RANGE);
@@ -362,20 +363,69 @@ static void statuses_and_names(void **state)
 	assert_int_equal(blkif_response_op(&req), 99);
 }
 
+static void indirect(void **state)
+{
+	struct blkif_limits lim = limits(512);
+	struct blkif_seg seg[BLKIF_MAX_INDIRECT_SEGS];
+	struct blkif_req req = {
+	    .op = BLKIF_OP_INDIRECT, .inner_op = BLKIF_OP_WRITE, .nr_segments = 256, .sector = 8};
+	struct blkif_plan plan;
+
+	for (unsigned i = 0; i < 256; i++)
+		seg[i] = (struct blkif_seg){.last = 7};
+	assert_int_equal(blkif_descriptors(&req, &lim), 0);
+	assert_int_equal(blkif_check(&req, seg, &lim, &plan), BLKIF_UNSUPPORTED);
+	lim.indirect_segments = 256;
+	assert_int_equal(blkif_descriptors(&req, &lim), 256);
+	assert_int_equal(blkif_check(&req, seg, &lim, &plan), BLKIF_OK);
+	assert_int_equal(plan.kind, BLKIF_KIND_WRITE);
+	assert_int_equal(plan.nr_segments, 256);
+	assert_int_equal(plan.offset, 4096);
+	assert_int_equal(plan.length, 1 << 20);
+	req.nr_segments = 257;
+	assert_int_equal(blkif_descriptors(&req, &lim), 0);
+	assert_int_equal(blkif_check(&req, seg, &lim, &plan), BLKIF_BAD_SEGMENTS);
+	req.nr_segments = 0;
+	assert_int_equal(blkif_check(&req, seg, &lim, &plan), BLKIF_BAD_SEGMENTS);
+	req.nr_segments = 1; /* few are fine, too */
+	assert_int_equal(blkif_descriptors(&req, &lim), 1);
+	assert_int_equal(blkif_check(&req, seg, &lim, &plan), BLKIF_OK);
+	req.nr_segments = 33;
+	lim.indirect_segments = 32;
+	assert_int_equal(blkif_check(&req, seg, &lim, &plan), BLKIF_BAD_SEGMENTS);
+	lim.indirect_segments = 33;
+	seg[32].last = 8;
+	assert_int_equal(blkif_check(&req, seg, &lim, &plan), BLKIF_BAD_SEGMENT);
+	seg[32].last = 7;
+	req.sector = SECTORS - 33 * 8;
+	assert_int_equal(blkif_check(&req, seg, &lim, &plan), BLKIF_OK);
+	req.sector++;
+	assert_int_equal(blkif_check(&req, seg, &lim, &plan), BLKIF_OUT_OF_RANGE);
+	req.sector = 0;
+	for (unsigned inner = 0; inner < 256; inner++) {
+		req.inner_op = (uint8_t)inner;
+		assert_int_equal(blkif_descriptors(&req, &lim), inner < 2 ? 33 : 0);
+		assert_int_equal(blkif_check(&req, seg, &lim, &plan),
+		                 inner < 2 ? BLKIF_OK : BLKIF_BAD_INDIRECT);
+	}
+	/* Not even looked at on a read-only disk. */
+	lim.readonly = true;
+	req.inner_op = BLKIF_OP_WRITE;
+	assert_int_equal(blkif_descriptors(&req, &lim), 0);
+	assert_int_equal(blkif_check(&req, seg, &lim, &plan), BLKIF_READONLY);
+	req.inner_op = BLKIF_OP_READ;
+	assert_int_equal(blkif_descriptors(&req, &lim), 33);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(plan_of_each_kind),
-	    cmocka_unit_test(operations),
-	    cmocka_unit_test(not_offered),
-	    cmocka_unit_test(read_only),
-	    cmocka_unit_test(segment_counts),
-	    cmocka_unit_test(bare_flush),
-	    cmocka_unit_test(segments),
-	    cmocka_unit_test(alignment),
-	    cmocka_unit_test(ends),
-	    cmocka_unit_test(largest_disk),
-	    cmocka_unit_test(discards),
+	    cmocka_unit_test(plan_of_each_kind),  cmocka_unit_test(operations),
+	    cmocka_unit_test(indirect),           cmocka_unit_test(not_offered),
+	    cmocka_unit_test(read_only),          cmocka_unit_test(segment_counts),
+	    cmocka_unit_test(bare_flush),         cmocka_unit_test(segments),
+	    cmocka_unit_test(alignment),          cmocka_unit_test(ends),
+	    cmocka_unit_test(largest_disk),       cmocka_unit_test(discards),
 	    cmocka_unit_test(statuses_and_names),
 	};
 

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "blkif/request.h"
@@ -12,21 +13,25 @@
 
 typedef unsigned __int128 u128;
 
-static enum blkif_refusal slow(const struct blkif_req *q, const struct blkif_limits *l)
+static enum blkif_refusal slow(const struct blkif_req *q, const struct blkif_seg *seg,
+                               const struct blkif_limits *l)
 {
-	bool rw = q->op <= 3;
+	bool rw = q->op <= 3 || q->op == 6;
 	u128 unit = l->sector_size, total = 0, disk = (u128)l->sectors * 512;
 
 	if (q->op != 0 && q->op != 1 && q->op != 2 && q->op != 3 && q->op != 5 && q->op != 6)
 		return BLKIF_UNKNOWN_OP;
-	if (q->op == 6 || (q->op == 2 && !l->barrier) || (q->op == 3 && !l->flush) ||
-	    (q->op == 5 && !l->discard))
+	if ((q->op == 6 && !l->indirect_segments) || (q->op == 2 && !l->barrier) ||
+	    (q->op == 3 && !l->flush) || (q->op == 5 && !l->discard))
 		return BLKIF_UNSUPPORTED;
-	if (l->readonly && (q->op == 1 || q->op == 5 || (q->op >= 2 && q->nr_segments)))
+	if (q->op == 6 && q->inner_op != 0 && q->inner_op != 1)
+		return BLKIF_BAD_INDIRECT;
+	if (l->readonly && (q->op == 1 || (q->op == 6 && q->inner_op == 1) || q->op == 5 ||
+	                    (q->op >= 2 && q->op <= 3 && q->nr_segments)))
 		return BLKIF_READONLY;
 	if (rw && q->nr_segments == 0)
-		return q->op >= 2 ? BLKIF_OK : BLKIF_BAD_SEGMENTS;
-	if (rw && q->nr_segments > 11)
+		return q->op == 2 || q->op == 3 ? BLKIF_OK : BLKIF_BAD_SEGMENTS;
+	if (rw && q->nr_segments > (q->op == 6 ? l->indirect_segments : 11))
 		return BLKIF_BAD_SEGMENTS;
 	if (!rw && q->nr_sectors == 0)
 		return BLKIF_BAD_DISCARD;
@@ -34,14 +39,14 @@ static enum blkif_refusal slow(const struct blkif_req *q, const struct blkif_lim
 	if (rw) {
 		for (int i = 0; i < q->nr_segments; i++) {
 			int count = 0;
-			for (int s = q->seg[i].first; s <= q->seg[i].last; s++) {
+			for (int s = seg[i].first; s <= seg[i].last; s++) {
 				if (s > 7)
 					return BLKIF_BAD_SEGMENT;
 				count++;
 			}
 			if (!count)
 				return BLKIF_BAD_SEGMENT;
-			if (q->seg[i].first * 512 % unit || count * 512 % unit)
+			if (seg[i].first * 512 % unit || count * 512 % unit)
 				crooked = true;
 			total += (u128)count * 512;
 		}
@@ -85,6 +90,8 @@ static void against_slow_oracle(void **state)
 {
 	unsigned seen[BLKIF_REFUSALS] = {0};
 
+	static struct blkif_seg many[300];
+
 	for (int n = 0; n < 300000; n++) {
 		static const uint64_t sizes[] = {0, 8, 8000, 8004, (uint64_t)1 << 33, UINT64_MAX};
 		struct blkif_limits lim = {
@@ -95,8 +102,10 @@ static void against_slow_oracle(void **state)
 		    .barrier = rnd(5),
 		    .discard = rnd(5),
 		    .discard_secure = rnd(2),
+		    .indirect_segments = (uint32_t[]){0, 1, 32, 256}[rnd(4)],
 		};
 		struct blkif_req req = {.op = (uint8_t)(rnd(20) ? rnd(7) : rnd(256)),
+		                        .inner_op = (uint8_t)(rnd(5) ? rnd(2) : rnd(256)),
 		                        .flag = (uint8_t)rnd(4),
 		                        .nr_segments = (uint16_t)(rnd(10) ? rnd(12) : rnd(300)),
 		                        .sector = edge(lim.sectors),
@@ -105,18 +114,28 @@ static void against_slow_oracle(void **state)
 			req.sector &= ~(uint64_t)7;
 		if (rnd(2))
 			req.nr_sectors &= ~(uint64_t)7;
-		for (int i = 0; i < BLKIF_DIRECT_SEGS; i++) {
-			req.seg[i].last = 7;
-			if (!rnd(6)) {
-				req.seg[i].first = (uint8_t)(rnd(6) ? rnd(8) : rnd(256));
-				req.seg[i].last = (uint8_t)(rnd(6) ? rnd(8) : rnd(256));
-			}
+		const struct blkif_seg *seg = req.op == 6 ? many : req.seg;
+		for (int i = 0; i < 300; i++) {
+			many[i] = (struct blkif_seg){.last = 7};
+			if (rnd(i < 11 ? 6 : 300))
+				continue;
+			many[i].first = (uint8_t)(rnd(6) ? rnd(8) : rnd(256));
+			many[i].last = (uint8_t)(rnd(6) ? rnd(8) : rnd(256));
 		}
+		memcpy(req.seg, many, sizeof req.seg);
 		struct blkif_plan plan;
-		enum blkif_refusal got = blkif_check(&req, &lim, &plan), want = slow(&req, &lim);
+		enum blkif_refusal got = blkif_check(&req, seg, &lim, &plan),
+		                   want = slow(&req, seg, &lim);
 		if (got != want)
 			fail_msg("round %d: %s, expected %s", n, blkif_refusal_name(got),
 			         blkif_refusal_name(want));
+		/* Descriptors are asked for only where they decide, and as many as there are. */
+		uint32_t descriptors = blkif_descriptors(&req, &lim);
+		if (descriptors)
+			assert_true(req.op == 6 && descriptors == req.nr_segments &&
+			            descriptors <= lim.indirect_segments);
+		else if (req.op == 6)
+			assert_int_not_equal(got, BLKIF_OK);
 		seen[got]++;
 		if (got == BLKIF_OK && plan.length) {
 			assert_true(plan.offset == req.sector * 512);

@@ -15,7 +15,11 @@
 /* A store: "name=value" words separated by blanks. */
 static int get(void *arg, const char *dir, const char *name, char *buf, size_t cap)
 {
-	assert_string_equal(dir, "fe");
+	/* The back end's own key, which says how many queues there may be. */
+	if (!strcmp(dir, "be"))
+		name = strcmp(name, "multi-queue-max-queues") ? "?" : "max";
+	else
+		assert_string_equal(dir, "fe");
 	return fake_keys_get(arg, name, buf, cap);
 }
 
@@ -27,38 +31,67 @@ static int read_keys(const char *store, struct ring_keys *k, struct error *err)
 	return ring_keys_read(&r, BLKIF_PROTO_X86_32, k, err);
 }
 
+/* One queue: protocol, order, port, references. */
+#define ONE(proto, order_, port_, ...)                                             \
+	{                                                                          \
+		.protocol = (proto), .order = (order_), .nr_queues = 1, .queue = { \
+			{.port = (port_), .refs = {__VA_ARGS__}}                   \
+		}                                                                  \
+	}
+
 static void good(void **state)
 {
 	static const struct {
 		const char *store;
 		struct ring_keys k;
 	} cases[] = {
-	    {"ring-ref=8 event-channel=5", {BLKIF_PROTO_X86_32, 0, 5, {8}}},
-	    {"ring-ref=8 event-channel=5 protocol=x86_64-abi", {BLKIF_PROTO_X86_64, 0, 5, {8}}},
-	    {"ring-ref=8 event-channel=5 protocol=x86_32-abi", {BLKIF_PROTO_X86_32, 0, 5, {8}}},
-	    {"ring-ref=8 event-channel=5 protocol=native", {BLKIF_PROTO_NATIVE, 0, 5, {8}}},
+	    {"ring-ref=8 event-channel=5", ONE(BLKIF_PROTO_X86_32, 0, 5, 8)},
+	    {"ring-ref=8 event-channel=5 protocol=x86_64-abi", ONE(BLKIF_PROTO_X86_64, 0, 5, 8)},
+	    {"ring-ref=8 event-channel=5 protocol=x86_32-abi", ONE(BLKIF_PROTO_X86_32, 0, 5, 8)},
+	    {"ring-ref=8 event-channel=5 protocol=native", ONE(BLKIF_PROTO_NATIVE, 0, 5, 8)},
 	    {"ring-ref=8 event-channel=5 multi-queue-num-queues=1",
-	     {BLKIF_PROTO_X86_32, 0, 5, {8}}},
+	     ONE(BLKIF_PROTO_X86_32, 0, 5, 8)},
 	    /* one page, the other spellings */
-	    {"ring-ref0=9 event-channel=5", {BLKIF_PROTO_X86_32, 0, 5, {9}}},
-	    {"ring-page-order=0 ring-ref0=9 event-channel=5", {BLKIF_PROTO_X86_32, 0, 5, {9}}},
-	    {"ring-page-order=0 ring-ref=8 event-channel=5", {BLKIF_PROTO_X86_32, 0, 5, {8}}},
+	    {"ring-ref0=9 event-channel=5", ONE(BLKIF_PROTO_X86_32, 0, 5, 9)},
+	    {"ring-page-order=0 ring-ref0=9 event-channel=5", ONE(BLKIF_PROTO_X86_32, 0, 5, 9)},
+	    {"ring-page-order=0 ring-ref=8 event-channel=5", ONE(BLKIF_PROTO_X86_32, 0, 5, 8)},
 	    /* both there: the order key decides */
 	    {"ring-page-order=0 ring-ref=8 ring-ref0=9 event-channel=5",
-	     {BLKIF_PROTO_X86_32, 0, 5, {9}}},
-	    {"ring-ref=8 ring-ref0=9 event-channel=5", {BLKIF_PROTO_X86_32, 0, 5, {8}}},
+	     ONE(BLKIF_PROTO_X86_32, 0, 5, 9)},
+	    {"ring-ref=8 ring-ref0=9 event-channel=5", ONE(BLKIF_PROTO_X86_32, 0, 5, 8)},
 	    {"ring-page-order=1 ring-ref0=3 ring-ref1=4 event-channel=5",
-	     {BLKIF_PROTO_X86_32, 1, 5, {3, 4}}},
+	     ONE(BLKIF_PROTO_X86_32, 1, 5, 3, 4)},
 	    {"ring-page-order=4 ring-ref0=1 ring-ref1=2 ring-ref2=3 ring-ref3=4 ring-ref4=5 "
 	     "ring-ref5=6 "
 	     "ring-ref6=7 ring-ref7=8 ring-ref8=9 ring-ref9=10 ring-ref10=11 ring-ref11=12 "
 	     "ring-ref12=13 "
 	     "ring-ref13=14 ring-ref14=15 ring-ref15=16 event-channel=5",
-	     {BLKIF_PROTO_X86_32, 4, 5, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}}},
+	     ONE(BLKIF_PROTO_X86_32, 4, 5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)},
 	    /* limits */
 	    {"ring-ref=4294967295 event-channel=4294967295",
-	     {BLKIF_PROTO_X86_32, 0, UINT32_MAX, {UINT32_MAX}}},
-	    {"ring-ref=0 event-channel=1", {BLKIF_PROTO_X86_32, 0, 1, {0}}},
+	     ONE(BLKIF_PROTO_X86_32, 0, UINT32_MAX, UINT32_MAX)},
+	    {"ring-ref=8 event-channel=5 feature-persistent=0", ONE(BLKIF_PROTO_X86_32, 0, 5, 8)},
+	    {"ring-ref=8 event-channel=5 feature-persistent=1",
+	     {.protocol = BLKIF_PROTO_X86_32,
+	      .persistent = 1,
+	      .nr_queues = 1,
+	      .queue = {{.port = 5, .refs = {8}}}}},
+	    /* several queues; what stands in the directory itself is not looked at then */
+	    {"max=2 multi-queue-num-queues=1 ring-ref=8 event-channel=5 queue-0/ring-ref=x",
+	     ONE(BLKIF_PROTO_X86_32, 0, 5, 8)},
+	    {"max=4 multi-queue-num-queues=2 ring-ref=x event-channel=x queue-0/ring-ref=8 "
+	     "queue-0/event-channel=5 queue-1/ring-ref0=9 queue-1/event-channel=6",
+	     {.protocol = BLKIF_PROTO_X86_32,
+	      .nr_queues = 2,
+	      .queue = {{.port = 5, .refs = {8}}, {.port = 6, .refs = {9}}}}},
+	    {"max=2 multi-queue-num-queues=2 ring-page-order=1 queue-0/ring-ref0=8 "
+	     "queue-0/ring-ref1=9 queue-0/event-channel=5 queue-1/ring-ref0=10 "
+	     "queue-1/ring-ref1=11 queue-1/event-channel=6 protocol=x86_64-abi",
+	     {.protocol = BLKIF_PROTO_X86_64,
+	      .order = 1,
+	      .nr_queues = 2,
+	      .queue = {{.port = 5, .refs = {8, 9}}, {.port = 6, .refs = {10, 11}}}}},
+	    {"ring-ref=0 event-channel=1", ONE(BLKIF_PROTO_X86_32, 0, 1, 0)},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct ring_keys k;
@@ -111,6 +144,35 @@ static void bad(void **state)
 	     "front end's multi-queue-num-queues \"2\" is not a number from 1 to 1"},
 	    {"event-channel=5 ring-ref=1 multi-queue-num-queues=0", -ERANGE,
 	     "front end's multi-queue-num-queues \"0\" is not a number from 1 to 1"},
+	    {"max=4 multi-queue-num-queues=5", -ERANGE,
+	     "front end's multi-queue-num-queues \"5\" is not a number from 1 to 4"},
+	    /* What is no offer of ours offers nothing. */
+	    {"max=17 multi-queue-num-queues=2", -ERANGE,
+	     "front end's multi-queue-num-queues \"2\" is not a number from 1 to 1"},
+	    {"max=x multi-queue-num-queues=2", -ERANGE,
+	     "front end's multi-queue-num-queues \"2\" is not a number from 1 to 1"},
+	    {"max=2 multi-queue-num-queues=2 ring-ref=8 event-channel=5", -ENOENT,
+	     "front end has no key queue-0/event-channel"},
+	    {"max=2 multi-queue-num-queues=2 queue-0/ring-ref=8 queue-0/event-channel=5 "
+	     "queue-1/event-channel=6",
+	     -ENOENT, "front end has no key queue-1/ring-ref"},
+	    {"max=2 multi-queue-num-queues=2 queue-0/ring-ref=8 queue-0/event-channel=5 "
+	     "queue-1/ring-ref=-9 queue-1/event-channel=6",
+	     -EINVAL, "front end's queue-1/ring-ref \"-9\" is not a number from 0 to 4294967295"},
+	    {"max=2 multi-queue-num-queues=2 queue-0/ring-ref=8 queue-0/event-channel=5 "
+	     "queue-1/ring-ref=8 queue-1/event-channel=6",
+	     -EINVAL, "front end's queue-0/ring-ref and queue-1/ring-ref are both 8"},
+	    {"max=2 multi-queue-num-queues=2 ring-page-order=1 queue-0/ring-ref0=8 "
+	     "queue-0/ring-ref1=9 queue-0/event-channel=5 queue-1/ring-ref0=10 "
+	     "queue-1/ring-ref1=8 queue-1/event-channel=6",
+	     -EINVAL, "front end's queue-0/ring-ref0 and queue-1/ring-ref1 are both 8"},
+	    {"max=2 multi-queue-num-queues=2 queue-0/ring-ref=8 queue-0/event-channel=5 "
+	     "queue-1/ring-ref=9 queue-1/event-channel=5",
+	     -EINVAL, "front end's queue-0/event-channel and queue-1/event-channel are both 5"},
+	    {"ring-ref=8 event-channel=5 feature-persistent=2", -ERANGE,
+	     "front end's feature-persistent \"2\" is not a number from 0 to 1"},
+	    {"ring-ref=8 event-channel=5 feature-persistent=yes", -EINVAL,
+	     "front end's feature-persistent \"yes\" is not a number from 0 to 1"},
 	    /* Long text is cut where it is quoted, and refused where it cannot be meant. */
 	    {"event-channel=5 ring-ref=aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeee", -EINVAL,
 	     "front end's ring-ref \"aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd\" is not a number "
@@ -146,10 +208,23 @@ static void unreadable(void **state)
 	                    "cannot read front end's multi-queue-num-queues: Permission denied");
 }
 
+/* A ring must fit into one mapping. */
+static void largest_ring(void **state)
+{
+	assert_int_equal(ring_max_order(0), 0);
+	assert_int_equal(ring_max_order(1), 0);
+	assert_int_equal(ring_max_order(3), 1);
+	assert_int_equal(ring_max_order(4), 2);
+	assert_int_equal(ring_max_order(15), 3);
+	assert_int_equal(ring_max_order(16), RING_MAX_ORDER);
+	assert_int_equal(ring_max_order(UINT32_MAX), RING_MAX_ORDER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(good), cmocka_unit_test(bad),
-	                                   cmocka_unit_test(unreadable)};
+	                                   cmocka_unit_test(unreadable),
+	                                   cmocka_unit_test(largest_ring)};
 
 	return cmocka_run_group_tests_name("ringkeys", tests, NULL, NULL);
 }

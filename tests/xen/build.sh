@@ -20,6 +20,13 @@ xen_version() {
 	esac
 }
 
+# More for one release: QEMU as a back end of its own, to compare with.
+suite_packages() {
+	case $1 in
+	trixie) echo ,qemu-system-xen ;;
+	esac
+}
+
 # Names what the host lacks, and installs it where apt-get is.
 host_setup() {
 	local missing=() i as_root=()
@@ -107,9 +114,31 @@ in_root() {
 	DEBIAN_FRONTEND=noninteractive LC_ALL=C chroot "$root" "$@" < /dev/null
 }
 
+# Kernel and busybox of a 32-bit guest into ROOT/unpack32, where the release still has them.
+unpack_guest32() {
+	local root=$1 kernel deb modules
+	[ "$suite" = bookworm ] || return 0
+	step "32-bit guest"
+	in_root "$root" dpkg --add-architecture i386
+	in_root "$root" apt-get update -q
+	kernel=$(in_root "$root" apt-cache depends linux-image-686-pae:i386 |
+		sed -nE 's/.*Depends: (linux-image-[^ ]+)$/\1/p')
+	mkdir "$root/unpack32"
+	in_root "$root" sh -c "cd /unpack32 && apt-get download -o APT::Sandbox::User=root \
+		$kernel busybox-static:i386"
+	for deb in "$root"/unpack32/*.deb; do
+		in_root "$root" dpkg-deb -x "/unpack32/${deb##*/}" /unpack32
+		basename "$deb" >> "$lab/versions.new"
+		rm "$deb"
+	done
+	plain_modules "$root/unpack32/lib/modules"
+	modules=$(ls "$root/unpack32/lib/modules")
+	in_root "$root" depmod -b /unpack32 "$modules"
+}
+
 make_root() {
 	local root=$1 include mirror=${XENBLKD_MIRROR:-http://deb.debian.org/debian} deb kernel
-	include=$(IFS=,; echo "${dom0_packages[*]},xen-utils-$xen")
+	include=$(IFS=,; echo "${dom0_packages[*]},xen-utils-$xen$(suite_packages "$suite")")
 	debootstrap --variant=minbase --merged-usr --include="$include" "$suite" "$root" "$mirror"
 	step "kernel and hypervisor"
 	mkdir "$root/unpack"
@@ -129,6 +158,7 @@ make_root() {
 	mv "$root"/unpack/tree/boot/* "$root/boot/"
 	in_root "$root" dpkg-query -W -f '${Package} ${Version}\n' > "$lab/versions.new"
 	cat "$root/unpack/names" >> "$lab/versions.new"
+	unpack_guest32 "$root"
 	slim_root "$root"
 	plain_modules "$root/usr/lib/modules"
 	in_root "$root" depmod "$(ls "$root/usr/lib/modules")"
@@ -166,8 +196,13 @@ lab_build() {
 	gzip -dc "$(ls "$lab/root/boot/xen-$xen"*-amd64.gz | head -n 1)" > "$lab/xen"
 	"$here/unpack-kernel" "$lab"/root/boot/vmlinuz-* "$lab/vmlinuz"
 	make_initramfs "$lab/root" "$lab/dom0.initrd" nvme ext4 crc32c_generic
-	make_initramfs "$lab/root" "$lab/guest.initrd" xen_blkfront ext4 crc32c_generic
-	rm -rf "$lab"/root/boot/*
+	make_initramfs "$lab/root" "$lab/guest.initrd" xen_blkfront ext4 crc32c_generic \
+		xenfs xen-privcmd xen-evtchn xen-gntdev xen-gntalloc
+	if [ -d "$lab/root/unpack32" ]; then
+		"$here/unpack-kernel" "$lab"/root/unpack32/boot/vmlinuz-* "$lab/vmlinuz32"
+		make_initramfs "$lab/root/unpack32" "$lab/guest32.initrd" xen_blkfront
+	fi
+	rm -rf "$lab"/root/boot/* "$lab/root/unpack32"
 	step "root disk"
 	local size
 	size=$(($(du -sm "$lab/root" | cut -f1) + 1200))
@@ -176,6 +211,6 @@ lab_build() {
 	rm -rf "$lab/root"
 	mv "$lab/versions.new" "$lab/versions"
 	recipe_hash > "$lab/stamp"
-	step "done: $(grep -c . "$lab/versions") packages, $(grep linux-image "$lab/versions"), $(grep xen-hypervisor "$lab/versions")"
+	step "done: $(grep -c . "$lab/versions") packages, $(grep -m 1 linux-image "$lab/versions"), $(grep xen-hypervisor "$lab/versions")"
 	exec {lock}>&-
 }

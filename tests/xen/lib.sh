@@ -53,14 +53,31 @@ wait_for() {
 # xl, but never for ever.
 xl_() { timeout -k 2 "${XL_LIMIT:-90}" xl "$@"; }
 
-make_image() { # PATH MIB: random content, the same at every run
-	python3 - "$1" "$2" <<- 'PY'
-		import random, sys
-		r = random.Random(7)
-		with open(sys.argv[1], "wb") as f:
-		    for _ in range(int(sys.argv[2])):
-		        f.write(r.randbytes(1 << 20))
-	PY
+# make_image PATH MIB: random content, another one at each call.
+image_at=0
+make_image() {
+	dd if=/lab/random of="$1" bs=1M skip="$image_at" count="$2" status=none
+	[ "$(stat -c %s "$1")" = $(($2 << 20)) ] || fail "make_image: a test has 32 MiB of random data"
+	image_at=$((image_at + $2))
+}
+# make_root_image PATH MIB: a file system that a guest boots with root=/dev/… init=/sbin/init; it says so and obeys.
+make_root_image() {
+	local tree=/tmp/root-tree
+	mkdir -p $tree/{bin,dev,proc,sys,tmp,sbin,mnt,run}
+	cp /bin/busybox $tree/bin/
+	ln -s busybox $tree/bin/sh
+	cp /lab/guest/guest-obey $tree/
+	cat > $tree/sbin/init <<- 'INIT'
+		#!/bin/sh
+		/bin/busybox --install -s /bin
+		export PATH=/bin HOME=/
+		mount -t tmpfs tmp /tmp
+		echo "my root is $(sed -n 's/ \/ .*//p' /proc/mounts | tail -n 1)" > /dev/hvc0
+		. /guest-obey
+	INIT
+	chmod 755 $tree/sbin/init
+	mke2fs -q -t ext4 -d $tree "$1" "$2M"
+	rm -rf $tree
 }
 sum_of() { sha256sum < "$1" | cut -d' ' -f1; }
 # sum_range FILE FIRST_MIB MIBS
@@ -73,15 +90,15 @@ guest_id() { xl_ domid "$1" 2> /dev/null; }
 
 # guest_config NAME TYPE DISKSPEC…: prints an xl configuration. TYPE: pv or pvh.
 # From the environment: GUEST_SCRIPT (runs at the start), GUEST_MEMORY, GUEST_VCPUS, GUEST_EXTRA (kernel
-# command line), GUEST_CONFIG (more lines).
+# command line), GUEST_CONFIG (more lines), GUEST_ON_REBOOT, GUEST_ON_CRASH, GUEST_KERNEL, GUEST_INITRD.
 guest_config() {
-	local name=$1 type=$2 disk initrd=/lab/guest/initrd
+	local name=$1 type=$2 disk initrd=${GUEST_INITRD:-/lab/guest/initrd}
 	shift 2
 	if [ -n "${GUEST_SCRIPT:-}" ]; then
 		mkdir -p "/tmp/guest-$name"
 		initrd=/tmp/guest-$name/initrd
 		printf '%s\n' "$GUEST_SCRIPT" > "/tmp/guest-$name/script"
-		cp /lab/guest/initrd "$initrd"
+		cp "${GUEST_INITRD:-/lab/guest/initrd}" "$initrd"
 		(cd "/tmp/guest-$name" && echo script | busybox cpio -o -H newc 2> /dev/null) >> "$initrd"
 	fi
 	cat <<- CFG
@@ -89,11 +106,11 @@ guest_config() {
 		type = "$type"
 		memory = ${GUEST_MEMORY:-160}
 		vcpus = ${GUEST_VCPUS:-1}
-		kernel = "/lab/guest/vmlinuz"
+		kernel = "${GUEST_KERNEL:-/lab/guest/vmlinuz}"
 		ramdisk = "$initrd"
 		extra = "console=hvc0 loglevel=4 panic=1 ${GUEST_EXTRA:-}"
-		on_crash = "destroy"
-		on_reboot = "destroy"
+		on_crash = "${GUEST_ON_CRASH:-destroy}"
+		on_reboot = "${GUEST_ON_REBOOT:-destroy}"
 	CFG
 	printf 'disk = ['
 	for disk in "$@"; do printf ' "%s",' "$disk"; done
@@ -149,6 +166,15 @@ guest_run() {
 # guest_sum NAME DEVICE FIRST_MIB MIBS: checksum of what the guest reads, its cache bypassed.
 guest_sum() {
 	guest_run "$1" "dd if=$2 bs=1M skip=$3 count=$4 iflag=direct 2>/dev/null | sha256sum | cut -c1-64" 90
+}
+
+# guest_write NAME DEVICE FIRST_MIB MIBS: random data, past the guest's cache, and flushed; guest_written NAME is
+# its checksum.
+guest_write() {
+	assert_eq "guest $1 writes" "$(guest_run "$1" "dd if=/dev/urandom of=/tmp/written bs=1M count=$4 2>/dev/null; dd if=/tmp/written of=$2 bs=1M seek=$3 oflag=direct conv=fsync 2>/dev/null; echo \$?" 90)" 0
+}
+guest_written() {
+	guest_run "$1" 'sha256sum < /tmp/written | cut -c1-64' 90
 }
 
 guest_destroy() {
@@ -211,4 +237,30 @@ inventory() {
 	grep -l '/dev/xen/gntdev' /proc/[0-9]*/maps 2> /dev/null | sed 's/.*/a process maps grants/'
 	# the lock file of a supervisor that has ended stays on purpose
 	ls /run/xenblkd 2> /dev/null | grep -vx lock
+}
+
+# with_libraries DIR PROGRAM…: copies them and the libraries they need to the same paths under DIR.
+with_libraries() {
+	local dir=$1 file
+	shift
+	for file in "$@" $(ldd "$@" 2> /dev/null | grep -oE '/[^ :]*\.so[^ :]*' | sort -u); do
+		mkdir -p "$dir$(dirname "$file")"
+		cp -L "$file" "$dir$file"
+	done
+}
+
+# driver_create NAME: a PV guest that can be a back end: our programs, xl, the xenstore tools. It has no disk;
+# images are in its memory.
+driver_create() {
+	local name=$1 tree=/tmp/driver-$1
+	mkdir -p "$tree"/{bin,etc/xen/scripts,proc/xen,run/xen,run/lock,var/lib/xen,var/log/xen}
+	with_libraries "$tree" /lab/bin/xenblkd /lab/bin/xenblkd-worker /lab/bin/xenblkctl /lab/bin/xenblkfront \
+		"/usr/lib/xen-$xen/bin/xl" /usr/bin/xenstore-{read,ls,exists,list}
+	mv "$tree"/lab/bin/* "$tree/usr/lib/xen-$xen/bin/xl" "$tree"/usr/bin/xenstore-* "$tree/bin/"
+	install -m 755 /lab/packaging/block-xenblkd "$tree/etc/xen/scripts/"
+	cp /lab/guest/initrd "/tmp/driver-$name.initrd"
+	(cd "$tree" && find . | busybox cpio -o -H newc 2> /dev/null) >> "/tmp/driver-$name.initrd"
+	rm -rf "$tree"
+	GUEST_INITRD=/tmp/driver-$name.initrd GUEST_MEMORY=400 GUEST_CONFIG='driver_domain = 1' guest_create "$name" pv
+	guest_run "$name" 'mount -t xenfs xenfs /proc/xen; mount -t tmpfs run /run; mkdir -p /run/xen /run/lock; ifconfig lo up'
 }

@@ -3,16 +3,17 @@
 # The console's language (each line begins with ##lab): see dom0-init.
 # shellcheck shell=bash
 
-programs=(xenblkd xenblkd-worker xenblkctl xenblkfront)
+programs=(xenblkd xenblkd-worker xenblkctl xenblkfront bench-grants)
 
 # with_init INITRD OUT: one of the lab's initial file systems, with its init as a second archive.
 with_init() {
 	mkdir "$work/init"
 	install -m 755 "$here/initramfs-init" "$work/init/init"
+	install -m 644 "$here/guest-obey" "$work/init/guest-obey"
 	{
 		cat "$1"
 		cd "$work/init"
-		echo init | cpio --quiet -o -H newc -R 0:0
+		printf '%s\n' init guest-obey | cpio --quiet -o -H newc -R 0:0
 	} > "$2"
 	rm -rf "$work/init"
 }
@@ -23,8 +24,12 @@ run_tree() {
 	shift
 	mkdir -p "$tree"/{bin,packaging,tests,guest,logs}
 	cp "$here"/{dom0-init,lib.sh} "$tree/"
-	cp "$lab"/vmlinuz "$tree/guest/vmlinuz"
+	cp "$here/guest-obey" "$tree/guest/"
+	cp "$lab"/vmlinuz* "$tree/guest/"
 	(with_init "$lab/guest.initrd" "$tree/guest/initrd")
+	[ ! -e "$lab/guest32.initrd" ] || (with_init "$lab/guest32.initrd" "$tree/guest/initrd32")
+	# what disks are made of: an emulated processor takes a second for a MiB of its own
+	head -c 32M /dev/urandom > "$tree/random"
 	for program in "${programs[@]}"; do
 		[ ! -x "$build/$program" ] || cp "$build/$program" "$tree/bin/"
 	done
@@ -33,8 +38,11 @@ run_tree() {
 		cp "$script" "$tree/tests/"
 		basename "$script" >> "$tree/order"
 	done
+	# data of theirs, and what several share
+	for script in "$here"/cases/*.{txt,inc}; do
+		[ ! -e "$script" ] || cp "$script" "$tree/tests/"
+	done
 	printf 'suite=%s xen=%s\n' "$suite" "$xen" > "$tree/run.conf"
-	# whatever stands beside the scripts may be data of theirs
 	chmod 755 "$tree/dom0-init"
 }
 
@@ -131,7 +139,7 @@ follow() {
 		# the script's own limit, and a minute for the sweep after it
 		start) running=$name silence=$((${seconds%%.*} + 60)) ;;
 		ok | skip | not) verdict "$name" "$seconds" "$word" "$rest" ;;
-		say) echo "    | ${line#*"##lab say "}" ;;
+		say) echo "    | ${line#*"##lab say"}" ;;
 		fatal) death="$name $seconds $rest"; return 1 ;;
 		end) return 0 ;;
 		esac
@@ -156,13 +164,13 @@ collect_scripts() {
 lab_run() {
 	local name console
 	collect_scripts "$@"
-	limit=${LAB_LIMIT:-1200}
+	limit=${LAB_LIMIT:-2400}
 	logs=$build/xen-logs/$suite
 	only_machine
 	rm -rf "$logs"
 	mkdir -p "$logs"
 	run_disk "${scripts[@]}"
-	qemu_line
+	qemu_line "${LAB_SHOW:+lab=show}"
 	pending=("${scripts[@]}")
 	passed=0 failed=0 skipped=0 number=0 running='' death=''
 	booted=$SECONDS

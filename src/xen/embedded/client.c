@@ -125,6 +125,7 @@ int embedded_open(const char *dir, uint16_t domid, struct xen_platform **out, st
 	if (!e)
 		return error_set(err, -ENOMEM, "cannot open the embedded Xen: out of memory");
 	e->base.ops = &embedded_ops;
+	e->base.limits = (struct xen_limits){.grant_copy = true, .map_pages = HV_REFS_MAX};
 	e->domid = domid;
 	snprintf(e->dir, sizeof e->dir, "%s", dir);
 	if (domid == 0)

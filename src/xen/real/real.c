@@ -3,6 +3,7 @@
 #include "xen/real/real.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,34 @@ static int check_device(const char *path, const char *module, struct error *err)
 	    error_name(rc), rc == -ENOENT ? module : "run xenblkd as root");
 }
 
+/* The kernel's cap on one mapping request (gntdev's parameter; older kernels: on one handle), or
+ * ours. */
+static uint32_t map_pages(void)
+{
+	FILE *f = fopen("/sys/module/xen_gntdev/parameters/limit", "re");
+	uint32_t n = REAL_MAP_MAX;
+
+	if (!f)
+		return n;
+	if (fscanf(f, "%" SCNu32, &n) != 1 || n > REAL_MAP_MAX)
+		n = REAL_MAP_MAX;
+	fclose(f);
+	return n;
+}
+
+static int probe_limits(struct xen_platform *p, struct error *err)
+{
+	struct xen_gnttab *g;
+	int rc = xen_gnttab_open(p, &g, err);
+
+	if (rc)
+		return rc;
+	p->limits.grant_copy = real_gnttab_copies(g);
+	p->limits.map_pages = map_pages();
+	xen_gnttab_close(g);
+	return 0;
+}
+
 int real_open(struct xen_platform **out, struct error *err)
 {
 	int rc;
@@ -106,6 +135,10 @@ int real_open(struct xen_platform **out, struct error *err)
 	if (!p)
 		return error_set(err, -ENOMEM, "out of memory");
 	p->ops = &real_ops;
-	*out = p;
-	return 0;
+	rc = probe_limits(p, err);
+	if (rc)
+		free(p);
+	else
+		*out = p;
+	return rc;
 }

@@ -5,12 +5,17 @@
 
 #include "xen/platform_ops.h"
 
+#define REAL_MAP_MAX 256 /* references that one map takes, whatever the kernel allows */
+
 int real_gnttab_open(struct xen_platform *p, struct xen_gnttab **out, struct error *err);
 void real_gnttab_close(struct xen_gnttab *g);
 int real_gnttab_map(struct xen_gnttab *g, uint16_t domid, uint32_t count, const uint32_t *refs,
                     bool writable, void **addr);
 int real_gnttab_unmap(struct xen_gnttab *g, void *addr, uint32_t count);
 int real_gnttab_copy(struct xen_gnttab *g, uint16_t domid, struct xen_copy *pieces, uint32_t n);
+
+/* Whether the kernel copies for that handle; else real_gnttab_copy maps each piece. */
+bool real_gnttab_copies(struct xen_gnttab *g);
 
 int real_gntshr_open(struct xen_platform *p, struct xen_gntshr **out, struct error *err);
 void real_gntshr_close(struct xen_gntshr *s);

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What changes while a disk is in use: its size, which the worker notices (a file), the kernel
+ * tells (a block device), or the user says (xenblkctl resize); and features that the device turned
+ * out not to have. The front end is told either.
+ */
+#include <errno.h>
+#include <linux/netlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/parse.h"
+#include "daemon/device.h"
+
+#define KERNEL_EVENTS 1 /* multicast group of what the kernel itself says */
+#define EVENTS_PER_ROUND 64
+
+/* ---- size ---- */
+
+void change_ask_size(struct device *dev)
+{
+	struct wm m = {.type = WM_RESIZE};
+
+	if (dev->worker.pid && dev->image == IMAGE_OPEN)
+		worker_send(dev, &m, -1);
+}
+
+static void resized(struct device *dev, const struct wm *m)
+{
+	int rc;
+
+	if (dev->image != IMAGE_OPEN || m->opened.size == dev->caps.size)
+		return;
+	device_log(dev, "size is %llu sectors, was %llu", (unsigned long long)m->opened.size / 512,
+	           (unsigned long long)dev->caps.size / 512);
+	dev->caps.size = m->opened.size;
+	if (!dev->keys.sector_size)
+		return;
+	dev->keys.sectors = ring_sectors(dev);
+	/* Not connected yet: it will read the size when it is. */
+	rc = publish_resize(dev->d->store, dev->backend, &dev->keys);
+	if (rc && rc != -ESTALE && rc != -ENOENT)
+		device_warn(dev, "cannot tell the front end the new size: %s", error_name(rc));
+}
+
+void change_check(struct device *dev)
+{
+	uint64_t told = 0;
+	int rc = 0;
+
+	store_read_u64(dev->d->store, XBT_NULL, dev->backend, "sectors", 0, UINT64_MAX, &told);
+	if (told != dev->keys.sectors)
+		rc = publish_resize(dev->d->store, dev->backend, &dev->keys);
+	if (rc && rc != -ESTALE && rc != -ENOENT)
+		device_warn(dev, "cannot tell the front end the new size: %s", error_name(rc));
+}
+
+/* ---- features ---- */
+
+static void withdrawn(struct device *dev, uint32_t what)
+{
+	int rc;
+
+	if (what & WM_NO_FLUSH)
+		dev->caps.flush = dev->keys.flush = dev->keys.barrier = false;
+	if (what & WM_NO_DISCARD)
+		dev->caps.discard = dev->keys.discard = false;
+	if (what & (WM_NO_DISCARD | WM_NO_SECURE_DISCARD))
+		dev->caps.discard_secure = dev->keys.discard_secure = false;
+	device_log(dev, "the storage does not support what it promised, withdrawn:%s%s%s",
+	           what & WM_NO_FLUSH ? " flush" : "", what & WM_NO_DISCARD ? " discard" : "",
+	           what & WM_NO_SECURE_DISCARD ? " secure discard" : "");
+	rc = publish_features(dev->d->store, dev->backend, &dev->keys);
+	if (rc && rc != -ESTALE && rc != -ENOENT)
+		device_warn(dev, "cannot withdraw features: %s", error_name(rc));
+}
+
+void change_answer(struct device *dev, const struct wm *m)
+{
+	if (m->type == WM_RESIZED)
+		resized(dev, m);
+	else if (m->type == WM_WITHDRAWN)
+		withdrawn(dev, m->withdrawn);
+}
+
+/* ---- events of the kernel ---- */
+
+struct uevent {
+	bool resize;
+	uint32_t major, minor;
+};
+
+static void check_device(struct device *dev, void *arg)
+{
+	const struct uevent *e = arg;
+
+	if (dev->caps.major == e->major && dev->caps.minor == e->minor)
+		change_ask_size(dev);
+}
+
+/* The number after "KEY=", or `absent`. */
+static uint32_t value(const char *word, const char *key, uint32_t absent)
+{
+	size_t n = strlen(key);
+	uint32_t v;
+
+	if (strncmp(word, key, n) || parse_u32(word + n, 0, UINT32_MAX, &v))
+		return absent;
+	return v;
+}
+
+static void uevent_parse(const char *text, size_t n, struct uevent *e)
+{
+	*e = (struct uevent){0};
+	for (const char *word = text; word < text + n; word += strlen(word) + 1) {
+		e->resize = value(word, "RESIZE=", e->resize);
+		e->major = value(word, "MAJOR=", e->major);
+		e->minor = value(word, "MINOR=", e->minor);
+	}
+}
+
+static void uevent_ready(struct loop_fd *lfd, uint32_t events)
+{
+	struct daemon *d = container_of(lfd, struct daemon, uevent_fd);
+	struct sockaddr_nl from;
+	char text[8192];
+
+	for (int i = 0; i < EVENTS_PER_ROUND; i++) {
+		socklen_t len = sizeof from;
+		ssize_t n = recvfrom(lfd->fd, text, sizeof text - 1, MSG_DONTWAIT,
+		                     (struct sockaddr *)&from, &len);
+		struct uevent e;
+		/* Lost ones (ENOBUFS) can be asked for with xenblkctl resize. */
+		if (n < 0 && errno != ENOBUFS)
+			return;
+		/* Anybody may send to us; only the kernel has port 0. */
+		if (n <= 0 || from.nl_pid)
+			continue;
+		text[n] = '\0';
+		uevent_parse(text, (size_t)n, &e);
+		if (e.resize && e.major)
+			table_each(d, check_device, &e);
+	}
+}
+
+int change_start(struct daemon *d)
+{
+	struct sockaddr_nl addr = {.nl_family = AF_NETLINK, .nl_groups = KERNEL_EVENTS};
+	int rc = 0;
+
+	d->uevent_fd = (struct loop_fd){
+	    .fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+	                 NETLINK_KOBJECT_UEVENT),
+	    .ready = uevent_ready,
+	};
+	if (d->uevent_fd.fd < 0 || bind(d->uevent_fd.fd, (struct sockaddr *)&addr, sizeof addr))
+		rc = -errno;
+	if (!rc)
+		rc = loop_add(&d->loop, &d->uevent_fd, EPOLLIN);
+	if (rc && d->uevent_fd.fd >= 0) {
+		close(d->uevent_fd.fd);
+		d->uevent_fd.fd = -1;
+	}
+	return rc;
+}
+
+void change_stop(struct daemon *d)
+{
+	if (d->uevent_fd.fd < 0)
+		return;
+	loop_del(&d->loop, &d->uevent_fd);
+	close(d->uevent_fd.fd);
+	d->uevent_fd.fd = -1;
+}

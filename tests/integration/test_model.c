@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Random operations from several queues against a model of a disk: overlapping ranges, all layouts,
+ * copied and persistent grants, direct and indirect requests, barriers, workers killed in between.
+ * Each sector's bytes name the write they come from, and the model knows which writes a read may
+ * see: those in flight while it was, and those not certainly written over before it began.
+ * MODEL_SEED repeats a run (as far as timing allows), MODEL_SECONDS sets its length.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#include "loop_device.h"
+
+#define ID "1:xvda"
+#define SECTORS 2048u /* few, so that ranges overlap */
+#define QUEUES_MAX 4u
+#define DEPTH 24u   /* of each queue */
+#define PAGES 40u   /* of each request */
+#define HISTORY 64u /* writes remembered of each sector */
+
+/* A write as one sector saw it. Times are counts of events: requests sent and answers taken. */
+struct version {
+	uint32_t id;           /* 0: zeros */
+	uint64_t start, end;   /* end 0: in flight */
+	uint32_t queue, epoch; /* barriers of its queue lie between epochs */
+	uint64_t dead;         /* certainly written over since then; 0: not */
+};
+
+struct op {
+	bool busy;
+	uint8_t kind;   /* BLKIF_OP_* */
+	uint64_t start; /* effects not before */
+	uint32_t queue, epoch;
+	uint64_t order; /* in its queue */
+	uint32_t id;    /* of a write */
+	uint32_t sector, sectors;
+	unsigned segments;
+	struct {
+		uint8_t page, first, last;
+	} seg[PAGES];
+	uint8_t *pages; /* PAGES of data, then one of descriptors */
+	uint32_t refs[PAGES + 1];
+};
+
+struct model {
+	struct host *h;
+	struct xenblkfront *f;
+	uint64_t rng, now, issued, answered;
+	unsigned queues, unit; /* sectors that requests are multiples of */
+	bool discard, indirect;
+	uint32_t next_id;
+	uint64_t next_order;
+	uint32_t epoch[QUEUES_MAX];
+	struct op op[QUEUES_MAX][DEPTH];
+	struct version history[SECTORS][HISTORY];
+	unsigned used[SECTORS];
+	uint64_t seed;
+};
+
+static uint32_t rnd(struct model *m, uint32_t below)
+{
+	m->rng ^= m->rng << 13;
+	m->rng ^= m->rng >> 7;
+	m->rng ^= m->rng << 17;
+	return (uint32_t)((m->rng >> 32) * below >> 32);
+}
+
+#define model_fail(m, fmt, ...) \
+	fail_msg("MODEL_SEED=%llu: " fmt, (unsigned long long)(m)->seed, __VA_ARGS__)
+
+/* ---- contents ---- */
+
+static void fill(uint32_t id, uint32_t sector, uint8_t *data)
+{
+	uint64_t *word = (void *)data;
+
+	for (unsigned i = 0; i < 64; i++)
+		word[i] =
+		    id ? ((uint64_t)id << 32 | sector) ^ (uint64_t)i * 0x9e3779b97f4a7c15ull : 0;
+}
+
+/* Which write these bytes are of. Fails the test if they are of none, or torn. */
+static uint32_t who_wrote(struct model *m, uint32_t sector, const uint8_t *data)
+{
+	uint8_t want[512];
+	uint64_t word;
+
+	memcpy(&word, data, 8);
+	uint32_t id = word ? (uint32_t)(word >> 32) : 0;
+	fill(id, sector, want);
+	if (memcmp(data, want, 512))
+		model_fail(m, "sector %u: torn, or another sector's: %016llx", sector,
+		           (unsigned long long)word);
+	return id;
+}
+
+/* ---- the model ---- */
+
+static uint64_t oldest_start(const struct model *m)
+{
+	uint64_t oldest = m->now;
+
+	for (unsigned q = 0; q < m->queues; q++)
+		for (unsigned i = 0; i < DEPTH; i++)
+			if (m->op[q][i].busy && m->op[q][i].start < oldest)
+				oldest = m->op[q][i].start;
+	return oldest;
+}
+
+/* Forgets what no read in flight may see. */
+static void prune(struct model *m, uint32_t sector)
+{
+	uint64_t oldest = oldest_start(m);
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < m->used[sector]; i++) {
+		const struct version *v = &m->history[sector][i];
+		if (!v->dead || v->dead >= oldest)
+			m->history[sector][kept++] = *v;
+	}
+	m->used[sector] = kept;
+}
+
+static bool room_for_write(struct model *m, uint32_t sector, uint32_t n)
+{
+	for (uint32_t s = sector; s < sector + n; s++) {
+		if (m->used[s] > HISTORY / 2)
+			prune(m, s);
+		if (m->used[s] == HISTORY)
+			return false;
+	}
+	return true;
+}
+
+static void write_begins(struct model *m, const struct op *o)
+{
+	for (uint32_t s = o->sector; s < o->sector + o->sectors; s++)
+		m->history[s][m->used[s]++] = (struct version){
+		    .id = o->id, .start = o->start, .queue = o->queue, .epoch = o->epoch};
+}
+
+/* All that ended before this one began is gone, and what a barrier put before it. */
+static void write_ends(struct model *m, const struct op *o)
+{
+	for (uint32_t s = o->sector; s < o->sector + o->sectors; s++)
+		for (unsigned i = 0; i < m->used[s]; i++) {
+			struct version *v = &m->history[s][i];
+			if (v->start == o->start && !v->end)
+				v->end = m->now;
+			else if (v->end && !v->dead &&
+			         (v->end < o->start ||
+			          (v->queue == o->queue && v->epoch < o->epoch)))
+				v->dead = m->now;
+		}
+}
+
+static void read_saw(struct model *m, const struct op *o, uint32_t sector, const uint8_t *data)
+{
+	uint32_t id = who_wrote(m, sector, data);
+
+	for (unsigned i = 0; i < m->used[sector]; i++) {
+		const struct version *v = &m->history[sector][i];
+		if (v->id == id && (!v->dead || v->dead >= o->start))
+			return;
+	}
+	for (unsigned i = 0; i < m->used[sector]; i++) {
+		const struct version *v = &m->history[sector][i];
+		print_message("# version %u: %llu to %llu, dead at %llu\n", v->id,
+		              (unsigned long long)v->start, (unsigned long long)v->end,
+		              (unsigned long long)v->dead);
+	}
+	model_fail(m, "sector %u: read begun at %llu saw version %u, which was gone", sector,
+	           (unsigned long long)o->start, id);
+}
+
+/* ---- requests ---- */
+
+static bool has_data(const struct op *o)
+{
+	return o->kind == BLKIF_OP_READ || o->kind == BLKIF_OP_WRITE ||
+	       (o->kind == BLKIF_OP_WRITE_BARRIER && o->sectors);
+}
+
+static bool changes(const struct op *o)
+{
+	return (has_data(o) && o->kind != BLKIF_OP_READ) || o->kind == BLKIF_OP_DISCARD;
+}
+
+/* Cuts the range into segments at random places of pages in random order. */
+static void cut(struct model *m, struct op *o, unsigned most)
+{
+	uint32_t left = o->sectors;
+	uint8_t page = (uint8_t)rnd(m, PAGES);
+
+	o->segments = 0;
+	o->sectors = 0;
+	while (left && o->segments < most) {
+		uint32_t room = 8 / m->unit, first = rnd(m, room) * m->unit;
+		uint32_t n = (1 + rnd(m, room - first / m->unit)) * m->unit;
+		if (rnd(m, 3)) { /* mostly whole pages, as front ends have them */
+			first = 0;
+			n = 8;
+		}
+		n = n > left ? left : n;
+		o->seg[o->segments].page = page;
+		o->seg[o->segments].first = (uint8_t)first;
+		o->seg[o->segments].last = (uint8_t)(first + n - 1);
+		o->segments++;
+		page = (uint8_t)((page + 1) % PAGES);
+		left -= n;
+		o->sectors += n;
+	}
+}
+
+static void each_sector(struct model *m, struct op *o,
+                        void (*fn)(struct model *m, const struct op *o, uint32_t sector,
+                                   uint8_t *data))
+{
+	uint32_t sector = o->sector;
+
+	for (unsigned i = 0; i < o->segments; i++)
+		for (unsigned k = o->seg[i].first; k <= o->seg[i].last; k++)
+			fn(m, o, sector++, o->pages + o->seg[i].page * 4096 + k * 512);
+}
+
+static void put_sector(struct model *m, const struct op *o, uint32_t sector, uint8_t *data)
+{
+	fill(o->id, sector, data);
+}
+
+static void spoil_sector(struct model *m, const struct op *o, uint32_t sector, uint8_t *data)
+{
+	memset(data, 0xee, 512);
+}
+
+static void check_sector(struct model *m, const struct op *o, uint32_t sector, uint8_t *data)
+{
+	read_saw(m, o, sector, data);
+}
+
+static void describe(struct op *o, struct xenblkfront_request *r, bool indirect)
+{
+	struct blkif_request_segment *d = (void *)(o->pages + PAGES * 4096);
+
+	*r = (struct xenblkfront_request){.op = o->kind, .sector = o->sector};
+	if (o->kind == BLKIF_OP_DISCARD)
+		r->nr_sectors = o->sectors;
+	r->nr_segments = (uint16_t)o->segments;
+	for (unsigned i = 0; i < o->segments; i++) {
+		uint32_t ref = o->refs[o->seg[i].page];
+		if (indirect)
+			d[i] = (struct blkif_request_segment){.gref = ref,
+			                                      .first_sect = o->seg[i].first,
+			                                      .last_sect = o->seg[i].last};
+		else
+			r->seg[i] = (struct xenblkfront_seg){ref, o->seg[i].first, o->seg[i].last};
+	}
+	if (indirect) {
+		r->inner_op = r->op;
+		r->op = BLKIF_OP_INDIRECT;
+		r->indirect[0] = o->refs[PAGES];
+	}
+}
+
+static void choose(struct model *m, struct op *o)
+{
+	uint32_t what = rnd(m, 100), most = 11;
+	bool large = m->indirect && rnd(m, 3) == 0;
+
+	o->kind = what < 45    ? BLKIF_OP_READ
+	          : what < 85  ? BLKIF_OP_WRITE
+	          : what < 91  ? BLKIF_OP_WRITE_BARRIER
+	          : what < 95  ? BLKIF_OP_FLUSH_DISKCACHE
+	          : m->discard ? BLKIF_OP_DISCARD
+	                       : BLKIF_OP_WRITE;
+	o->sectors = o->segments = 0;
+	o->sector = rnd(m, SECTORS / m->unit) * m->unit;
+	if (o->kind == BLKIF_OP_FLUSH_DISKCACHE || (o->kind == BLKIF_OP_WRITE_BARRIER && rnd(m, 2)))
+		return;
+	if (large && o->kind <= BLKIF_OP_WRITE)
+		most = PAGES;
+	o->sectors = (1 + rnd(m, rnd(m, 4) ? 24 / m->unit : most * 8 / m->unit)) * m->unit;
+	if (o->sectors > SECTORS - o->sector)
+		o->sectors = SECTORS - o->sector;
+	if (o->kind != BLKIF_OP_DISCARD)
+		cut(m, o, most);
+}
+
+static void ask(struct model *m, unsigned q, struct op *o)
+{
+	struct xenblkfront_request r;
+
+	choose(m, o);
+	if (changes(o) && !room_for_write(m, o->sector, o->sectors))
+		return;
+	bool indirect =
+	    o->segments > 11 || (m->indirect && o->kind <= BLKIF_OP_WRITE && rnd(m, 8) == 0);
+	o->id = o->kind == BLKIF_OP_DISCARD ? 0 : ++m->next_id;
+	o->start = ++m->now;
+	o->order = ++m->next_order;
+	o->queue = q;
+	bool barrier = o->kind == BLKIF_OP_WRITE_BARRIER;
+	o->epoch = m->epoch[q] + barrier;
+	m->epoch[q] += 2 * barrier;
+	each_sector(m, o, o->kind == BLKIF_OP_READ ? spoil_sector : put_sector);
+	describe(o, &r, indirect);
+	if (changes(o))
+		write_begins(m, o);
+	assert_front(m->f, xenblkfront_queue(m->f, &r, q << 8 | (unsigned)(o - m->op[q])));
+	o->busy = true;
+	m->issued++;
+}
+
+/* In its queue nothing overtakes a barrier, and a barrier overtakes nothing. */
+static void check_order(struct model *m, unsigned q, const struct op *done)
+{
+	for (unsigned i = 0; i < DEPTH; i++) {
+		struct op *o = &m->op[q][i];
+		if (!o->busy || o == done)
+			continue;
+		if (done->kind == BLKIF_OP_WRITE_BARRIER && o->order < done->order)
+			model_fail(m, "queue %u: a barrier was answered before what came before it",
+			           q);
+		if (o->kind == BLKIF_OP_WRITE_BARRIER && o->order < done->order)
+			model_fail(m,
+			           "queue %u: operation %u was answered before a barrier before it",
+			           q, done->kind);
+	}
+}
+
+static void take(struct model *m, unsigned q)
+{
+	struct xenblkfront_response rsp[DEPTH];
+	int n;
+
+	assert_front(m->f, xenblkfront_select(m->f, q));
+	n = xenblkfront_reap(m->f, rsp, DEPTH, 0);
+	if (n == -ETIMEDOUT)
+		return;
+	assert_front(m->f, n);
+	for (int i = 0; i < n; i++) {
+		unsigned slot = rsp[i].id & 0xff;
+		struct op *o = &m->op[q][slot < DEPTH ? slot : 0];
+		if (rsp[i].id >> 8 != q || slot >= DEPTH || !o->busy)
+			model_fail(m, "queue %u: answer to %llx, which is not in flight", q,
+			           (unsigned long long)rsp[i].id);
+		if (rsp[i].status || rsp[i].op != o->kind)
+			model_fail(m, "queue %u: operation %u at %u: answered %u, %d", q, o->kind,
+			           o->sector, rsp[i].op, rsp[i].status);
+		m->now++;
+		check_order(m, q, o);
+		if (o->kind == BLKIF_OP_READ)
+			each_sector(m, o, check_sector);
+		if (changes(o))
+			write_ends(m, o);
+		o->busy = false;
+		m->answered++;
+	}
+}
+
+/* ---- sessions ---- */
+
+static void offer_more(struct model *m)
+{
+	for (unsigned q = 0; q < m->queues; q++) {
+		unsigned want = rnd(m, DEPTH + 1);
+		assert_front(m->f, xenblkfront_select(m->f, q));
+		for (unsigned i = 0; i < DEPTH && want; i++)
+			if (!m->op[q][i].busy) {
+				ask(m, q, &m->op[q][i]);
+				want--;
+			}
+		assert_front(m->f, xenblkfront_kick(m->f));
+	}
+}
+
+static void collect(struct model *m, bool all)
+{
+	do {
+		if (m->issued == m->answered)
+			return;
+		assert_front(m->f, xenblkfront_wait(m->f, -1));
+		for (unsigned q = 0; q < m->queues; q++)
+			take(m, q);
+	} while (all);
+}
+
+static void session_open(struct model *m)
+{
+	static const char *const abis[] = {"x86_64", "x86_32", "native", "none"};
+	struct xenblkfront_options o = {.abi = abis[rnd(m, 4)],
+	                                .ring_order = rnd(m, 3),
+	                                .queues = 1 + rnd(m, QUEUES_MAX),
+	                                .persistent = rnd(m, 2)};
+
+	m->queues = o.queues;
+	m->indirect = rnd(m, 4);
+	print_message("# %s, order %u, %u queues, %s%s\n", o.abi, o.ring_order, o.queues,
+	              o.persistent ? "persistent" : "copied", m->indirect ? ", indirect" : "");
+	m->f = host_front_with(m->h, &o);
+	for (unsigned q = 0; q < m->queues; q++)
+		for (unsigned i = 0; i < DEPTH; i++)
+			assert_front(m->f, xenblkfront_alloc(m->f, PAGES + 1, true,
+			                                     (void **)&m->op[q][i].pages,
+			                                     m->op[q][i].refs));
+}
+
+/* At rest, what is on the disk is one of the versions that may be there, for every sector. */
+static void session_close(struct model *m)
+{
+	static uint8_t disk[SECTORS * 512];
+	struct op o = {.start = ++m->now};
+
+	collect(m, true);
+	assert_front(m->f, xenblkfront_select(m->f, 0));
+	assert_front(m->f, xenblkfront_read(m->f, 0, disk, sizeof disk));
+	o.start = m->now;
+	for (uint32_t s = 0; s < SECTORS; s++)
+		read_saw(m, &o, s, disk + s * 512);
+	front_end(m->f);
+}
+
+static unsigned seconds(unsigned normal)
+{
+	const char *text = getenv("MODEL_SECONDS");
+
+	return text ? (unsigned)atoi(text) : normal;
+}
+
+static void run_model(struct host *h, unsigned unit, bool discard, unsigned length_s)
+{
+	struct model *m = calloc(1, sizeof *m);
+	const char *text = getenv("MODEL_SEED");
+	uint64_t end = clock_ns() + length_s * NS_PER_S;
+	uint64_t kill_at = clock_ns() + 2 * NS_PER_S;
+
+	m->h = h;
+	m->unit = unit;
+	m->discard = discard;
+	m->seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL) << 16 | (uint64_t)getpid();
+	m->rng = m->seed ?: 1;
+	print_message("# MODEL_SEED=%llu\n", (unsigned long long)m->seed);
+	for (uint32_t s = 0; s < SECTORS; s++)
+		m->history[s][m->used[s]++] = (struct version){.start = 0, .end = ++m->now};
+	while (clock_ns() < end) {
+		session_open(m);
+		for (unsigned round = 0; round < 400 && clock_ns() < end; round++) {
+			offer_more(m);
+			/* Rarely enough to be no crash loop. */
+			if (clock_ns() > kill_at) {
+				kill(host_worker(h, ID), SIGKILL);
+				kill_at = clock_ns() + 3 * NS_PER_S;
+			}
+			collect(m, false);
+		}
+		session_close(m);
+	}
+	print_message("# %llu requests\n", (unsigned long long)m->answered);
+	assert_true(m->answered > 500);
+	free(m);
+}
+
+static void on_a_file(void **state)
+{
+	struct host h;
+
+	host_start(&h, (const char *const[]){"--max-queues", "4", NULL});
+	const char *path = host_image(&h, "a.img", SECTORS * 512);
+	host_attach(&h, &(struct disk){.params = path}, path);
+	run_model(&h, 1, true, seconds(20));
+	host_stop(&h);
+}
+
+/* On a device with blocks of 4 KiB. */
+static void on_large_blocks(const char *const *extra, unsigned unit, unsigned length_s)
+{
+	char path[200], dev[64], number[32];
+	struct host h;
+
+	host_start(&h, extra);
+	snprintf(path, sizeof path, "%s", host_image(&h, "a.img", SECTORS * 512));
+	loop_setup(path, 4096, dev, number);
+	host_disk(&h, &(struct disk){.params = dev});
+	host_wait_state(&h, 1, XVDA, XS_INITWAIT);
+	host_write(&h, host_be(1, XVDA), "physical-device", "%s", number);
+	host_write(&h, host_be(1, XVDA), "hotplug-status", "connected");
+	run_model(&h, unit, unit == 8, length_s);
+	host_detach(&h, 1, XVDA);
+	host_stop(&h);
+	loop_end(dev);
+}
+
+static void on_parts_of_blocks(void **state)
+{
+	on_large_blocks((const char *const[]){"--max-queues", "4", "--sector-size", "512", NULL}, 1,
+	                seconds(15));
+}
+
+static void on_blocks(void **state)
+{
+	on_large_blocks(
+	    (const char *const[]){"--max-queues", "4", "--max-persistent-grants", "100", NULL}, 8,
+	    seconds(8));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(on_a_file),
+	    cmocka_unit_test(on_parts_of_blocks),
+	    cmocka_unit_test(on_blocks),
+	};
+
+	return cmocka_run_group_tests_name("model", tests, NULL, NULL);
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/* Disks that change their size while a front end uses them: files, devices, on request, and while
+ * nobody serves them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+
+#include "loop_device.h"
+
+#define ID "1:xvda"
+#define SEED 41
+
+static struct xenblkfront *attach(struct host *h, char path[200])
+{
+	make_image(h, "a.img", SEED, path);
+	host_attach(h, &(struct disk){.params = path}, path);
+	return host_front_connected(h, 1, "xvda");
+}
+
+static uint64_t sectors(struct host *h)
+{
+	return strtoull(host_read(h, host_be(1, XVDA), "sectors"), NULL, 10);
+}
+
+/* One sector there: 0, or -EIO. */
+static int read_at(struct xenblkfront *f, uint64_t sector)
+{
+	uint32_t ref;
+	void *page;
+
+	assert_front(f, xenblkfront_alloc(f, 1, true, &page, &ref));
+	struct xenblkfront_request r = {
+	    .op = BLKIF_OP_READ, .nr_segments = 1, .sector = sector, .seg = {{ref, 0, 0}}};
+	int status = host_request(f, &r);
+	assert_front(f, xenblkfront_free(f, page, 1));
+	return status;
+}
+
+/* The front end sees its state written, as Linux wants it, in one transaction with the size. */
+static void a_file_grows(void **state)
+{
+	struct host *h = *state;
+	char path[200], dir[128], event[STORE_PATH_MAX], token[16];
+	struct xenblkfront *f = attach(h, path);
+	bool state_seen = false;
+
+	snprintf(dir, sizeof dir, "%s/state", host_be(1, XVDA));
+	assert_int_equal(store_watch(h->store, dir, "resize"), 0);
+	assert_int_equal(read_at(f, 2048), BLKIF_RSP_ERROR);
+	while (store_check_watch(h->store, event, sizeof event, token, sizeof token) > 0)
+		;
+	assert_int_equal(truncate(path, 4 * MIB), 0);
+	wait_until(sectors(h) == 8192);
+	while (store_check_watch(h->store, event, sizeof event, token, sizeof token) > 0)
+		state_seen |= !strcmp(event, dir);
+	assert_true(state_seen);
+	assert_int_equal(host_state(h, 1, XVDA), XS_CONNECTED);
+	assert_int_equal(status_number(h, ID, "sectors"), 8192);
+	assert_int_equal(read_at(f, 8191), BLKIF_RSP_OKAY);
+	assert_int_equal(read_at(f, 8192), BLKIF_RSP_ERROR);
+	assert_reads(f, 0, SEED);
+	/* And again: the watch did not end with the first one. */
+	assert_int_equal(truncate(path, 5 * MIB), 0);
+	wait_until(sectors(h) == 10240);
+	assert_string_equal(status_text(h, ID, "error"), "");
+	store_unwatch(h->store, dir, "resize");
+	front_end(f);
+}
+
+static void a_file_shrinks(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+	struct xenblkfront *f = attach(h, path);
+
+	assert_int_equal(truncate(path, MIB / 2 + 100), 0);
+	wait_until(sectors(h) == 1024); /* whole sectors only */
+	assert_int_equal(read_at(f, 1023), BLKIF_RSP_OKAY);
+	assert_int_equal(read_at(f, 1024), BLKIF_RSP_ERROR);
+	assert_reads(f, 0, SEED);
+	front_end(f);
+	/* A new connection knows no other size. */
+	f = host_front_connected(h, 1, "xvda");
+	assert_int_equal(sectors(h), 1024);
+	front_end(f);
+}
+
+/* A disk of size 0 would be none: the old size stays, and what is not there is an error. */
+static void a_file_loses_all(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+	struct xenblkfront *f = attach(h, path);
+
+	assert_int_equal(truncate(path, 0), 0);
+	wait_until(host_log_has(h, "the image has size 0 now"));
+	assert_int_equal(sectors(h), 2048);
+	assert_int_equal(read_at(f, 0), BLKIF_RSP_ERROR);
+	assert_int_equal(truncate(path, MIB), 0);
+	wait_until(read_at(f, 0) == BLKIF_RSP_OKAY);
+	front_end(f);
+}
+
+/* In the middle of writes to all of the disk: each is answered, those within the new size well. */
+static void shrinks_under_load(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+	struct xenblkfront *f = attach(h, path);
+	struct xenblkfront_response rsp[32];
+	uint32_t ref;
+	void *page;
+
+	assert_front(f, xenblkfront_alloc(f, 1, true, &page, &ref));
+	for (unsigned round = 0; round < 40; round++) {
+		for (unsigned i = 0; i < 32; i++) {
+			struct xenblkfront_request r = {.op = BLKIF_OP_READ,
+			                                .nr_segments = 1,
+			                                .sector = i * 64,
+			                                .seg = {{ref, 0, 7}}};
+			assert_front(f, xenblkfront_queue(f, &r, i));
+		}
+		assert_front(f, xenblkfront_kick(f));
+		if (round == 20)
+			assert_int_equal(truncate(path, MIB / 2), 0);
+		for (unsigned got = 0; got < 32;) {
+			int n = xenblkfront_reap(f, rsp, 32, -1);
+			assert_front(f, n);
+			for (int i = 0; i < n; i++)
+				assert_int_equal(rsp[i].status, rsp[i].id < 16 || round < 20
+				                                    ? BLKIF_RSP_OKAY
+				                                : round > 20 ? BLKIF_RSP_ERROR
+				                                             : rsp[i].status);
+			got += (unsigned)n;
+		}
+	}
+	wait_until(sectors(h) == 1024);
+	front_end(f);
+}
+
+/* The image is written to all the time, which is no change of its size. */
+static void a_busy_file_grows(void **state)
+{
+	struct host *h = *state;
+	char path[200], data[65536] = {1};
+	struct xenblkfront *f = attach(h, path);
+	uint64_t end = clock_ns() + 1500 * NS_PER_MS;
+
+	while (clock_ns() < end)
+		assert_front(f, xenblkfront_write(f, 0, data, sizeof data));
+	assert_int_equal(sectors(h), 2048);
+	assert_int_equal(truncate(path, 2 * MIB), 0);
+	end = clock_ns() + WAIT_MS * NS_PER_MS;
+	while (sectors(h) != 4096 && clock_ns() < end)
+		assert_front(f, xenblkfront_write(f, 0, data, sizeof data));
+	assert_int_equal(sectors(h), 4096);
+	front_end(f);
+}
+
+static void while_no_worker_is_there(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+	struct xenblkfront *f = attach(h, path);
+
+	host_daemon_kill(h, SIGTERM);
+	assert_int_equal(truncate(path, 2 * MIB), 0);
+	host_daemon_start(h, NULL);
+	wait_until(sectors(h) == 4096);
+	wait_until(status_is(h, ID, "ring_state", "connected"));
+	assert_int_equal(read_at(f, 4095), BLKIF_RSP_OKAY);
+	/* A killed worker's successor finds the size that there is. */
+	kill(host_worker(h, ID), SIGSTOP);
+	assert_int_equal(truncate(path, 3 * MIB), 0);
+	kill(host_worker(h, ID), SIGKILL);
+	wait_until(sectors(h) == 6144);
+	assert_int_equal(read_at(f, 6143), BLKIF_RSP_OKAY);
+	front_end(f);
+}
+
+static int resize_device(const char *dev, const char *path, uint64_t size)
+{
+	char command[300];
+
+	if (truncate(path, (off_t)size))
+		return -errno;
+	snprintf(command, sizeof command, "losetup -c %s", dev);
+	return system(command);
+}
+
+/* The kernel says so; where its events do not come, the user does. */
+static void a_device_grows_and_shrinks(void **state)
+{
+	struct host *h = *state;
+	char path[200], dev[64], number[32], line[400];
+
+	make_image(h, "a.img", SEED, path);
+	loop_setup(path, 512, dev, number);
+	host_disk(h, &(struct disk){.params = path});
+	host_wait_state(h, 1, XVDA, XS_INITWAIT);
+	host_write(h, host_be(1, XVDA), "physical-device", "%s", number);
+	host_write(h, host_be(1, XVDA), "hotplug-status", "connected");
+	wait_image_open(h, ID);
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	assert_int_equal(resize_device(dev, path, 2 * MIB), 0);
+	uint64_t end = clock_ns() + 2 * NS_PER_S;
+	while (sectors(h) != 4096 && clock_ns() < end)
+		usleep(1000);
+	if (sectors(h) != 4096)
+		print_message("# no events of the kernel here\n");
+	assert_int_equal(resize_device(dev, path, MIB), 0);
+	snprintf(line, sizeof line, "%s/xenblkctl --run-dir %s resize " ID, h->build, h->dir);
+	assert_int_equal(system(line), 0);
+	wait_until(sectors(h) == 2048);
+	assert_int_equal(read_at(f, 2047), BLKIF_RSP_OKAY);
+	assert_int_equal(read_at(f, 2048), BLKIF_RSP_ERROR);
+	front_end(f);
+	host_detach(h, 1, XVDA);
+	loop_end(dev);
+}
+
+static void asked_for_what_is_not_there(void **state)
+{
+	struct host *h = *state;
+	json_t *a = host_control(h, "resize", "1:xvda");
+
+	assert_false(json_is_true(json_object_get(a, "ok")));
+	assert_non_null(strstr(json_string_value(json_object_get(a, "error")), "no disk"));
+	json_decref(a);
+	host_disk(h, &(struct disk){0});
+	host_wait_state(h, 1, XVDA, XS_INITWAIT);
+	a = host_control(h, "resize", "1:xvda");
+	assert_non_null(strstr(json_string_value(json_object_get(a, "error")), "no open image"));
+	json_decref(a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    case_of(a_file_grows),
+	    case_of(a_file_shrinks),
+	    case_of(a_file_loses_all),
+	    case_of(shrinks_under_load),
+	    case_of(a_busy_file_grows),
+	    case_of(while_no_worker_is_there),
+	    case_of(a_device_grows_and_shrinks),
+	    case_of(asked_for_what_is_not_there),
+	};
+
+	return cmocka_run_group_tests_name("resize", tests, NULL, NULL);
+}
