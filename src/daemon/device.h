@@ -56,6 +56,7 @@ struct device {
 	int written; /* the state that we wrote last; 0: none */
 	bool online, fe_seen;
 	bool foreign; /* another driver has it */
+	bool away;    /* see struct snapshot */
 	bool retake;  /* one had it: its keys must go */
 	/* the keys that only others write; read again when an event names one of them */
 	bool keys_stale;
