@@ -251,6 +251,12 @@ void ring_answer(struct device *dev, const struct wm *m)
 	}
 }
 
+void ring_void(struct device *dev)
+{
+	memset(&dev->conn.keys, 0, sizeof dev->conn.keys);
+	folder_drop_connection(dev);
+}
+
 void ring_forget(struct device *dev)
 {
 	if (dev->ring == RING_IDLE)

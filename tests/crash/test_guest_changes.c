@@ -132,20 +132,53 @@ static void dies_untidily(void **state)
 }
 
 /* All of it between two looks: gone, and a new domain with the same number and image. */
+/* The new domain's front end gets the numbers of references and port that the old one had. */
+static void comes_back_as_another(struct outage *o)
+{
+	destroy_domain(o);
+	host_remove_nodes(o->h, 1, XVDA);
+	host_disk(o->h, &(struct disk){.params = o->image});
+	host_script(o->h, 1, XVDA, o->image);
+	outage_end(o);
+	host_wait_state(o->h, 1, XVDA, XS_INITWAIT);
+	o->f = host_front_connected(o->h, 1, "xvda");
+	works_without_it(o);
+	outage_detach(o);
+}
+
+/* The worker lives, and has the old domain's ring still, which nobody will ever fill again; the new
+ * front end does not wait for InitWait, and offers a ring of the same numbers before anybody looks.
+ */
+static void number_used_anew_beside_a_worker(void **state)
+{
+	struct xenblkfront_response rsp;
+	struct outage o;
+
+	outage_attach(&o, *state);
+	assert_int_equal(kill(o.h->daemon, SIGSTOP), 0);
+	destroy_domain(&o);
+	host_remove_nodes(o.h, 1, XVDA);
+	host_disk(o.h, &(struct disk){.params = o.image});
+	host_script(o.h, 1, XVDA, o.image);
+	o.f = host_front(o.h, 1, "xvda", NULL, 0);
+	assert_front(o.f, xenblkfront_publish_ring(o.f));
+	assert_front(o.f, xenblkfront_set_state(o.f, XS_INITIALISED));
+	assert_front(o.f, xenblkfront_alloc(o.f, 1, true, &o.page, &o.ref));
+	outage_write(&o);
+	outage_end(&o);
+	assert_front(o.f, xenblkfront_wait_backend(o.f, 1u << XS_CONNECTED, -1));
+	assert_int_equal(xenblkfront_reap(o.f, &rsp, 1, -1), 1);
+	assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+	xenblkfront_close(o.f);
+	host_detach(o.h, 1, XVDA);
+}
+
 static void number_used_anew(void **state)
 {
 	struct outage o;
 
 	begin(&o, state);
-	destroy_domain(&o);
-	host_remove_nodes(o.h, 1, XVDA);
-	host_disk(o.h, &(struct disk){.params = o.image});
-	host_script(o.h, 1, XVDA, o.image);
-	outage_end(&o);
-	host_wait_state(o.h, 1, XVDA, XS_INITWAIT);
-	o.f = host_front_connected(o.h, 1, "xvda");
-	works_without_it(&o);
-	outage_detach(&o);
+	comes_back_as_another(&o);
 }
 
 static void name_domain(struct outage *o, const char *name)
@@ -236,9 +269,16 @@ static void device_used_anew(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(reboots),  T(kexecs),           T(takes_another_ring),
-	    T(dies),     T(dies_untidily),    T(number_used_anew),
-	    T(migrated), T(migration_failed), T(device_used_anew),
+	    T(reboots),
+	    T(kexecs),
+	    T(takes_another_ring),
+	    T(dies),
+	    T(dies_untidily),
+	    T(number_used_anew),
+	    T(number_used_anew_beside_a_worker),
+	    T(migrated),
+	    T(migration_failed),
+	    T(device_used_anew),
 	};
 
 	return cmocka_run_group_tests_name("guest_changes", tests, NULL, NULL);
