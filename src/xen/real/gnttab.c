@@ -19,9 +19,19 @@ struct real_gnttab {
 	xengnttab_grant_copy_segment_t segments[COPY_MAX];
 };
 
+/* Pages that are shared: the kernel takes them back when they are unmapped, not when the handle is
+ * closed. */
+struct share {
+	struct list link;
+	void *addr;
+	uint32_t count;
+};
+
+/* Owned by the thread that uses the handle. */
 struct real_gntshr {
 	struct xen_gntshr pub;
 	xengntshr_handle *handle;
+	struct list shares;
 };
 
 static struct real_gnttab *gnttab_of(struct xen_gnttab *g)
@@ -153,6 +163,7 @@ int real_gntshr_open(struct xen_platform *p, struct xen_gntshr **out, struct err
 	if (!s)
 		return error_set(err, -ENOMEM, "out of memory");
 	s->pub.ops = p->ops;
+	list_init(&s->shares);
 	s->handle = xengntshr_open(NULL, 0);
 	if (!s->handle) {
 		int rc = -errno;
@@ -167,22 +178,61 @@ int real_gntshr_open(struct xen_platform *p, struct xen_gntshr **out, struct err
 	return 0;
 }
 
+static struct share *share_of(struct list *link)
+{
+	return container_of(link, struct share, link);
+}
+
+static int share_end(struct real_gntshr *s, struct share *share)
+{
+	int rc = xengntshr_unshare(s->handle, share->addr, share->count) ? -errno : 0;
+
+	list_remove(&share->link);
+	free(share);
+	return rc;
+}
+
 void real_gntshr_close(struct xen_gntshr *pub)
 {
-	xengntshr_close(gntshr_of(pub)->handle);
-	free(gntshr_of(pub));
+	struct real_gntshr *s = gntshr_of(pub);
+
+	while (!list_empty(&s->shares))
+		share_end(s, share_of(s->shares.next));
+	xengntshr_close(s->handle);
+	free(s);
 }
 
 int real_gntshr_share(struct xen_gntshr *pub, uint16_t domid, uint32_t count, bool writable,
                       uint32_t *refs, void **addr)
 {
-	*addr = xengntshr_share_pages(gntshr_of(pub)->handle, domid, (int)count, refs, writable);
-	return *addr ? 0 : errno ? -errno : -EIO;
+	struct real_gntshr *s = gntshr_of(pub);
+	struct share *share = calloc(1, sizeof *share);
+
+	if (!share)
+		return -ENOMEM;
+	*addr = xengntshr_share_pages(s->handle, domid, (int)count, refs, writable);
+	if (!*addr) {
+		int rc = errno ? -errno : -EIO;
+		free(share);
+		return rc;
+	}
+	share->addr = *addr;
+	share->count = count;
+	list_append(&s->shares, &share->link);
+	return 0;
 }
 
 int real_gntshr_unshare(struct xen_gntshr *pub, void *addr, uint32_t count)
 {
-	return xengntshr_unshare(gntshr_of(pub)->handle, addr, count) ? -errno : 0;
+	struct real_gntshr *s = gntshr_of(pub);
+
+	list_for_each(it, next, &s->shares)
+	{
+		struct share *share = share_of(it);
+		if (share->addr == addr && share->count == count)
+			return share_end(s, share);
+	}
+	return -EINVAL;
 }
 
 int real_gntshr_revoke(struct xen_gntshr *pub, const uint32_t *refs, uint32_t count)
