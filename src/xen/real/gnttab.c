@@ -19,19 +19,16 @@ struct real_gnttab {
 	xengnttab_grant_copy_segment_t segments[COPY_MAX];
 };
 
-/* Pages that are shared: the kernel takes them back when they are unmapped, not when the handle is
- * closed. */
-struct share {
-	struct list link;
+struct real_share {
+	struct list link; /* in shares */
 	void *addr;
 	uint32_t count;
 };
 
-/* Owned by the thread that uses the handle. */
 struct real_gntshr {
 	struct xen_gntshr pub;
 	xengntshr_handle *handle;
-	struct list shares;
+	struct list shares; /* the kernel keeps a page granted as long as it is mapped here */
 };
 
 static struct real_gnttab *gnttab_of(struct xen_gnttab *g)
@@ -178,18 +175,13 @@ int real_gntshr_open(struct xen_platform *p, struct xen_gntshr **out, struct err
 	return 0;
 }
 
-static struct share *share_of(struct list *link)
+static int share_end(struct real_gntshr *s, struct real_share *share)
 {
-	return container_of(link, struct share, link);
-}
-
-static int share_end(struct real_gntshr *s, struct share *share)
-{
-	int rc = xengntshr_unshare(s->handle, share->addr, share->count) ? -errno : 0;
-
+	if (xengntshr_unshare(s->handle, share->addr, share->count))
+		return -errno;
 	list_remove(&share->link);
 	free(share);
-	return rc;
+	return 0;
 }
 
 void real_gntshr_close(struct xen_gntshr *pub)
@@ -197,7 +189,8 @@ void real_gntshr_close(struct xen_gntshr *pub)
 	struct real_gntshr *s = gntshr_of(pub);
 
 	while (!list_empty(&s->shares))
-		share_end(s, share_of(s->shares.next));
+		if (share_end(s, container_of(s->shares.next, struct real_share, link)))
+			break;
 	xengntshr_close(s->handle);
 	free(s);
 }
@@ -206,7 +199,7 @@ int real_gntshr_share(struct xen_gntshr *pub, uint16_t domid, uint32_t count, bo
                       uint32_t *refs, void **addr)
 {
 	struct real_gntshr *s = gntshr_of(pub);
-	struct share *share = calloc(1, sizeof *share);
+	struct real_share *share = calloc(1, sizeof *share);
 
 	if (!share)
 		return -ENOMEM;
@@ -226,9 +219,9 @@ int real_gntshr_unshare(struct xen_gntshr *pub, void *addr, uint32_t count)
 {
 	struct real_gntshr *s = gntshr_of(pub);
 
-	list_for_each(it, next, &s->shares)
+	list_for_each(it, tmp, &s->shares)
 	{
-		struct share *share = share_of(it);
+		struct real_share *share = container_of(it, struct real_share, link);
 		if (share->addr == addr && share->count == count)
 			return share_end(s, share);
 	}

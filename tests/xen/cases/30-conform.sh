@@ -49,7 +49,7 @@ if modprobe xen_blkback; then
 	wait_for 20 modprobe -r xen_blkback
 	assert 'xen-blkback fails what is not listed, or not what is' listed blkback
 fi
-if [ -n "$(pidof qemu-system-i386)" ]; then
+if have_qemu; then
 	judge qdisk rw "vdev=xvdz,format=raw,access=rw,backendtype=qdisk,target=$PWD/rw.img"
 	judge qdisk ro "vdev=xvdz,format=raw,access=ro,backendtype=qdisk,target=$PWD/ro.img"
 	cat failed-qdisk-*
