@@ -199,6 +199,8 @@ static enum blkif_refusal check_discard(const struct blkif_req *req, const struc
 	why = place(req, lim, req->nr_sectors << lim->sector_shift, 0, plan);
 	if (why)
 		return why;
+	if ((req->flag & BLKIF_DISCARD_SECURE) && lim->discard_secure_withdrawn)
+		return BLKIF_UNSUPPORTED;
 	/* blkif.h: the flag is ignored where discard-secure is 0. */
 	plan->secure = lim->discard_secure && (req->flag & BLKIF_DISCARD_SECURE);
 	return BLKIF_OK;

@@ -21,6 +21,9 @@ struct blkif_limits {
 	bool readonly;
 	bool flush, barrier; /* operation accepted */
 	bool discard, discard_secure;
+	/* It was offered, and the device turned out not to have it: a front end that asks for it must
+	 * not be told that it was done. */
+	bool discard_secure_withdrawn;
 	/* Units of a front end that does not keep to 512 bytes: sector numbers and counts, and
 	 * first and last of segments, are to be multiplied by 1 << shift. 0: as the specification
 	 * says. */

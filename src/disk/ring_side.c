@@ -75,8 +75,7 @@ static struct blkif_limits limits_now(const struct queue *q)
 		lim.flush = lim.barrier = false;
 	if (withdrawn & WM_NO_DISCARD)
 		lim.discard = false;
-	if (withdrawn & WM_NO_SECURE_DISCARD)
-		lim.discard_secure = false;
+	lim.discard_secure_withdrawn = withdrawn & WM_NO_SECURE_DISCARD;
 	return lim;
 }
 
