@@ -21,9 +21,9 @@ make_image disk.img 4
 make_image second.img 4
 echo 5 > $limit
 xenblkd_start
-assert 'block-attach to dom0' xl_ block-attach 0 "$(ours "$PWD/second.img" xvdz)"
-assert_eq 'the largest ring' "$(xenstore-read /local/domain/0/backend/vbd/0/52112/max-ring-page-order)" 2
-assert 'block-detach from dom0' xl_ block-detach 0 xvdz
+assert 'block-attach to dom0' xl_ block-attach 0 "$(ours "$PWD/second.img" xvdb)"
+assert_eq 'the largest ring' "$(xenstore-read /local/domain/0/backend/vbd/0/51728/max-ring-page-order)" 2
+assert 'block-detach from dom0' xl_ block-detach 0 xvdb
 xenblkd_stop
 restore
 
