@@ -14,6 +14,10 @@ static int advertise(struct device *dev)
 	const struct offer_keys offer = {
 	    set.max_queues, set.max_indirect_segments,
 	    ring_max_order(xen_platform_limits(dev->d->platform).map_pages)};
+	/* Whoever connects from now on starts afresh, also if a worker of the connection before
+	 * lives still, or its death is not noticed yet. And before InitWait is written: we may die
+	 * in between. */
+	ring_void(dev);
 	rc = publish_initwait(dev->d->store, dev->backend, dev->ours, &offer);
 	if (rc)
 		return rc;
@@ -21,7 +25,6 @@ static int advertise(struct device *dev)
 		dev->ring = RING_IDLE;
 	if (dev->image == IMAGE_FAILED)
 		dev->image = IMAGE_NONE;
-	ring_void(dev);
 	device_recover(dev);
 	dev->retake = false;
 	/* What was written before the front end came back counts, also where its event is still to

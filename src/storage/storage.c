@@ -31,8 +31,10 @@ int storage_open(const struct storage_spec *spec, struct storage **out, struct e
 	if (rc)
 		return rc;
 	(*out)->ops = ops;
-	if (spec->target.fault[0] && (rc = fault_wrap(spec->target.fault, out, err)))
+	if (spec->target.fault[0] && (rc = fault_wrap(spec->target.fault, out, err))) {
 		storage_close(*out);
+		*out = NULL;
+	}
 	return rc;
 }
 

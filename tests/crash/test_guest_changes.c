@@ -181,6 +181,30 @@ static void number_used_anew(void **state)
 	comes_back_as_another(&o);
 }
 
+/* The same, and the death of the old worker is noticed only after the new guest was seen: what it
+ * had in hand must be forgotten by then. The new ring has the same references and port. */
+static void number_used_anew_before_the_death(void **state)
+{
+	struct outage o;
+
+	outage_attach(&o, *state);
+	pid_t worker = host_worker(o.h, "1:xvda");
+	assert_int_equal(kill(o.h->daemon, SIGSTOP), 0);
+	crash_order(o.c, CRASH_TAKE_CONS, 1, CRASH_ANY, SIGSTOP);
+	outage_write(&o);
+	assert_true(crash_wait(o.c));
+	destroy_domain(&o);
+	host_remove_nodes(o.h, 1, XVDA);
+	host_disk(o.h, &(struct disk){.params = o.image});
+	host_script(o.h, 1, XVDA, o.image);
+	outage_end(&o);
+	host_wait_state(o.h, 1, XVDA, XS_INITWAIT);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	o.f = host_front_connected(o.h, 1, "xvda");
+	works_without_it(&o);
+	outage_detach(&o);
+}
+
 static void name_domain(struct outage *o, const char *name)
 {
 	host_write(o->h, "/local/domain/1", "name", "%s", name);
@@ -276,6 +300,7 @@ int main(void)
 	    T(dies_untidily),
 	    T(number_used_anew),
 	    T(number_used_anew_beside_a_worker),
+	    T(number_used_anew_before_the_death),
 	    T(migrated),
 	    T(migration_failed),
 	    T(device_used_anew),

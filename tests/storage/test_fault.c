@@ -62,6 +62,7 @@ static void not_understood(void **state)
 	image_fill(test_path("image"), SIZE);
 	image_faults = "nonsense";
 	assert_int_equal(image_open(test_path("image"), 0, &s, &err), -EINVAL);
+	assert_null(s);
 	image_faults = NULL;
 	assert_int_equal(image_open(test_path("image"), 0, &s, &err), 0);
 	storage_close(s);
