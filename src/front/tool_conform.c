@@ -103,8 +103,8 @@ static int print_json(const struct judge *j, const struct xenblkfront_info *i)
 	json_t *disk = json_pack(
 	    "{s:i s:s s:I s:I s:b s:b s:b s:b s:b s:b s:I s:I s:I}", "domain",
 	    (int)j->o->front.domid, "vdev", j->o->front.vdev, "sectors", (json_int_t)i->sectors,
-	    "sector_size", (json_int_t)i->sector_size, "readonly", !!(i->info & VDISK_READONLY), "flush",
-	    i->flush, "barrier", i->barrier, "discard", i->discard, "discard_secure",
+	    "sector_size", (json_int_t)i->sector_size, "readonly", !!(i->info & VDISK_READONLY),
+	    "flush", i->flush, "barrier", i->barrier, "discard", i->discard, "discard_secure",
 	    i->discard_secure, "persistent", i->persistent, "max_ring_order",
 	    (json_int_t)i->max_ring_order, "max_queues", (json_int_t)i->max_queues,
 	    "max_indirect_segments", (json_int_t)i->max_indirect_segments);
