@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <string.h>
 #include <unistd.h>
+#include <xen/io/blkif.h>
 
 #include "front/conform/conform.h"
 
@@ -102,8 +103,8 @@ static int print_json(const struct judge *j, const struct xenblkfront_info *i)
 	json_t *disk = json_pack(
 	    "{s:i s:s s:I s:I s:b s:b s:b s:b s:b s:b s:I s:I s:I}", "domain",
 	    (int)j->o->front.domid, "vdev", j->o->front.vdev, "sectors", (json_int_t)i->sectors,
-	    "sector_size", (json_int_t)i->sector_size, "readonly", !!(i->info & 4), "flush",
-	    i->flush, "barrier", i->barrier, "discard", i->discard, "discard_secure",
+	    "sector_size", (json_int_t)i->sector_size, "readonly", !!(i->info & VDISK_READONLY),
+	    "flush", i->flush, "barrier", i->barrier, "discard", i->discard, "discard_secure",
 	    i->discard_secure, "persistent", i->persistent, "max_ring_order",
 	    (json_int_t)i->max_ring_order, "max_queues", (json_int_t)i->max_queues,
 	    "max_indirect_segments", (json_int_t)i->max_indirect_segments);
@@ -131,7 +132,7 @@ static int judge(struct judge *j, struct conform_options *c)
 	struct error err = {""};
 	int rc;
 
-	j->live = isatty(STDERR_FILENO) && (j->cases || !isatty(STDOUT_FILENO));
+	j->live = j->o->progress || isatty(STDERR_FILENO);
 	c->begins = begins;
 	c->ends = ends;
 	c->stop = stop;

@@ -52,6 +52,7 @@ static const char help_text[] =
     "                     limits, errors or hostile\n"
     "  --case PATTERN     only cases with that in their name; a glob if it has *, ? or [\n"
     "  --yes-overwrite    needed on a real Xen: all data on the disk is lost\n"
+    "  --progress         which case runs, on standard error, also if that is no terminal\n"
     "\n"
     "  --json             info, bench, conform: JSON\n"
     "  --help\n"
@@ -147,7 +148,7 @@ static unsigned option_commands(int id)
 	case OPT_LENGTH:
 		return CMD_READ | CMD_WRITE | CMD_DISCARD;
 	case OPT_PROGRESS:
-		return CMD_READ | CMD_WRITE;
+		return CMD_READ | CMD_WRITE | CMD_CONFORM;
 	case OPT_NO_FLUSH:
 		return CMD_WRITE;
 	case OPT_SECURE:

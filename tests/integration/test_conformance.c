@@ -178,6 +178,10 @@ static void a_table(void **state)
 	                            "pass  limits       last-page-is-written\n"
 	                            "pass  limits       last-sector-is-read\n"
 	                            "3 cases: 3 passed, 0 failed, 0 skipped\n");
+	assert_string_equal(said, "");
+	assert_int_equal(front(h, true, "conform --progress --group limits --case last-page"), 0);
+	assert_non_null(strstr(said, "[1/2] limits: last-page-is-read"));
+	assert_non_null(strstr(said, "[2/2] limits: last-page-is-written"));
 	assert_int_equal(front(h, true, "conform --case readonly-disk-read?"), 0);
 	assert_string_equal(output, "skip  operations   readonly-disk-reads                    "
 	                            "the disk is not read-only\n"

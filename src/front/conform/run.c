@@ -159,7 +159,8 @@ static int first_look(const struct conform_options *o, struct xenblkfront_info *
 	return rc;
 }
 
-struct progress_of {
+/* On the stack of conform_run. */
+struct run {
 	const struct conform_options *o;
 	struct cf c;
 	bool sane;        /* at the start, a page came back as it was written */
@@ -167,7 +168,7 @@ struct progress_of {
 	int rc;
 };
 
-static void one(struct progress_of *p, const struct conform_group *g, const struct conform_case *k)
+static void one(struct run *p, const struct conform_group *g, const struct conform_case *k)
 {
 	const struct conform_options *o = p->o;
 	struct conform_outcome out = {.group = g, .at = k, .result = CONFORM_SKIP};
@@ -193,7 +194,7 @@ static void one(struct progress_of *p, const struct conform_group *g, const stru
 
 int conform_run(const struct conform_options *o, struct xenblkfront_info *info, struct error *err)
 {
-	struct progress_of p = {.o = o, .c = {.o = o}};
+	struct run p = {.o = o, .c = {.o = o}};
 	struct xenblkfront_info unused;
 	int rc = first_look(o, info ?: &unused, err);
 
