@@ -24,6 +24,8 @@ help:
 	@echo 'make demo            shows the main job: a disk image served to a front end, end to end'
 	@echo 'make check           builds and runs all tests (TESTS=PATTERN: only some)'
 	@echo 'make check SANITIZE=1   the same under AddressSanitizer and UBSan'
+	@echo 'make model            searches the model of the crash protocol (spin; some minutes)'
+	@echo 'make torture          kills workers and xenblkd under load (KILLS=1000, SEED=N to repeat)'
 	@echo 'make check-xen       boots a real Xen under QEMU and runs tests/xen in it (SUITE=trixie, CASES=FILES)'
 	@echo 'make demo-xen        the same there: a guest boots from a disk that xenblkd serves'
 	@echo 'make clean           removes the build directories'
@@ -46,6 +48,12 @@ demo: build-it
 check: build-it
 	@tests/run $(BUILD) $(TESTS)
 
+model: setup
+	@models/run
+
+torture: build-it
+	@KILLS=$(or $(KILLS),1000) SEED=$(SEED) BAR=1 $(BUILD)/tests/integration/test_torture
+
 check-xen: build-it
 	@tests/xen/lab build $(SUITE)
 	@tests/xen/lab run $(SUITE) $(CASES)
@@ -56,5 +64,5 @@ demo-xen: build-it
 clean:
 	rm -rf build build-asan
 
-.PHONY: all help setup build-it demo check check-xen demo-xen clean
+.PHONY: all help setup build-it demo check model torture check-xen demo-xen clean
 .NOTPARALLEL:

@@ -152,6 +152,9 @@ int xenblkfront_notify(struct xenblkfront *f);
 int xenblkfront_await_event(struct xenblkfront *f, int timeout_ms);
 /* Writes req_prod as it likes: a hostile front end. */
 void xenblkfront_poke_req_prod(struct xenblkfront *f, uint32_t value);
+/* Moves rsp_prod, which is the back end's, by that much: a guest that lies about what it was told.
+ */
+void xenblkfront_poke_rsp_prod(struct xenblkfront *f, int32_t by);
 
 /* ---- xenbus by hand, for tests ---- */
 int xenblkfront_set_state(struct xenblkfront *f, int state); /* plain write of our state node */

@@ -164,6 +164,12 @@ void blkif_ring_poke_req_prod(struct blkif_ring *r, uint32_t value)
 	__atomic_store_n(word_at(r, AT_REQ_PROD), value, __ATOMIC_RELEASE);
 }
 
+void blkif_ring_poke_rsp_prod(struct blkif_ring *r, uint32_t value)
+{
+	/* Relaxed: it lies about slots, and publishes none. */
+	__atomic_store_n(word_at(r, AT_RSP_PROD), value, __ATOMIC_RELAXED);
+}
+
 void blkif_ring_get_indices(const struct blkif_ring *r, struct blkif_ring_indices *out)
 {
 	/* Acquire: the caller may look at the slots before rsp_prod, as blkif_ring_peek_rsp. */

@@ -63,6 +63,7 @@ struct blkif_ring_indices {
 };
 void blkif_ring_get_indices(const struct blkif_ring *r, struct blkif_ring_indices *out);
 void blkif_ring_poke_req_prod(struct blkif_ring *r, uint32_t value);
+void blkif_ring_poke_rsp_prod(struct blkif_ring *r, uint32_t value);
 void blkif_ring_poke_rsp_event(struct blkif_ring *r, uint32_t value);
 
 #endif

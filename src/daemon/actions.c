@@ -21,7 +21,7 @@ static int advertise(struct device *dev)
 		dev->ring = RING_IDLE;
 	if (dev->image == IMAGE_FAILED)
 		dev->image = IMAGE_NONE;
-	ring_forget(dev);
+	ring_void(dev);
 	device_recover(dev);
 	dev->retake = false;
 	/* What was written before the front end came back counts, also where its event is still to

@@ -15,6 +15,7 @@
 
 #define ACTIONS_MAX 16 /* of one update; more would be a fault of ours and is not worth a spin */
 #define RETRY_NS (100 * NS_PER_MS)         /* after conflicts without end and the like */
+#define AWAY_NS (1 * NS_PER_S)             /* a migration that fails brings the guest back */
 #define REMOVAL_NS (7 * NS_PER_S)          /* the toolstack waits 10 s for Closed */
 #define REMOVAL_KILL_NS (1500 * NS_PER_MS) /* then, for a drain that does not end */
 
@@ -197,6 +198,20 @@ static int read_theirs(struct device *dev)
 	return XS_UNKNOWN;
 }
 
+/* Whether the guest has been migrated: xl renames what it leaves behind before it lets the guest
+ * run on the other host, on the same image. */
+static bool migrated_away(struct device *dev)
+{
+	static const char mark[] = "--migratedaway";
+	char path[64], name[STORE_VALUE_MAX];
+
+	snprintf(path, sizeof path, "/local/domain/%u", dev->domid);
+	if (store_read(dev->d->store, XBT_NULL, path, "name", name, sizeof name) < 0)
+		return false;
+	size_t n = strlen(name);
+	return n >= sizeof mark - 1 && !strcmp(name + n - (sizeof mark - 1), mark);
+}
+
 static bool read_flag(struct device *dev, const char *name, bool absent)
 {
 	uint64_t v;
@@ -271,6 +286,8 @@ static void read_all(struct device *dev, struct snapshot *s)
 	foreign_check(dev);
 	if (dev->ours > XS_INITIALISING)
 		check_source(dev);
+	/* Asked only before something is taken up again. */
+	dev->away = dev->ours == XS_CONNECTED && dev->ring == RING_IDLE && migrated_away(dev);
 	*s = (struct snapshot){
 	    .ours = dev->ours,
 	    .theirs = dev->theirs,
@@ -283,6 +300,7 @@ static void read_all(struct device *dev, struct snapshot *s)
 	                    !(dev->worker.pid && dev->worker.killed),
 	    /* Without a source there is nothing to lock. */
 	    .unfenced = dev->unfenced && dev->wanted.kind != SOURCE_WAIT,
+	    .away = dev->away,
 	    .force = dev->force,
 	    .image = dev->image,
 	    .ring = dev->ring,
@@ -321,6 +339,9 @@ static bool removes_itself(const struct device *dev)
 static void settled(struct device *dev)
 {
 	watch_removal(dev);
+	/* Nobody tells of a domain's name. */
+	if (dev->away)
+		loop_timer_arm(&dev->d->loop, &dev->retry, AWAY_NS);
 	if (!removes_itself(dev))
 		return;
 	int rc = publish_removal(dev->d->store, dev->backend);

@@ -56,6 +56,7 @@ struct device {
 	int written; /* the state that we wrote last; 0: none */
 	bool online, fe_seen;
 	bool foreign; /* another driver has it */
+	bool away;    /* see struct snapshot */
 	bool retake;  /* one had it: its keys must go */
 	/* the keys that only others write; read again when an event names one of them */
 	bool keys_stale;
@@ -130,6 +131,9 @@ uint64_t
 ring_sectors(const struct device *dev);     /* what `sectors` says, in the units of dev->conn */
 bool ring_keys_changed(struct device *dev); /* against those connected */
 void ring_forget(struct device *dev);       /* nothing of the connection may be taken up again */
+/* The front end starts anew: whatever ring there was, connected or not, is not the one that it will
+ * offer, even if all numbers are the same (a new domain under the old one's). */
+void ring_void(struct device *dev);
 
 /* change.c: what changes while a disk is in use. */
 void change_ask_size(struct device *dev); /* the worker is to look again */

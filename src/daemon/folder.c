@@ -97,9 +97,9 @@ static bool any(const char *name)
 	return true;
 }
 
-static bool of_connection(const char *name)
+static bool of_journal(const char *name)
 {
-	return !strncmp(name, "journal-", 8) || !strncmp(name, "connection", 10);
+	return !strncmp(name, "journal-", 8);
 }
 
 static int open_dir(const char *path)
@@ -120,7 +120,13 @@ void folder_remove(const char *folder)
 
 void folder_drop_connection(struct device *dev)
 {
-	clean(open_dir(dev->folder), of_connection);
+	char path[FOLDER_MAX + 16];
+
+	/* The journals first: a journal without its connection would be taken for one of a lost
+	 * run directory, and be held against the connection that follows. */
+	clean(open_dir(dev->folder), of_journal);
+	snprintf(path, sizeof path, "%s/connection", dev->folder);
+	unlink(path);
 }
 
 int folder_save_connection(struct device *dev, struct error *err)

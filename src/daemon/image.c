@@ -39,10 +39,29 @@ static int device_node(uint32_t major, uint32_t minor, char *path, size_t cap, s
 	                 major, minor);
 }
 
+/* "fault:SPEC:TARGET" of a supervisor that was started for tests: SPEC goes to fault, the rest is
+ * returned. */
+static const char *test_faults(const struct device *dev, const char *text, char *fault, size_t cap)
+{
+	const char *spec, *end;
+
+	if (!dev->d->opt.test_faults || strncmp(text, "fault:", 6))
+		return text;
+	spec = text + 6;
+	end = strchr(spec, ':');
+	if (!end || (size_t)(end - spec) >= cap)
+		return text;
+	memcpy(fault, spec, (size_t)(end - spec));
+	fault[end - spec] = '\0';
+	return end + 1;
+}
+
 /* The target, and an O_PATH descriptor of it in *fd (-1: it needs none). */
-static int resolve(const struct source *s, struct storage_target *target, int *fd,
+static int resolve(const struct device *dev, struct storage_target *target, int *fd,
                    struct error *err)
 {
+	const struct source *s = &dev->source;
+	char fault[STORAGE_FAULT_MAX] = "";
 	struct stat st;
 	int rc;
 
@@ -51,7 +70,9 @@ static int resolve(const struct source *s, struct storage_target *target, int *f
 	if (s->kind == SOURCE_DEVICE)
 		rc = device_node(s->major, s->minor, target->path, sizeof target->path, err);
 	else
-		rc = storage_target_parse(s->text, target, err);
+		rc = storage_target_parse(test_faults(dev, s->text, fault, sizeof fault), target,
+		                          err);
+	memcpy(target->fault, fault, sizeof fault);
 	if (!rc)
 		rc = storage_resolve(target, fd, err);
 	if (rc || s->kind != SOURCE_DEVICE)
@@ -78,7 +99,7 @@ void image_open(struct device *dev)
 	int fd, rc;
 
 	dev->source = dev->wanted;
-	rc = resolve(&dev->source, &m.open.target, &fd, &err);
+	rc = resolve(dev, &m.open.target, &fd, &err);
 	if (!rc)
 		rc = worker_start(dev, &err);
 	if (rc) {

@@ -17,6 +17,7 @@ enum {
 	OPT_PROTOCOL,
 	OPT_NO_HOTPLUG,
 	OPT_SYSFS,
+	OPT_TEST_FAULTS,
 	OPT_CONFIG,
 	OPT_VERBOSE,
 	OPT_HELP,
@@ -30,7 +31,8 @@ static const struct option own_options[] = {
     {"kinds", required_argument, NULL, OPT_KINDS},
     {"default-protocol", required_argument, NULL, OPT_PROTOCOL},
     {"no-hotplug", no_argument, NULL, OPT_NO_HOTPLUG},
-    {"sysfs", required_argument, NULL, OPT_SYSFS}, /* for tests */
+    {"sysfs", required_argument, NULL, OPT_SYSFS},       /* for tests */
+    {"test-faults", no_argument, NULL, OPT_TEST_FAULTS}, /* for tests */
     {"config", required_argument, NULL, OPT_CONFIG},
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, OPT_HELP},
@@ -132,6 +134,9 @@ static int parse_one(struct options *opt, int c)
 		return -1;
 	case OPT_SYSFS:
 		opt->sysfs = optarg;
+		return -1;
+	case OPT_TEST_FAULTS:
+		opt->test_faults = true;
 		return -1;
 	case OPT_CONFIG:
 		opt->config = optarg;

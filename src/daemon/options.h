@@ -20,6 +20,7 @@ struct options {
 	enum blkif_protocol default_protocol; /* of front ends that do not say */
 	const char *sysfs; /* where the kernel tells of its drivers; NULL: not asked */
 	bool no_hotplug;   /* nobody runs hotplug scripts, or removes our nodes */
+	bool test_faults;  /* targets "fault:SPEC:TARGET" are accepted */
 	bool verbose;
 	const char *config;              /* file, or NULL */
 	const char *given[SETTINGS_MAX]; /* on the command line, checked; by index into the table */

@@ -148,16 +148,19 @@ static uint32_t persistent_grants(const struct device *dev, const struct setting
 	return told && set->persistent && keys->persistent ? set->max_persistent_grants : 0;
 }
 
-/* Whether this is the connection that an earlier worker of ours had, and its journal counts. */
-static bool resumes(struct device *dev, const struct ring_keys *keys)
+/* Whether this is the connection that an earlier worker of ours had, and its journal counts.
+ * *noted: the disk's folder says so already. */
+static bool resumes(struct device *dev, const struct ring_keys *keys, bool *noted)
 {
 	struct connection old;
 
+	*noted = false;
 	if (!folder_load_connection(dev, &old)) {
 		dev->conn.generation = old.generation;
 		dev->conn.faults = old.faults;
 		dev->conn.sector_units = old.sector_units;
-		return !memcmp(&old.keys, keys, sizeof *keys);
+		*noted = !memcmp(&old.keys, keys, sizeof *keys);
+		return *noted;
 	}
 	/* Connected, but not by us, nor disconnected by us: the run directory was lost. */
 	return dev->ours == XS_CONNECTED && !dev->conn.generation;
@@ -170,11 +173,12 @@ void ring_connect(struct device *dev)
 	struct settings set;
 	struct ring_keys keys;
 	struct error err;
+	bool noted;
 	int rc = read_keys(dev, &keys, &offered, &err);
 
 	device_settings(dev, &set);
 	if (!rc) {
-		m.connect.resume = resumes(dev, &keys);
+		m.connect.resume = resumes(dev, &keys, &noted);
 		if (!m.connect.resume) {
 			folder_drop_connection(dev);
 			dev->conn.generation++;
@@ -183,7 +187,9 @@ void ring_connect(struct device *dev)
 		if (!m.connect.resume && dev->ours != XS_CONNECTED)
 			dev->conn.sector_units = set.sector_units;
 		dev->conn.keys = keys;
-		rc = folder_save_connection(dev, &err);
+		/* Not again: a run directory that is full by now must not end a running disk. */
+		if (!noted)
+			rc = folder_save_connection(dev, &err);
 	}
 	if (rc) {
 		dev->ring = RING_FAILED;
@@ -243,6 +249,12 @@ void ring_answer(struct device *dev, const struct wm *m)
 		/* It cannot let go otherwise. */
 		worker_kill(dev);
 	}
+}
+
+void ring_void(struct device *dev)
+{
+	memset(&dev->conn.keys, 0, sizeof dev->conn.keys);
+	folder_drop_connection(dev);
 }
 
 void ring_forget(struct device *dev)

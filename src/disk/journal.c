@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "disk/crash.h"
+
 /* All stores that a successor may read: release, so that it sees them in this order. */
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELEASE)
 #define LOAD(field) __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
@@ -76,13 +78,25 @@ int journal_create(struct journal *j, const char *path, const struct journal_ide
 	    .cons = start,
 	    .rsp = start,
 	};
+	crash_point(CRASH_JOURNAL_FILLED, start);
 	if (rename(temp, path)) {
 		rc =
 		    error_set(err, -errno, "cannot rename journal %s: %s", temp, error_name(errno));
 		unlink(temp);
 		journal_close(j, false);
 	}
+	crash_point(CRASH_JOURNAL_NAMED, start);
 	return rc;
+}
+
+/* Whether two identities differ in nothing but the image. */
+static bool same_connection(const struct journal_identity *a, const struct journal_identity *b)
+{
+	struct journal_identity c = *a;
+
+	c.image_dev = b->image_dev;
+	c.image_ino = b->image_ino;
+	return !memcmp(&c, b, sizeof c);
 }
 
 /* The header as untrusted input. */
@@ -97,11 +111,39 @@ static int header_check(const struct journal_header *h, off_t size,
 	if (h->header_size != sizeof *h || h->slot_size != sizeof(struct journal_slot))
 		return error_set(err, -EBADMSG, "is damaged: sizes do not fit its version");
 	if (memcmp(&h->identity, id, sizeof *id))
-		return error_set(err, -ESTALE, "belongs to another connection or another image");
+		return error_set(err, -ESTALE, "belongs to another %s",
+		                 same_connection(&h->identity, id)
+		                     ? "image: the one of this name is not what the guest's "
+		                       "requests are for"
+		                     : "connection");
 	if (h->slots != slots || size != (off_t)journal_bytes(slots))
 		return error_set(err, -EBADMSG, "is damaged: %u slots in %lld bytes, expected %u",
 		                 h->slots, (long long)size, slots);
 	return 0;
+}
+
+/* Its owner may have deleted it while we waited: a lock on a file without a name protects nothing.
+ */
+static int open_locked(const char *path, struct stat *st, struct error *err)
+{
+	struct stat named;
+	int fd, rc;
+
+	for (;;) {
+		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0)
+			break;
+		rc = lock_wait(fd);
+		if (!rc && fstat(fd, st))
+			rc = -errno;
+		if (!rc && !stat(path, &named) && named.st_dev == st->st_dev &&
+		    named.st_ino == st->st_ino)
+			return fd;
+		close(fd);
+		if (rc)
+			return error_set(err, rc, "journal %s: %s", path, error_name(rc));
+	}
+	return error_set(err, -errno, "journal %s: %s", path, error_name(errno));
 }
 
 int journal_open(struct journal *j, const char *path, const struct journal_identity *id,
@@ -114,13 +156,12 @@ int journal_open(struct journal *j, const char *path, const struct journal_ident
 
 	*j = (struct journal){.fd = -1};
 	snprintf(j->path, sizeof j->path, "%s", path);
-	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open_locked(path, &st, err);
 	if (fd < 0)
-		return error_set(err, -errno, "journal %s: %s", path, error_name(errno));
-	rc = lock_wait(fd);
-	if (!rc && fstat(fd, &st))
-		rc = -errno;
-	if (!rc && pread(fd, &head, sizeof head, 0) < 0)
+		return fd;
+	crash_point(CRASH_RECOVER_OWNER, 0);
+	rc = 0;
+	if (pread(fd, &head, sizeof head, 0) < 0)
 		rc = -errno;
 	if (!rc)
 		rc = header_check(&head, st.st_size, id, slots, &why);
@@ -135,8 +176,11 @@ int journal_open(struct journal *j, const char *path, const struct journal_ident
 
 void journal_close(struct journal *j, bool unlink_it)
 {
-	if (unlink_it && j->path[0])
+	if (unlink_it && j->path[0]) {
+		crash_point(CRASH_END_DRAINED, 0);
 		unlink(j->path);
+		crash_point(CRASH_END_DELETED, 0);
+	}
 	if (j->h && j->fd >= 0)
 		munmap(j->h, journal_bytes(j->slots));
 	if (j->fd >= 0)
@@ -148,21 +192,27 @@ void journal_take(struct journal *j, uint32_t slot, uint64_t seq)
 {
 	struct journal_slot *s = &j->slot[slot];
 
+	crash_point(CRASH_TAKE_RAW, seq);
 	s->attempts = 0;
 	s->last_fault = 0;
 	STORE(s->seq, seq);
 	/* Between these two stores the seq tells a successor that cons lags behind. */
 	STORE(s->state, JOURNAL_TAKEN);
+	crash_point(CRASH_TAKE_STATE, seq);
 	STORE(j->h->cons, seq + 1);
+	crash_point(CRASH_TAKE_CONS, seq);
 }
 
 void journal_answer(struct journal *j, uint32_t slot, int16_t status, uint64_t rsp)
 {
 	struct journal_slot *s = &j->slot[slot];
 
+	crash_point(CRASH_ANSWER_RING, s->seq);
 	STORE(s->status, status);
 	STORE(s->rsp, rsp);
+	crash_point(CRASH_ANSWER_RSP, s->seq);
 	STORE(s->state, JOURNAL_ANSWERED);
+	crash_point(CRASH_ANSWER_STATE, s->seq);
 }
 
 void journal_published(struct journal *j, uint64_t rsp)
@@ -232,6 +282,12 @@ static int by_rsp(const void *a, const void *b, void *journal)
 	return (x > y) - (x < y);
 }
 
+static void free_published(struct journal *j, uint32_t i, enum crash_step step)
+{
+	journal_free(j, i);
+	crash_point(step, j->slot[i].seq);
+}
+
 /* Lists TAKEN slots and those ANSWERED from header.rsp on; checks each field's range. */
 static int recovery_scan(struct journal *j, uint64_t cons, uint64_t rsp,
                          struct journal_recovery *out)
@@ -253,7 +309,7 @@ static int recovery_scan(struct journal *j, uint64_t cons, uint64_t rsp,
 			if (s->rsp >= rsp)
 				out->answered[out->nr_answered++] = i;
 			else
-				journal_free(j, i); /* published; the kill came before the free */
+				free_published(j, i, CRASH_RECOVER_OLD);
 			break;
 		default:
 			return -EBADMSG;
@@ -277,10 +333,16 @@ static void count_attempts(struct journal *j, uint64_t fault_epoch,
 		struct journal_slot *s = &j->slot[rec->taken[i]];
 		if ((alone && s->seq + 1 != current) || s->last_fault == fault_epoch)
 			continue;
-		s->attempts++;
+		/* In this order: a kill between the two loses the count of a fault. In the other,
+		 * kills would count as faults. */
 		STORE(s->last_fault, fault_epoch);
+		crash_point(CRASH_RECOVER_FAULT, s->seq);
+		/* A journal that was written by one taken over may say anything. */
+		STORE(s->attempts, s->attempts < UINT16_MAX ? s->attempts + 1 : UINT16_MAX);
+		crash_point(CRASH_RECOVER_ATTEMPT, s->seq);
 	}
 	STORE(j->h->fault_epoch, fault_epoch);
+	crash_point(CRASH_RECOVER_EPOCH, fault_epoch);
 }
 
 int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_epoch,
@@ -296,6 +358,7 @@ int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_ep
 	for (uint32_t i = 0; i < j->slots; i++)
 		if (j->slot[i].state == JOURNAL_TAKEN && j->slot[i].seq == cons) {
 			STORE(j->h->cons, ++cons);
+			crash_point(CRASH_RECOVER_CONS, cons);
 			break;
 		}
 	if (recovery_scan(j, cons, rsp, out))
@@ -318,14 +381,16 @@ int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_ep
 	else if (ring_rsp_prod != (uint32_t)rsp)
 		return recovery_bad(j, err, "the guest changed rsp_prod");
 	journal_published(j, published);
+	crash_point(CRASH_RECOVER_RSP, published);
 	if (published != rsp) {
 		for (uint32_t i = 0; i < out->nr_answered; i++)
-			journal_free(j, out->answered[i]);
+			free_published(j, out->answered[i], CRASH_RECOVER_FREE);
 		out->nr_answered = 0;
 	}
 	count_attempts(j, fault_epoch, out);
 	/* Only now: a recovery that was cut off must still find it. */
 	STORE(j->h->current, 0);
+	crash_point(CRASH_RECOVER_CURRENT, fault_epoch);
 	out->cons = cons;
 	out->published = published;
 	return 0;

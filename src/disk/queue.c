@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "disk/crash.h"
 #include "disk/request.h"
 
 #define BIND_TRIES 100 /* of 10 ms: a dead worker's end of the channel may linger */
@@ -168,6 +169,7 @@ int queue_new(const struct queue_config *config, struct queue **out, struct erro
 		queue_free(q, config->resume);
 	} else {
 		if (recovered) {
+			crash_point(CRASH_RECOVER_BIND, q->port);
 			log_info(
 			    "queue %u: goes on, %u answers to give and %u requests to do again",
 			    q->c.index, rec->nr_answered, rec->nr_taken);

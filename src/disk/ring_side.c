@@ -5,6 +5,7 @@
  */
 #include <unistd.h>
 
+#include "disk/crash.h"
 #include "disk/request.h"
 
 #define COUNT(field, n) __atomic_store_n(&(field), (field) + (n), __ATOMIC_RELAXED)
@@ -53,7 +54,9 @@ static void copy_descriptors(struct queue *q, const struct fifo *list)
 
 static void finish_at_once(struct queue *q, struct request *r, int16_t status)
 {
-	/* Counted as started, as queue_finish expects. */
+	/* Nothing of it runs, so it holds back nobody. Counted as started, as queue_finish expects.
+	 */
+	r->alone = r->suspect = false;
 	q->inflight++;
 	queue_finish(q, r, status);
 }
@@ -177,6 +180,7 @@ void queue_start_ready(struct queue *q)
 		r->started = true;
 		if (r->suspect)
 			journal_suspect(&q->journal, r->slot, true);
+		crash_point(CRASH_START, r->plan.offset >> BLKIF_SECTOR_SHIFT);
 		request_begin(q, r);
 	}
 }
@@ -213,6 +217,7 @@ static void answer(struct queue *q, struct request *r)
 	    .status = r->status,
 	};
 
+	crash_point(CRASH_ANSWER_DONE, q->journal.slot[r->slot].seq);
 	blkif_ring_put_rsp(&q->ring, (uint32_t)q->pvt, &rsp);
 	journal_answer(&q->journal, r->slot, r->status, q->pvt);
 	q->pvt++;
@@ -235,16 +240,21 @@ static void publish(struct queue *q, bool always_notify)
 	struct request *r;
 	bool notify = blkif_ring_publish(&q->ring, (uint32_t)q->pub, (uint32_t)q->pvt);
 
+	crash_point(CRASH_PUBLISH_RING, q->pvt);
 	journal_published(&q->journal, q->pvt);
+	crash_point(CRASH_PUBLISH_RSP, q->pvt);
 	q->pub = q->pvt;
 	while ((r = fifo_get(&q->answered))) {
 		journal_free(&q->journal, r->slot);
+		crash_point(CRASH_PUBLISH_FREE, q->pvt);
 		q->free_slots[q->nr_free++] = r->slot;
 	}
+	crash_point(CRASH_PUBLISH_NOTIFY, q->pvt);
 	if (notify || always_notify) {
 		COUNT(q->c.stats->notify, 1);
 		xen_evtchn_notify(q->evtchn, q->port);
 	}
+	crash_point(CRASH_PUBLISH_END, q->pvt);
 }
 
 bool queue_answer(struct queue *q)
@@ -270,6 +280,7 @@ static void replay_taken(struct queue *q, const struct journal_recovery *rec)
 	for (uint32_t i = 0; i < rec->nr_taken; i++) {
 		struct request *r = &q->request[rec->taken[i]];
 		const struct journal_slot *s = &q->journal.slot[r->slot];
+		crash_point(CRASH_RECOVER_ACCEPT, s->seq);
 		blkif_decode_req(q->ring.proto, s->raw, &r->req);
 		r->alone = r->suspect = s->attempts > 0;
 		if (s->attempts < 3) {
@@ -300,10 +311,12 @@ void queue_replay(struct queue *q, const struct journal_recovery *rec)
 		                  : BLKIF_RSP_ERROR,
 		};
 		blkif_ring_put_rsp(&q->ring, (uint32_t)q->pvt, &rsp);
+		crash_point(CRASH_RECOVER_ANSWER, q->pvt);
 		q->pvt++;
 		fifo_put(&q->answered, r);
 	}
 	/* Always: nobody knows whether the dead one's event was sent. */
 	publish(q, true);
 	replay_taken(q, rec);
+	crash_point(CRASH_RECOVER_END, q->cons);
 }

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "disk/crash.h"
 #include "disk/request.h"
 
 #define SPIN_MIN_NS 2000u
@@ -155,7 +156,9 @@ static void sleep_until_event(struct queue *q)
 {
 	if (taking(q)) {
 		/* Only if the ring is still empty after it asked for an event may it sleep. */
-		if (blkif_ring_arm_req(&q->ring, (uint32_t)q->cons) != (uint32_t)q->cons)
+		uint32_t prod = blkif_ring_arm_req(&q->ring, (uint32_t)q->cons);
+		crash_point(CRASH_SLEEP_ARM, q->cons);
+		if (prod != (uint32_t)q->cons)
 			return;
 		if (!q->poll_armed) {
 			struct io_uring_sqe *sqe = uring_sqe(&q->uring);

@@ -115,6 +115,14 @@ void xenblkfront_poke_req_prod(struct xenblkfront *f, uint32_t value)
 	notify(f);
 }
 
+void xenblkfront_poke_rsp_prod(struct xenblkfront *f, int32_t by)
+{
+	if (!f->q->ring_pages)
+		return;
+	f->q->poked = true;
+	blkif_ring_poke_rsp_prod(&f->q->ring, blkif_ring_rsp_prod(&f->q->ring) + (uint32_t)by);
+}
+
 unsigned xenblkfront_inflight(const struct xenblkfront *f)
 {
 	if (!f->q->ring_pages)

@@ -131,6 +131,7 @@ static int device_caps(const struct file *f, const struct stat *st, const char *
 	caps->cdrom = ioctl(f->fd, CDROM_GET_CAPABILITY, 0) >= 0;
 	caps->major = major(st->st_rdev);
 	caps->minor = minor(st->st_rdev);
+	caps->diskseq = disk_number(st, "diskseq");
 	device_discard_caps(f, st, caps);
 	return 0;
 }

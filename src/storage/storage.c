@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "storage/engine.h"
+#include "storage/fault.h"
 
 static const struct storage_ops *engine_ops(enum storage_engine engine)
 {
@@ -27,8 +28,11 @@ int storage_open(const struct storage_spec *spec, struct storage **out, struct e
 		return error_set(err, -EINVAL, "storage engine %d does not exist",
 		                 (int)spec->target.engine);
 	int rc = ops->open(spec, out, err);
-	if (!rc)
-		(*out)->ops = ops;
+	if (rc)
+		return rc;
+	(*out)->ops = ops;
+	if (spec->target.fault[0] && (rc = fault_wrap(spec->target.fault, out, err)))
+		storage_close(*out);
 	return rc;
 }
 

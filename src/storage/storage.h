@@ -22,6 +22,7 @@ struct storage;
 struct storage_queue;
 
 #define STORAGE_TARGET_MAX 1024
+#define STORAGE_FAULT_MAX 256
 
 enum storage_engine {
 	STORAGE_FILE, /* regular file or block device */
@@ -33,6 +34,9 @@ struct storage_target {
 	enum storage_engine engine;
 	char path[STORAGE_TARGET_MAX]; /* FILE: absolute */
 	uint64_t size;                 /* NULL: bytes */
+	/* For tests: faults of storage/fault.h on top; "": none. No text in xenstore leads here
+	 * unless the supervisor was started with --test-faults. */
+	char fault[STORAGE_FAULT_MAX];
 };
 
 /*
@@ -65,6 +69,7 @@ struct storage_caps {
 	bool rotational, removable, cdrom;
 	bool direct;           /* O_DIRECT in use */
 	uint32_t major, minor; /* of a block device, else 0 */
+	uint64_t diskseq; /* which of those that had this number; 0: no block device, old kernel */
 };
 
 /*

@@ -59,6 +59,7 @@ int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_
 	if (w->storage)
 		return error_set(err, -EBUSY, "an image is open already");
 	spec.target.path[sizeof spec.target.path - 1] = 0;
+	spec.target.fault[sizeof spec.target.fault - 1] = 0;
 	if (m->has_fd && (fd < 0 || fstat(fd, &st)))
 		return error_set(err, -EBADF, "the image's descriptor did not arrive");
 	rc = storage_open(&spec, &w->storage, err);
@@ -68,6 +69,11 @@ int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_
 	w->image_dev = st.st_dev;
 	w->image_ino = st.st_ino;
 	*caps = *storage_caps(w->storage);
+	/* The node of a device stays when another disk is put behind it. */
+	if (caps->diskseq) {
+		w->image_dev = st.st_rdev;
+		w->image_ino = caps->diskseq;
+	}
 	if (m->has_fd)
 		resize_watch(w, fd);
 	if (!w->sandboxed) {

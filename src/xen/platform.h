@@ -48,7 +48,8 @@ struct xen_limits xen_platform_limits(const struct xen_platform *p);
 /* ---- grants of others ---- */
 
 int xen_gnttab_open(struct xen_platform *p, struct xen_gnttab **out, struct error *err);
-void xen_gnttab_close(struct xen_gnttab *g); /* also unmaps what is still mapped; NULL is fine */
+/* Unmap everything before: the real one's maps outlive the handle. NULL is fine. */
+void xen_gnttab_close(struct xen_gnttab *g);
 
 /*
  * Maps `count` references granted by domain `domid` contiguously; all or nothing.

@@ -106,7 +106,7 @@ out:
 }
 
 /* libxenstore's descriptor stays silent when xenstored dies, so an idle connection listens for it.
- * Only where a path is given: the real Xen's default may be a device, and is never restarted. */
+ */
 static int open_alive(const char *socket_path)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -160,6 +160,10 @@ static int open_store(const char *socket_path, struct store *s)
 		s->alive = open_alive(socket_path);
 		if (s->alive < 0)
 			return s->alive;
+	} else if (!socket_path) {
+		/* What libxenstore tries first. Where nobody listens there, it took the kernel's
+		 * device, behind which xenstored is in another domain. */
+		s->alive = open_alive(xs_daemon_socket());
 	}
 	return open_fd(s);
 }

@@ -51,6 +51,10 @@ static enum action close_down(const struct snapshot *s)
 /* The front end is ready: both halves, in whatever order they come. */
 static enum action bring_up(const struct snapshot *s)
 {
+	/* What a dead worker left is the other host's now: not to be done again, and not to be
+	 * closed, for the guest may come back. */
+	if (s->away && s->ours == XS_CONNECTED && s->ring == RING_IDLE)
+		return ACT_NOTHING;
 	if (s->ring == RING_FAILED || (s->ring == RING_CONNECTED && s->ring_changed))
 		return ACT_DISCONNECT_RING;
 	if (s->image != IMAGE_OPEN)
@@ -100,14 +104,15 @@ static enum action in_connected(const struct snapshot *s)
 	if (s->fatal)
 		return ACT_FATAL_STATE;
 	switch (s->theirs) {
-	case XS_INITIALISING:
-		return ACT_NOTHING;
 	case XS_INITIALISED:
 	case XS_CONNECTED:
 		return bring_up(s);
 	case XS_CLOSING:
 		/* The ring goes on: it may still have something to write. */
 		return ACT_WRITE_CLOSING;
+	case XS_INITIALISING:
+		/* A new kernel, or one that was reset while nobody was there to answer: it waits
+		 * for InitWait, and will offer another ring. */
 	case XS_CLOSED:
 	case XS_UNKNOWN:
 		return close_down(s);

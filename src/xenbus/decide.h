@@ -52,6 +52,7 @@ struct snapshot {
 	bool foreign;      /* another driver has the device */
 	bool retake;       /* one had it, and its keys are still there */
 	bool unfenced;     /* a worker died with the image open: its I/O may be on its way still */
+	bool away;         /* the guest runs on another host by now, or is about to */
 	bool force;        /* the toolstack will not wait any longer */
 	enum image_phase image;
 	enum ring_phase ring;

@@ -38,13 +38,13 @@ static void find_build(struct host *h)
 
 void host_daemon_start(struct host *h, const char *const *extra)
 {
-	char program[300], ready[64] = "";
+	char program[sizeof h->programs + 16], ready[64] = "";
 	const char *argv[16] = {"xenblkd", "--embedded", h->dir};
 	int out[2], argc = 3;
 
 	while (extra && *extra && argc < 15)
 		argv[argc++] = *extra++;
-	snprintf(program, sizeof program, "%s/xenblkd", h->build);
+	snprintf(program, sizeof program, "%s/xenblkd", h->programs);
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	h->daemon = fork();
 	assert_true(h->daemon >= 0);
@@ -74,7 +74,20 @@ void host_daemon_kill(struct host *h, int sig)
 	h->daemon = 0;
 }
 
+static void copy_program(const struct host *h, const char *from, const char *to)
+{
+	char command[sizeof h->build + sizeof h->programs + 100];
+
+	snprintf(command, sizeof command, "cp -p '%s/%s' '%s/%s'", h->build, from, h->programs, to);
+	assert_int_equal(system(command), 0);
+}
+
 void host_start(struct host *h, const char *const *extra)
+{
+	host_start_with(h, NULL, extra);
+}
+
+void host_start_with(struct host *h, const char *worker, const char *const *extra)
 {
 	struct error err = {""};
 
@@ -82,6 +95,14 @@ void host_start(struct host *h, const char *const *extra)
 	find_build(h);
 	snprintf(h->dir, sizeof h->dir, "/tmp/xb-XXXXXX");
 	assert_non_null(mkdtemp(h->dir));
+	memcpy(h->programs, h->build, sizeof h->programs);
+	if (worker) {
+		snprintf(h->programs, sizeof h->programs, "%s.bin", h->dir);
+		assert_int_equal(mkdir(h->programs, 0700), 0);
+		copy_program(h, "xenblkd", "xenblkd");
+		copy_program(h, "xenblkd-xen", "xenblkd-xen");
+		copy_program(h, worker, "xenblkd-worker");
+	}
 	snprintf(h->log, sizeof h->log, "%s.log", h->dir);
 	host_daemon_start(h, extra);
 	if (xen_platform_open(h->dir, 0, &h->xen, &err) ||
@@ -123,6 +144,8 @@ void host_stop(struct host *h)
 	snprintf(images, sizeof images, "/var%s", h->dir);
 	nftw(images, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	unlink(h->log);
+	if (strcmp(h->programs, h->build))
+		nftw(h->programs, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	assert_false(bad);
 }
 

@@ -27,7 +27,8 @@
 
 struct host {
 	char dir[64];             /* run directory of the embedded Xen, removed by host_stop */
-	char build[256];          /* where the programs are */
+	char build[256];          /* where the build is */
+	char programs[256];       /* where the programs are */
 	char log[96];             /* stderr of the daemon and its workers */
 	pid_t daemon;             /* 0: not running */
 	struct xen_platform *xen; /* as domain 0 */
@@ -36,6 +37,9 @@ struct host {
 
 /* Starts all; extra: further arguments for xenblkd (NULL-terminated), or NULL. */
 void host_start(struct host *h, const char *const *extra);
+/* The same with another worker program: its path in the build directory. The programs then stand in
+ * DIR.bin, removed by host_stop. */
+void host_start_with(struct host *h, const char *worker, const char *const *extra);
 /* Detaches nothing: SIGTERM to the daemon, then everything that is left is killed, and the
  * directory removed. Fails the test if the log has a sanitizer's report. */
 void host_stop(struct host *h);

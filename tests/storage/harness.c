@@ -113,6 +113,8 @@ void image_fill(const char *path, uint64_t size)
 	close(fd);
 }
 
+const char *image_faults;
+
 int image_open(const char *path, int flags, struct storage **out, struct error *err)
 {
 	struct storage_spec spec = {.readonly = flags & OPEN_RO,
@@ -128,6 +130,8 @@ int image_open(const char *path, int flags, struct storage **out, struct error *
 		rc = storage_resolve(&spec.target, &spec.fd, err);
 	if (rc)
 		return rc;
+	if (image_faults)
+		snprintf(spec.target.fault, sizeof spec.target.fault, "%s", image_faults);
 	rc = storage_open(&spec, out, err);
 	if (spec.fd >= 0)
 		close(spec.fd);

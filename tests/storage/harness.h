@@ -31,6 +31,9 @@ void image_fill(const char *path, uint64_t size);
 
 enum open_flags { OPEN_RO = 1, OPEN_SHARED = 2, OPEN_WAIT = 4, OPEN_OWNED = 8 };
 
+/* Faults (storage/fault.h) of the images opened from now on; NULL: none. */
+extern const char *image_faults;
+
 /* storage_target_parse, storage_resolve, storage_open. *out is NULL after an error. */
 int image_open(const char *path, int flags, struct storage **out, struct error *err);
 

@@ -51,27 +51,27 @@ struct plane {
 static const struct plane planes[] = {
     {"nothing done yet, image unknown",
      {.online = true},
-     {"XXXXXXXXX", "AAAAAAAAA", "..F..56FF", "..F..56FF", "6.F..56FF", "66....6..", ".A...5...",
+     {"XXXXXXXXX", "AAAAAAAAA", "..F..56FF", "..F..56FF", "66F..56FF", "66....6..", ".A...5...",
       ".........", "........."}},
     {"nothing done yet, image known",
      {.online = true, .source_ready = true},
-     {"XXXXXXXXX", "AAAAAAAAA", "OOFOO56FF", "OOFOO56FF", "6.FOO56FF", "66....6..", ".A.OO5...",
+     {"XXXXXXXXX", "AAAAAAAAA", "OOFOO56FF", "OOFOO56FF", "66FOO56FF", "66....6..", ".A.OO5...",
       ".........", "........."}},
     {"image being opened",
      {.online = true, .source_ready = true, .image = IMAGE_OPENING},
-     {"RRRRRRRRR", "AAAAAAAAA", "..F..56FF", "..F..56FF", "6.F..56FF", "66....6..", ".A...5...",
+     {"RRRRRRRRR", "AAAAAAAAA", "..F..56FF", "..F..56FF", "66F..56FF", "66....6..", ".A...5...",
       ".........", "........."}},
     {"image open, ring idle",
      {.online = true, .source_ready = true, .image = IMAGE_OPEN},
-     {"RRRRRRRRR", "AAAAAAAAA", "..FCC56FF", "..FCC56FF", "6.FCC56FF", "66....6..", ".A.CC5...",
+     {"RRRRRRRRR", "AAAAAAAAA", "..FCC56FF", "..FCC56FF", "66FCC56FF", "66....6..", ".A.CC5...",
       ".........", "........."}},
     {"image open, ring connecting",
      {.online = true, .source_ready = true, .image = IMAGE_OPEN, .ring = RING_CONNECTING},
-     {"DDDDDDDDD", "AAAAAAAAA", ".DF..5DFF", ".DF..5DFF", "D.F..5DFF", "DD....D..", "DDD..5DDD",
+     {"DDDDDDDDD", "AAAAAAAAA", ".DF..5DFF", ".DF..5DFF", "DDF..5DFF", "DD....D..", "DDD..5DDD",
       ".........", "........."}},
     {"both halves there",
      {.online = true, .source_ready = true, .image = IMAGE_OPEN, .ring = RING_CONNECTED},
-     {"DDDDDDDDD", "AAAAAAAAA", ".DFWW5DFF", ".DFWW5DFF", "D.F..5DFF", "DD....D..", "DDDWW5DDD",
+     {"DDDDDDDDD", "AAAAAAAAA", ".DFWW5DFF", ".DFWW5DFF", "DDF..5DFF", "DD....D..", "DDDWW5DDD",
       ".........", "........."}},
     {"both halves there, ring keys changed",
      {.online = true,
@@ -79,7 +79,7 @@ static const struct plane planes[] = {
       .image = IMAGE_OPEN,
       .ring = RING_CONNECTED,
       .ring_changed = true},
-     {"DDDDDDDDD", "AAAAAAAAA", ".DFDD5DFF", ".DFDD5DFF", "D.FDD5DFF", "DD....D..", "DDDDD5DDD",
+     {"DDDDDDDDD", "AAAAAAAAA", ".DFDD5DFF", ".DFDD5DFF", "DDFDD5DFF", "DD....D..", "DDDDD5DDD",
       ".........", "........."}},
     {"ring draining",
      {.online = true, .source_ready = true, .image = IMAGE_OPEN, .ring = RING_DISCONNECTING},
@@ -87,11 +87,11 @@ static const struct plane planes[] = {
       ".........", "........."}},
     {"ring failed, error not noted any more",
      {.online = true, .source_ready = true, .image = IMAGE_OPEN, .ring = RING_FAILED},
-     {"DDDDDDDDD", "AAAAAAAAA", ".DFDD5DFF", ".DFDD5DFF", "D.FDD5DFF", "DD....D..", "DDDDD5DDD",
+     {"DDDDDDDDD", "AAAAAAAAA", ".DFDD5DFF", ".DFDD5DFF", "DDFDD5DFF", "DD....D..", "DDDDD5DDD",
       ".........", "........."}},
     {"front end vanished after it was seen, ring idle",
      {.online = true, .source_ready = true, .image = IMAGE_OPEN, .fe_seen = true},
-     {"RRRRRRRRR", "AAAAAAAAA", "6.FCC56FF", "6.FCC56FF", "6.FCC56FF", "66....6..", ".A.CC5...",
+     {"RRRRRRRRR", "AAAAAAAAA", "6.FCC56FF", "6.FCC56FF", "66FCC56FF", "66....6..", ".A.CC5...",
       ".........", "........."}},
     {"failed, ring idle",
      {.online = true, .source_ready = true, .fatal = true, .image = IMAGE_FAILED},
@@ -107,11 +107,11 @@ static const struct plane planes[] = {
       ".........", "........."}},
     {"going away, both halves there",
      {.source_ready = true, .fe_seen = true, .image = IMAGE_OPEN, .ring = RING_CONNECTED},
-     {"DDDDDDDDD", "AAAAAAAAA", "DDFWW5DFF", "DDFWW5DFF", "D.F..5DFF", "DDDD..D..", "DDDDDDDDD",
+     {"DDDDDDDDD", "AAAAAAAAA", "DDFWW5DFF", "DDFWW5DFF", "DDF..5DFF", "DDDD..D..", "DDDDDDDDD",
       ".........", "........."}},
     {"going away, ring idle",
      {.source_ready = true, .fe_seen = true, .image = IMAGE_OPEN},
-     {"RRRRRRRRR", "AAAAAAAAA", "R.FCC5RFF", "R.FCC5RFF", "R.FCC5RFF", "RRRR..R..", "RRRRRRRRR",
+     {"RRRRRRRRR", "AAAAAAAAA", "R.FCC5RFF", "R.FCC5RFF", "RRFCC5RFF", "RRRR..R..", "RRRRRRRRR",
       ".........", "........."}},
     {"going away, image let go",
      {.source_ready = true, .fe_seen = true, .image = IMAGE_CLOSING},
@@ -119,7 +119,7 @@ static const struct plane planes[] = {
       ".........", "........."}},
     {"going away, nothing held",
      {.fe_seen = true, .image = IMAGE_CLOSED},
-     {"XXXXXXXXX", "AAAAAAAAA", "6.F..56FF", "6.F..56FF", "6.F..56FF", "6666..6..", ".........",
+     {"XXXXXXXXX", "AAAAAAAAA", "6.F..56FF", "6.F..56FF", "66F..56FF", "6666..6..", ".........",
       ".........", "........."}},
     {"going away, failed",
      {.fe_seen = true, .fatal = true, .image = IMAGE_FAILED},
@@ -131,13 +131,39 @@ static const struct plane planes[] = {
       .force = true,
       .image = IMAGE_OPEN,
       .ring = RING_CONNECTED},
-     {"DDDDDDDDD", "AAAAAAAAA", "DDFWW5DFF", "DDFWW5DFF", "D.F..5DFF", "DDDDDDDDD", "DDDDDDDDD",
+     {"DDDDDDDDD", "AAAAAAAAA", "DDFWW5DFF", "DDFWW5DFF", "DDF..5DFF", "DDDDDDDDD", "DDDDDDDDD",
       ".........", "........."}},
     {"going away, time is up, nothing held",
      {.fe_seen = true, .force = true, .image = IMAGE_CLOSED},
-     {"XXXXXXXXX", "AAAAAAAAA", "6.F..56FF", "6.F..56FF", "6.F..56FF", "666666666", ".........",
+     {"XXXXXXXXX", "AAAAAAAAA", "6.F..56FF", "6.F..56FF", "66F..56FF", "666666666", ".........",
       ".........", "........."}},
 };
+
+/* Migrated: nothing is taken up, nothing closed, while the toolstack says nothing else. */
+static void migrated_away(void **state)
+{
+	struct snapshot s = {.ours = XS_CONNECTED,
+	                     .online = true,
+	                     .source_ready = true,
+	                     .unfenced = true,
+	                     .away = true};
+
+	for (s.image = IMAGE_NONE; s.image <= IMAGE_CLOSED; s.image++)
+		for (s.theirs = XS_INITIALISED; s.theirs <= XS_CONNECTED; s.theirs++)
+			assert_int_equal(decide(&s), ACT_NOTHING);
+	/* A worker that lives goes on. */
+	s.image = IMAGE_OPEN;
+	s.theirs = XS_CONNECTED;
+	s.ring = RING_CONNECTED;
+	assert_int_equal(decide(&s), ACT_NOTHING);
+	/* The front end's end is its end here, too. */
+	s.ring = RING_IDLE;
+	s.theirs = XS_UNKNOWN;
+	assert_int_equal(decide(&s), ACT_WRITE_CLOSED);
+	s.away = false;
+	s.theirs = XS_CONNECTED;
+	assert_int_equal(decide(&s), ACT_CONNECT_RING);
+}
 
 static void table(void **state)
 {
@@ -434,9 +460,10 @@ static void walks(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(table),     cmocka_unit_test(rules),
-	                                   cmocka_unit_test(converges), cmocka_unit_test(walks),
-	                                   cmocka_unit_test(foreign),   cmocka_unit_test(fence)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(migrated_away),
+	                                   cmocka_unit_test(rules), cmocka_unit_test(converges),
+	                                   cmocka_unit_test(walks), cmocka_unit_test(foreign),
+	                                   cmocka_unit_test(fence)};
 
 	return cmocka_run_group_tests_name("decide", tests, NULL, NULL);
 }

@@ -297,6 +297,55 @@ static void foreign_files(void **state)
 	assert_int_equal(journal_create(&f->j, f->path, &f->id, SLOTS, 0, &f->err), 0);
 }
 
+/* The text says what is the matter: the image, or the connection. */
+static void foreign_text(void **state)
+{
+	struct fixture *f = *state;
+	struct journal other;
+	struct journal_identity id = f->id;
+
+	journal_close(&f->j, false);
+	id.image_ino++;
+	assert_int_equal(journal_open(&other, f->path, &id, SLOTS, &f->err), -ESTALE);
+	assert_non_null(strstr(f->err.text, "belongs to another image"));
+	id.port++;
+	assert_int_equal(journal_open(&other, f->path, &id, SLOTS, &f->err), -ESTALE);
+	assert_non_null(strstr(f->err.text, "belongs to another connection"));
+	assert_int_equal(journal_open(&f->j, f->path, &f->id, SLOTS, &f->err), 0);
+}
+
+/* A lock on a journal that its owner has deleted meanwhile protects nothing. */
+static void deleted_while_waiting(void **state)
+{
+	struct fixture *f = *state;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct journal other;
+		alarm(20);
+		journal_close(&f->j, false); /* descriptor and mapping share the lock */
+		_exit(-journal_open(&other, f->path, &f->id, SLOTS, &f->err));
+	}
+	usleep(100 * 1000);
+	journal_close(&f->j, true);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), ENOENT);
+	assert_int_equal(journal_create(&f->j, f->path, &f->id, SLOTS, 0, &f->err), 0);
+}
+
+/* Whatever a journal says, counting goes up. */
+static void attempts_do_not_wrap(void **state)
+{
+	struct fixture *f = *state;
+
+	answer_second(f);
+	f->j.slot[0].attempts = UINT16_MAX;
+	assert_int_equal(recover(f, base, 1), 0);
+	assert_int_equal(f->j.slot[0].attempts, UINT16_MAX);
+}
+
 static void one_owner(void **state)
 {
 	struct fixture *f = *state;
@@ -362,6 +411,9 @@ int main(void)
 	    T(fault_with_one_alone),
 	    T(names_the_suspect),
 	    T(foreign_files),
+	    T(foreign_text),
+	    T(deleted_while_waiting),
+	    T(attempts_do_not_wrap),
 	    T(one_owner),
 	};
 

@@ -225,6 +225,9 @@ programs_of() {
 workers() { programs_of xenblkd-worker; }
 no_workers() { [ -z "$(workers)" ]; }
 
+# Whether a QEMU serves kind qdisk in this dom0.
+have_qemu() { [ -s /run/qemu-dom0.pid ]; }
+
 # ours PATH [VDEV] [OPTION…]: a disk specification for xenblkd on kind vbd.
 ours() { echo "vdev=${2:-xvda},format=raw,access=${3:-rw},script=block-xenblkd,target=$1"; }
 

@@ -78,7 +78,7 @@ static void response_layout(struct cf *c)
 	uint64_t is;
 
 	connect_abi(c);
-	struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, c->info.sectors, 0, 1);
+	struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, CF_FAR, 0, 1);
 	c->next_id = id;
 	cf_want(c, &r, BLKIF_RSP_ERROR, "reading beyond the end");
 	cf_must(c, xenblkfront_get_slot(c->f, 0, slot), "looking at the slot");

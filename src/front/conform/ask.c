@@ -189,6 +189,13 @@ void cf_check(struct cf *c, uint64_t sector, unsigned pages, uint64_t tag, const
 	cf_same(c, at, pages * CF_PAGE, tag, what);
 }
 
+void cf_answers(struct cf *c)
+{
+	struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, 0, 0, 1);
+
+	cf_ask(c, &r);
+}
+
 void cf_works(struct cf *c, const char *when)
 {
 	/* Of its own each time, so that what an earlier one left cannot pass for it. */

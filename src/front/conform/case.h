@@ -21,6 +21,7 @@
 #define CF_MIN_SECTORS 8192u /* the smallest disk that can be judged: 4 MiB */
 #define CF_QUIET_MS 100      /* how long nothing must happen for "nothing happens" */
 #define CF_REFUSE_MS 1000    /* how long a back end may take to say no; silence is a no, too */
+#define CF_FAR (1ull << 50)  /* a sector beyond any disk, whatever it is counted in */
 #define CF_STATE(s) (1u << (s))
 #define CF_CLOSES (CF_STATE(XS_CLOSING) | CF_STATE(XS_CLOSED))
 
@@ -127,6 +128,8 @@ void cf_all(struct cf *c, const void *buf, size_t length, uint8_t byte, const ch
 void cf_put(struct cf *c, uint64_t sector, unsigned pages, uint64_t tag);
 /* Reads them, through the last pages of c->mem (the first 21 stay as they are), and compares. */
 void cf_check(struct cf *c, uint64_t sector, unsigned pages, uint64_t tag, const char *what);
+/* Some request is answered, with whatever status. */
+void cf_answers(struct cf *c);
 /* The connection works: a page goes there and back (a read-only disk: a read is OKAY). */
 void cf_works(struct cf *c, const char *when);
 

@@ -87,7 +87,7 @@ static void neighbours_fine(struct cf *c)
 		if (i % 3 == 1 && c->at->number == 0)
 			r.seg[0].gref = 0xfffffff0 - i;
 		else if (i % 3 == 1 && c->at->number == 1)
-			r.sector = c->info.sectors + 8 * i;
+			r.sector = CF_FAR + 8 * i;
 		else if (i % 3 == 1)
 			r.nr_segments = 200;
 		cf_queue(c, &r);
@@ -123,7 +123,7 @@ static void neighbours_data(struct cf *c)
 static void good_after_bad(struct cf *c)
 {
 	cf_connect(c, NULL);
-	struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, c->info.sectors, 0, 1);
+	struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, CF_FAR, 0, 1);
 	cf_want(c, &r, BLKIF_RSP_ERROR, "reading beyond the end");
 	cf_works(c, "after a bad request");
 }
@@ -133,7 +133,7 @@ static void many_bad(struct cf *c)
 	struct xenblkfront_response rsp[32];
 
 	cf_connect(c, NULL);
-	struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, c->info.sectors, 0, 1);
+	struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, CF_FAR, 0, 1);
 	for (unsigned round = 0; round < 10; round++) {
 		for (unsigned i = 0; i < 32; i++)
 			cf_queue(c, &r);
@@ -148,7 +148,7 @@ static void many_bad(struct cf *c)
 static void stays_connected(struct cf *c)
 {
 	cf_connect(c, NULL);
-	struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, c->info.sectors, 0, 12);
+	struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, CF_FAR, 0, 12);
 	for (unsigned i = 0; i < 20; i++)
 		cf_ask(c, &r);
 	int rc =
@@ -161,7 +161,7 @@ static void stays_connected(struct cf *c)
 static void bad_echo(struct cf *c)
 {
 	cf_connect(c, NULL);
-	struct xenblkfront_request r = cf_rw(c, BLKIF_OP_WRITE, c->info.sectors, 0, 12);
+	struct xenblkfront_request r = cf_rw(c, BLKIF_OP_WRITE, CF_FAR, 0, 12);
 	c->next_id = 0xabcdef0123456789;
 	struct xenblkfront_response rsp = cf_ask(c, &r);
 	if (rsp.op != BLKIF_OP_WRITE)
@@ -174,7 +174,7 @@ static void failed_read_leaves_page(struct cf *c)
 {
 	cf_connect(c, NULL);
 	memset(c->mem, 0x66, CF_PAGE);
-	struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, c->info.sectors, 0, 1);
+	struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, CF_FAR, 0, 1);
 	cf_want(c, &r, BLKIF_RSP_ERROR, "reading beyond the end");
 	cf_all(c, c->mem, CF_PAGE, 0x66, "the page of a read that failed");
 }
@@ -191,7 +191,7 @@ static void padding(struct cf *c)
 
 	cf_connect(c, CF_OPTIONS(.abi = is_64 ? "x86_64" : "x86_32"));
 	for (unsigned i = 0; i < 32; i++) {
-		uint64_t sector = bad ? c->info.sectors : 8 * i;
+		uint64_t sector = bad ? CF_FAR : 8 * i;
 		struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, sector, i, 1);
 		c->next_id = 0x5a5a5a5a5a5a5a00 + i;
 		cf_queue(c, &r);

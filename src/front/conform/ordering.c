@@ -80,7 +80,7 @@ static void ids_name_requests(struct cf *c)
 	for (unsigned i = 0; i < 32; i++) {
 		struct xenblkfront_request r = cf_rw(c, BLKIF_OP_READ, 8 * i, i, 1 + i % 11);
 		if (i % 3 == 0)
-			r.sector = c->info.sectors; /* an error, known at once */
+			r.sector = CF_FAR; /* an error, known at once */
 		cf_queue(c, &r);
 	}
 	cf_kick(c);

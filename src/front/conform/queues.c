@@ -137,7 +137,7 @@ static void errors_apart(struct cf *c)
 
 	cf_connect_queues(c, 2, NULL);
 	cf_select(c, 1);
-	bad = cf_rw(c, BLKIF_OP_READ, c->info.sectors, 0, 12);
+	bad = cf_rw(c, BLKIF_OP_READ, CF_FAR, 0, 12);
 	for (unsigned i = 0; i < 32; i++)
 		cf_queue(c, &bad);
 	cf_kick(c);

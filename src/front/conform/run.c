@@ -89,14 +89,21 @@ static void serves(struct cf *c)
 	cf_disconnect(c);
 }
 
+static void answers(struct cf *c)
+{
+	cf_connect(c, NULL);
+	cf_answers(c);
+	cf_disconnect(c);
+}
+
 /* A fresh connection that works; the verdict of the case before is not touched. why: the reason if
  * there is none, at least CONFORM_DETAIL_MAX bytes. */
-static bool revive(struct cf *c, char *why)
+static bool revive(struct cf *c, bool sane, char *why)
 {
 	struct cf other = {.o = c->o};
 
 	for (int i = 0; i < REVIVE_TRIES; i++) {
-		attempt(&other, c->at, serves);
+		attempt(&other, c->at, sane ? serves : answers);
 		if (other.result == CONFORM_PASS)
 			return true;
 	}
@@ -111,15 +118,17 @@ static void append(char *detail, const char *what, const char *why)
 	snprintf(detail + n, CONFORM_DETAIL_MAX - n, "%s%s%.300s", n ? "; " : "", what, why);
 }
 
-/* Runs the case; false if the back end does not come back afterwards. */
-static bool judge(struct cf *c, const struct conform_group *g, const struct conform_case *k)
+/* Runs the case; false if the back end does not come back afterwards. sane: one that did serve the
+ * right data at the start must do so again; another one needs but answer. */
+static bool judge(struct cf *c, const struct conform_group *g, const struct conform_case *k,
+                  bool sane)
 {
 	char why[CONFORM_DETAIL_MAX];
 
 	attempt(c, k, k->run);
 	if (c->result != CONFORM_FAIL && !g->hostile)
 		return true;
-	if (revive(c, why))
+	if (revive(c, sane, why))
 		return true;
 	c->result = CONFORM_FAIL;
 	append(c->detail, "afterwards the back end cannot be used any more: ", why);
@@ -153,6 +162,7 @@ static int first_look(const struct conform_options *o, struct xenblkfront_info *
 struct progress_of {
 	const struct conform_options *o;
 	struct cf c;
+	bool sane;        /* at the start, a page came back as it was written */
 	const char *down; /* why the rest is skipped */
 	int rc;
 };
@@ -171,7 +181,7 @@ static void one(struct progress_of *p, const struct conform_group *g, const stru
 	} else {
 		if (o->begins)
 			o->begins(o->arg, g, k);
-		if (!judge(&p->c, g, k))
+		if (!judge(&p->c, g, k, p->sane))
 			p->down = "back end does not answer any more";
 		out.result = p->c.result;
 		memcpy(out.detail, p->c.detail, sizeof out.detail);
@@ -189,6 +199,8 @@ int conform_run(const struct conform_options *o, struct xenblkfront_info *info, 
 
 	if (rc)
 		return rc;
+	attempt(&p.c, NULL, serves);
+	p.sane = p.c.result == CONFORM_PASS;
 	for (const struct conform_group *g = conform_groups; g->name; g++)
 		for (const struct conform_case *const *list = g->cases; *list; list++)
 			for (const struct conform_case *k = *list; k->name; k++)

@@ -19,9 +19,16 @@ struct real_gnttab {
 	xengnttab_grant_copy_segment_t segments[COPY_MAX];
 };
 
+struct real_share {
+	struct list link; /* in shares */
+	void *addr;
+	uint32_t count;
+};
+
 struct real_gntshr {
 	struct xen_gntshr pub;
 	xengntshr_handle *handle;
+	struct list shares; /* the kernel keeps a page granted as long as it is mapped here */
 };
 
 static struct real_gnttab *gnttab_of(struct xen_gnttab *g)
@@ -153,6 +160,7 @@ int real_gntshr_open(struct xen_platform *p, struct xen_gntshr **out, struct err
 	if (!s)
 		return error_set(err, -ENOMEM, "out of memory");
 	s->pub.ops = p->ops;
+	list_init(&s->shares);
 	s->handle = xengntshr_open(NULL, 0);
 	if (!s->handle) {
 		int rc = -errno;
@@ -167,22 +175,57 @@ int real_gntshr_open(struct xen_platform *p, struct xen_gntshr **out, struct err
 	return 0;
 }
 
+static int share_end(struct real_gntshr *s, struct real_share *share)
+{
+	if (xengntshr_unshare(s->handle, share->addr, share->count))
+		return -errno;
+	list_remove(&share->link);
+	free(share);
+	return 0;
+}
+
 void real_gntshr_close(struct xen_gntshr *pub)
 {
-	xengntshr_close(gntshr_of(pub)->handle);
-	free(gntshr_of(pub));
+	struct real_gntshr *s = gntshr_of(pub);
+
+	while (!list_empty(&s->shares))
+		if (share_end(s, container_of(s->shares.next, struct real_share, link)))
+			break;
+	xengntshr_close(s->handle);
+	free(s);
 }
 
 int real_gntshr_share(struct xen_gntshr *pub, uint16_t domid, uint32_t count, bool writable,
                       uint32_t *refs, void **addr)
 {
-	*addr = xengntshr_share_pages(gntshr_of(pub)->handle, domid, (int)count, refs, writable);
-	return *addr ? 0 : errno ? -errno : -EIO;
+	struct real_gntshr *s = gntshr_of(pub);
+	struct real_share *share = calloc(1, sizeof *share);
+
+	if (!share)
+		return -ENOMEM;
+	*addr = xengntshr_share_pages(s->handle, domid, (int)count, refs, writable);
+	if (!*addr) {
+		int rc = errno ? -errno : -EIO;
+		free(share);
+		return rc;
+	}
+	share->addr = *addr;
+	share->count = count;
+	list_append(&s->shares, &share->link);
+	return 0;
 }
 
 int real_gntshr_unshare(struct xen_gntshr *pub, void *addr, uint32_t count)
 {
-	return xengntshr_unshare(gntshr_of(pub)->handle, addr, count) ? -errno : 0;
+	struct real_gntshr *s = gntshr_of(pub);
+
+	list_for_each(it, tmp, &s->shares)
+	{
+		struct real_share *share = container_of(it, struct real_share, link);
+		if (share->addr == addr && share->count == count)
+			return share_end(s, share);
+	}
+	return -EINVAL;
 }
 
 int real_gntshr_revoke(struct xen_gntshr *pub, const uint32_t *refs, uint32_t count)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Detaching what does not want to go: a guest that holds the disk open, a guest that runs no front end, a
-# supervisor that is dead (then only --force removes the nodes, and the next start finds nothing to do).
+# supervisor that is dead (then xl gives up and leaves the nodes as they are, which the next start answers; or
+# --force removes them, and the next start finds nothing to do).
 # limit: 300
 . /lab/lib.sh
 need_xenblkd
@@ -27,9 +28,23 @@ assert 'block-detach without a front end' xl_ block-detach g1 xvdb
 assert 'its worker' wait_for 10 no_workers
 xl_ unpause g1
 
-assert 'block-attach' xl_ block-attach g1 "$(ours "$PWD/second.img" xvdb)"
-assert 'no xvdb in the guest' wait_for 30 guest_run g1 'test "$(cat /sys/block/xvdb/size)" = 8192'
-kill -9 "$xenblkd_pid"
+attach_and_die() {
+	assert 'block-attach' xl_ block-attach g1 "$(ours "$PWD/second.img" xvdb)"
+	assert 'no xvdb in the guest' wait_for 30 guest_run g1 'test "$(cat /sys/block/xvdb/size)" = 8192'
+	kill -9 "$xenblkd_pid"
+}
+state() { xenstore-read "/local/domain/0/backend/vbd/$id/51728/state"; }
+attach_and_die
+xl_ block-detach g1 xvdb
+assert 'detached without a supervisor' test $? -ne 0
+assert_eq 'what xl left' "$(state) $(xenstore-read "/local/domain/0/backend/vbd/$id/51728/online")" '5 0'
+xenblkd_start
+assert 'the removal is not answered' wait_for 10 eval '[ "$(state)" = 6 ]'
+assert 'block-detach, once more' xl_ block-detach g1 xvdb
+assert 'its worker' wait_for 10 no_workers
+say 'answered by the next supervisor'
+
+attach_and_die
 # libxl waits 10 s for an answer, then removes the nodes; its status is 1 all the same
 xl_ block-detach --force g1 xvdb
 assert_eq 'nodes after --force' "$(xenstore-ls "/local/domain/0/backend/vbd/$id/51728" 2> /dev/null)" ''

@@ -16,8 +16,17 @@ assert_match 'without gntdev' "$(xenblkd 2>&1)" 'cannot use /dev/xen/gntdev: No 
 restore
 assert_match 'as nobody' "$(setpriv --reuid 65534 --clear-groups xenblkd --run-dir /tmp/nobody 2>&1)" 'cannot use /dev/xen/gntdev: Permission denied; run xenblkd as root'
 
+# a ring that does not fit into one mapping is not offered
 make_image disk.img 4
 make_image second.img 4
+echo 5 > $limit
+xenblkd_start
+assert 'block-attach to dom0' xl_ block-attach 0 "$(ours "$PWD/second.img" xvdz)"
+assert_eq 'the largest ring' "$(xenstore-read /local/domain/0/backend/vbd/0/52112/max-ring-page-order)" 2
+assert 'block-detach from dom0' xl_ block-detach 0 xvdz
+xenblkd_stop
+restore
+
 xenblkd_start
 guest_create g1 pv "$(ours "$PWD/disk.img")"
 id=$(guest_id g1)

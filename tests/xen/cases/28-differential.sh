@@ -15,6 +15,7 @@ keys() {
 	xenstore-ls -f "$3" | sed -E -e "s|^$3/?||" -e 's|^([^ ]*) = "(.*)"$|\1\t\2|' |
 		sed -E -e "s,/(domain|vbd|qdisk)/[1-9][0-9]*/,/\1/N/,g" -e 's/^(frontend-id)\t.*/\1\tN/' \
 			-e 's/^((queue-[0-9]+\/)?(ring-ref[0-9]*|event-channel))\t.*/\1\t#/' \
+			-e 's,/dev/loop[0-9]+,/dev/loopN,; s/\t7:[0-9]+$/\t7:N/' \
 			-e "s,/tmp/[^ ]*/,,; s,/backend/(vbd|qdisk)/,/backend/KIND/," |
 		awk -F'\t' -v what="$1 $2" '$1 !~ / = / && NF == 2 { print what " " $1 "\t" $2 }'
 }
@@ -26,11 +27,13 @@ observe() {
 	cp disk.img b.img
 	guest_create "$peer" pv "$3" "$4"
 	id=$(guest_id "$peer")
+	for dev in 51712 51728; do
+		wait_for 20 eval "[ \"\$(xenstore-read /local/domain/$id/device/vbd/$dev/state)\" = 4 ]" ||
+			fail "$peer: $dev is not connected: $(xenstore-ls /local/domain/$id/device/vbd)"
+	done
 	for dev in 51712:xvda 51728:xvdb; do
 		name=${dev#*:}
 		dev=${dev%:*}
-		wait_for 20 eval "[ \"\$(xenstore-read /local/domain/$id/device/vbd/$dev/state)\" = 4 ]" ||
-			fail "$peer: $name is not connected"
 		keys back "$name" "/local/domain/0/backend/$kind/$id/$dev"
 		keys front "$name" "/local/domain/$id/device/vbd/$dev"
 	done > "$peer"
@@ -76,7 +79,7 @@ assert 'xen_blkback cannot be unloaded' wait_for 20 modprobe -r xen_blkback
 xenblkd_start
 phy xenblkd
 compare blkback > unlisted
-if [ -n "$(pidof qemu-system-i386)" ]; then
+if have_qemu; then
 	qdisk() { echo "vdev=$2,format=raw,access=$3,backendtype=qdisk,target=$1"; }
 	observe qdisk qdisk "$(qdisk "$PWD/a.img" xvda rw)" "$(qdisk "$PWD/b.img" xvdb ro)"
 	compare qdisk | sed 's/^/qdisk: /' >> unlisted

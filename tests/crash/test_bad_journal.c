@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a new worker finds is not what the dead one left: a journal that is damaged, foreign or of
+ * another version, a ring that the guest changed, an image that was replaced. The disk fails with
+ * one clear line, and the request in hand is never executed from what did not check out.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "disk/journal.h"
+#include "outage.h"
+
+#include <xen/io/blkif.h>
+
+static void put(const struct outage *o, off_t at, const void *data, size_t n)
+{
+	int fd = open(o->journal, O_WRONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, data, n, at), n);
+	close(fd);
+}
+
+static void put32(const struct outage *o, size_t at, uint32_t v)
+{
+	put(o, (off_t)at, &v, sizeof v);
+}
+
+static void put64(const struct outage *o, size_t at, uint64_t v)
+{
+	put(o, (off_t)at, &v, sizeof v);
+}
+
+/* The slot of the request in hand: the only one that is not FREE. */
+static size_t slot_at(const struct outage *o)
+{
+	struct journal_slot s;
+	int fd = open(o->journal, O_RDONLY | O_CLOEXEC);
+
+	for (size_t at = JOURNAL_HEADER_BYTES;; at += sizeof s) {
+		assert_int_equal(pread(fd, &s, sizeof s, (off_t)at), sizeof s);
+		if (s.state != JOURNAL_FREE) {
+			close(fd);
+			return at;
+		}
+	}
+}
+
+#define HEADER(field) offsetof(struct journal_header, field)
+#define SLOT(field) (slot_at(o) + offsetof(struct journal_slot, field))
+
+static void truncated_to_nothing(struct outage *o)
+{
+	assert_int_equal(truncate(o->journal, 0), 0);
+}
+
+static void truncated_header(struct outage *o)
+{
+	assert_int_equal(truncate(o->journal, 100), 0);
+}
+
+static void truncated_slots(struct outage *o)
+{
+	assert_int_equal(truncate(o->journal, JOURNAL_HEADER_BYTES + 100), 0);
+}
+
+static void longer(struct outage *o)
+{
+	assert_int_equal(truncate(o->journal, 1 << 20), 0);
+}
+
+static void other_magic(struct outage *o)
+{
+	put64(o, HEADER(magic), 0x1122334455667788u);
+}
+
+static void future_version(struct outage *o)
+{
+	put32(o, HEADER(version), 99);
+}
+
+static void other_slot_size(struct outage *o)
+{
+	put32(o, HEADER(slot_size), 64);
+}
+
+static void more_slots(struct outage *o)
+{
+	put32(o, HEADER(slots), 64);
+}
+
+static void other_port(struct outage *o)
+{
+	put32(o, HEADER(identity.port), 77);
+}
+
+static void other_guest(struct outage *o)
+{
+	put(o, HEADER(identity.guest_uuid), "another", 8);
+}
+
+static void other_image(struct outage *o)
+{
+	put64(o, HEADER(identity.image_ino), 1);
+}
+
+static void unknown_state(struct outage *o)
+{
+	put32(o, SLOT(state), 3);
+}
+
+static void forgotten(struct outage *o)
+{
+	put32(o, SLOT(state), JOURNAL_FREE);
+}
+
+static void answered_by_nobody(struct outage *o)
+{
+	put64(o, SLOT(rsp), 5);
+	put32(o, SLOT(state), JOURNAL_ANSWERED);
+}
+
+static void from_the_future(struct outage *o)
+{
+	put64(o, SLOT(seq), 1ull << 40);
+}
+
+static void cons_behind_rsp(struct outage *o)
+{
+	put64(o, HEADER(rsp), 1000);
+}
+
+static void cons_far_ahead(struct outage *o)
+{
+	put64(o, HEADER(cons), 1000);
+}
+
+static void stopped_before(struct outage *o)
+{
+	put32(o, HEADER(stopped), 1);
+}
+
+static void ones_everywhere(struct outage *o)
+{
+	char ones[sizeof(struct journal_slot)];
+
+	memset(ones, 0xff, sizeof ones);
+	put(o, (off_t)slot_at(o), ones, sizeof ones);
+}
+
+static void a_link(struct outage *o)
+{
+	char moved[140];
+
+	snprintf(moved, sizeof moved, "%s.moved", o->journal);
+	assert_int_equal(rename(o->journal, moved), 0);
+	assert_int_equal(symlink(moved, o->journal), 0);
+}
+
+static void a_folder(struct outage *o)
+{
+	assert_int_equal(unlink(o->journal), 0);
+	assert_int_equal(mkdir(o->journal, 0700), 0);
+}
+
+static void gone(struct outage *o)
+{
+	assert_int_equal(unlink(o->journal), 0);
+}
+
+static void rsp_prod_ahead(struct outage *o)
+{
+	xenblkfront_poke_rsp_prod(o->f, 1);
+}
+
+static void rsp_prod_behind(struct outage *o)
+{
+	xenblkfront_poke_rsp_prod(o->f, -1);
+}
+
+static void image_gone(struct outage *o)
+{
+	char moved[220];
+
+	snprintf(moved, sizeof moved, "%s.moved", o->image);
+	assert_int_equal(rename(o->image, moved), 0);
+}
+
+struct tamper {
+	void (*with)(struct outage *o);
+	const char *says;
+};
+
+static const struct tamper tampers[] = {
+    {truncated_to_nothing, "is not a journal of xenblkd"},
+    {truncated_header, "is not a journal of xenblkd"},
+    {truncated_slots, "is damaged: 32 slots in"},
+    {longer, "is damaged: 32 slots in"},
+    {other_magic, "is not a journal of xenblkd"},
+    {future_version, "has version 99, this worker knows"},
+    {other_slot_size, "is damaged: sizes do not fit its version"},
+    {more_slots, "is damaged: 64 slots in"},
+    {other_port, "belongs to another connection"},
+    {other_guest, "belongs to another connection"},
+    {other_image, "belongs to another image"},
+    {unknown_state, "journal and ring do not fit: impossible slot"},
+    {forgotten, "journal and ring do not fit: slots do not add up"},
+    {answered_by_nobody, "journal and ring do not fit: impossible slot"},
+    {from_the_future, "journal and ring do not fit: impossible slot"},
+    {cons_behind_rsp, "journal and ring do not fit: impossible counters"},
+    {cons_far_ahead, "journal and ring do not fit: impossible counters"},
+    {stopped_before, "journal and ring do not fit: it was stopped before"},
+    {ones_everywhere, "journal and ring do not fit: impossible slot"},
+    {a_link, "journal-0: Too many levels of symbolic links"},
+    {gone, "the journal is lost and 1 requests are in the ring"},
+    {rsp_prod_ahead, "journal and ring do not fit: the guest changed rsp_prod"},
+    {rsp_prod_behind, "journal and ring do not fit: the guest changed rsp_prod"},
+};
+
+/* Each: the write was taken and not executed, then this; it is never executed. */
+static void never_executed(void **state)
+{
+	struct xenblkfront_response rsp;
+	struct outage o;
+
+	for (size_t i = 0; i < sizeof tampers / sizeof *tampers; i++) {
+		outage_attach(&o, *state);
+		outage_begin(&o, CRASH_TAKE_CONS);
+		tampers[i].with(&o);
+		outage_end(&o);
+		host_wait_error(o.h, "1:xvda", tampers[i].says);
+		if (tampers[i].with != rsp_prod_ahead)
+			assert_true(xenblkfront_reap(o.f, &rsp, 1, 0) <= 0);
+		outage_failed(&o, tampers[i].says);
+		outage_detach(&o);
+		assert_int_equal(truncate(o.h->log, 0), 0);
+	}
+}
+
+/* Somebody put a folder in the journal's place: an error as well, but not healed by a reconnect. */
+static void journal_is_a_folder(void **state)
+{
+	struct outage o;
+
+	outage_attach(&o, *state);
+	outage_begin(&o, CRASH_TAKE_CONS);
+	a_folder(&o);
+	outage_end(&o);
+	host_wait_error(o.h, "1:xvda", "journal-0: Is a directory");
+	assert_int_equal(outage_content(&o, o.image), OUTAGE_OLD);
+	assert_int_equal(rmdir(o.journal), 0);
+	xenblkfront_close(o.f);
+	o.f = host_front_connected(o.h, 1, "xvda");
+	outage_detach(&o);
+}
+
+/* Untouched, the same outage is survived: the tests above fail for their reason. */
+static void untouched(void **state)
+{
+	struct outage o;
+
+	outage_attach(&o, *state);
+	outage_begin(&o, CRASH_TAKE_CONS);
+	assert_int_equal(outage_content(&o, o.image), OUTAGE_OLD);
+	outage_end(&o);
+	assert_int_equal(outage_answer(&o), BLKIF_RSP_OKAY);
+	assert_int_equal(outage_content(&o, o.image), OUTAGE_NEW);
+	outage_detach(&o);
+}
+
+/* More requests than the ring has: what was taken in order is answered, then the ring is stopped.
+ */
+static void req_prod_changed(void **state)
+{
+	struct outage o;
+
+	outage_attach(&o, *state);
+	outage_begin(&o, CRASH_TAKE_CONS);
+	xenblkfront_poke_req_prod(o.f, 1u << 31);
+	outage_end(&o);
+	assert_int_equal(outage_answer(&o), BLKIF_RSP_OKAY);
+	host_wait_error(o.h, "1:xvda", "req_prod overran the ring");
+	xenblkfront_close(o.f);
+	o.f = host_front_connected(o.h, 1, "xvda");
+	outage_detach(&o);
+}
+
+/* Another image was renamed over it: neither gets the write that was meant for the first. */
+static void image_replaced(void **state)
+{
+	struct outage o;
+	char other[200], old[220];
+
+	outage_attach(&o, *state);
+	snprintf(other, sizeof other, "%s", host_image(o.h, "other.img", OUTAGE_SIZE));
+	host_fill(other, OUTAGE_SIZE, OUTAGE_OLD);
+	snprintf(old, sizeof old, "%s.old", o.image);
+	outage_begin(&o, CRASH_TAKE_CONS);
+	assert_int_equal(rename(o.image, old), 0);
+	assert_int_equal(rename(other, o.image), 0);
+	outage_end(&o);
+	outage_failed(&o, "belongs to another image");
+	assert_int_equal(outage_content(&o, old), OUTAGE_OLD);
+	outage_detach(&o);
+}
+
+static void image_missing(void **state)
+{
+	struct outage o;
+	char moved[220];
+
+	outage_attach(&o, *state);
+	snprintf(moved, sizeof moved, "%s.moved", o.image);
+	outage_begin(&o, CRASH_TAKE_CONS);
+	image_gone(&o);
+	outage_end(&o);
+	host_wait_error(o.h, "1:xvda", "no such image");
+	assert_int_equal(outage_content(&o, moved), OUTAGE_OLD);
+	assert_int_equal(rename(moved, o.image), 0);
+	xenblkfront_close(o.f);
+	o.f = host_front_connected(o.h, 1, "xvda");
+	outage_detach(&o);
+}
+
+static void fill(const char *path)
+{
+	static const char zeros[4096];
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	while (write(fd, zeros, sizeof zeros) > 0)
+		;
+	assert_int_equal(errno, ENOSPC);
+	close(fd);
+}
+
+/* No room for journals: a new connection is refused, with what to do about it; one that has its
+ * journal is recovered all the same. */
+static void run_directory_full(void **state)
+{
+	struct crash_host *c = *state;
+	struct outage o;
+	char disks[96], filler[120];
+
+	snprintf(disks, sizeof disks, "%s/disks", c->h.dir);
+	snprintf(filler, sizeof filler, "%s/filler", disks);
+	assert_int_equal(mkdir(disks, 0755), 0);
+	if (mount("tmpfs", disks, "tmpfs", 0, "size=256k")) {
+		print_message("# cannot mount a tmpfs: %s\n", strerror(errno));
+		skip();
+	}
+	outage_attach(&o, c);
+	outage_begin(&o, CRASH_TAKE_CONS);
+	fill(filler);
+	outage_end(&o);
+	assert_int_equal(outage_answer(&o), BLKIF_RSP_OKAY);
+	/* The same guest, connecting anew. */
+	assert_front(o.f, xenblkfront_disconnect(o.f));
+	fill(filler);
+	assert_int_not_equal(xenblkfront_connect(o.f), 0);
+	host_wait_error(o.h, "1:xvda", "No space left on device");
+	xenblkfront_close(o.f);
+	assert_int_equal(unlink(filler), 0);
+	o.f = host_front_connected(o.h, 1, "xvda");
+	outage_detach(&o);
+	assert_int_equal(umount2(disks, MNT_DETACH), 0);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, crash_host_setup, crash_host_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    T(untouched),      T(never_executed), T(journal_is_a_folder), T(req_prod_changed),
+	    T(image_replaced), T(image_missing),  T(run_directory_full),
+	};
+
+	return cmocka_run_group_tests_name("bad_journal", tests, NULL, NULL);
+}

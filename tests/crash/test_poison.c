@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* A request that three workers fall over by a fault is answered ERROR, and it alone; kill -9 never
+ * makes one of that kind. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "crash_host.h"
+
+#include <xen/io/blkif.h>
+
+#define SIZE (1ull << 20)
+#define SECTOR 512 /* of the suspect */
+#define REQUESTS 5
+
+/* Writes around SECTOR, one of them to it; statuses by position. */
+static void write_around(struct xenblkfront *f, int status[REQUESTS])
+{
+	struct xenblkfront_response rsp;
+	void *pages;
+	uint32_t refs[REQUESTS];
+	bool answered[REQUESTS] = {false};
+
+	assert_front(f, xenblkfront_alloc(f, REQUESTS, true, &pages, refs));
+	for (unsigned i = 0; i < REQUESTS; i++) {
+		struct xenblkfront_request req = {
+		    .op = BLKIF_OP_WRITE,
+		    .sector = SECTOR + (i - REQUESTS / 2) * 8,
+		    .nr_segments = 1,
+		    .seg = {{refs[i], 0, 7}},
+		};
+		assert_front(f, xenblkfront_queue(f, &req, i));
+	}
+	assert_front(f, xenblkfront_kick(f));
+	for (unsigned n = 0; n < REQUESTS; n++) {
+		assert_front(f, xenblkfront_reap(f, &rsp, 1, -1));
+		assert_in_range(rsp.id, 0, REQUESTS - 1);
+		assert_false(answered[rsp.id]);
+		answered[rsp.id] = true;
+		status[rsp.id] = rsp.status;
+	}
+	assert_int_equal(xenblkfront_reap(f, &rsp, 1, 0), -ETIMEDOUT);
+}
+
+struct death {
+	enum crash_step step;
+	uint64_t what;
+	int signal;
+};
+
+/* The deaths happen, and the suspect is answered with that status; all others OKAY. */
+static void expect(struct crash_host *c, const struct death *deaths, unsigned n, int want)
+{
+	const char *image = host_image(&c->h, "a.img", SIZE);
+	int status[REQUESTS];
+
+	host_attach(&c->h, &(struct disk){.params = image}, image);
+	struct xenblkfront *f = host_front_connected(&c->h, 1, "xvda");
+	crash_clear(c);
+	for (unsigned i = 0; i < n; i++)
+		crash_order(c, deaths[i].step, 1, deaths[i].what, deaths[i].signal);
+	write_around(f, status);
+	assert_true(crash_wait(c));
+	for (unsigned i = 0; i < REQUESTS; i++)
+		assert_int_equal(status[i], i == REQUESTS / 2 ? want : BLKIF_RSP_OKAY);
+	/* The disk goes on. */
+	crash_clear(c);
+	assert_int_equal(host_state(&c->h, 1, XVDA), XS_CONNECTED);
+	write_around(f, status);
+	assert_int_equal(status[REQUESTS / 2], BLKIF_RSP_OKAY);
+	assert_front(f, xenblkfront_disconnect(f));
+	xenblkfront_close(f);
+	host_detach(&c->h, 1, XVDA);
+}
+
+static void three_faults(void **state)
+{
+	static const struct death d[] = {
+	    {CRASH_START, SECTOR, SIGILL},
+	    {CRASH_START, SECTOR, SIGILL},
+	    {CRASH_START, SECTOR, SIGILL},
+	};
+
+	expect(*state, d, 3, BLKIF_RSP_ERROR);
+}
+
+static void two_faults(void **state)
+{
+	static const struct death d[] = {
+	    {CRASH_START, SECTOR, SIGILL},
+	    {CRASH_START, SECTOR, SIGILL},
+	};
+
+	expect(*state, d, 2, BLKIF_RSP_OKAY);
+}
+
+static void every_fault_counts(void **state)
+{
+	/* A sanitizer catches the others itself. */
+#ifdef __SANITIZE_ADDRESS__
+	static const int signals[] = {SIGILL, SIGSYS};
+#else
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
+#endif
+	for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) {
+		const struct death d[] = {
+		    {CRASH_START, SECTOR, signals[i]},
+		    {CRASH_START, SECTOR, signals[i]},
+		    {CRASH_START, SECTOR, signals[i]},
+		};
+		expect(*state, d, 3, BLKIF_RSP_ERROR);
+	}
+}
+
+static void kills_never_count(void **state)
+{
+	static const int signals[] = {SIGKILL, SIGTERM};
+
+	for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) {
+		const struct death d[] = {
+		    {CRASH_START, SECTOR, signals[i]},
+		    {CRASH_START, SECTOR, signals[i]},
+		    {CRASH_START, SECTOR, signals[i]},
+		    {CRASH_START, SECTOR, signals[i]},
+		};
+		expect(*state, d, 4, BLKIF_RSP_OKAY);
+	}
+}
+
+/* One fault, counted again by each recovery that is killed while it counts? No. */
+static void kills_while_counting(void **state)
+{
+	static const struct death fault_stored[] = {
+	    {CRASH_START, SECTOR, SIGILL},
+	    {CRASH_RECOVER_FAULT, CRASH_ANY, SIGKILL},
+	    {CRASH_RECOVER_FAULT, CRASH_ANY, SIGKILL},
+	    {CRASH_RECOVER_FAULT, CRASH_ANY, SIGKILL},
+	};
+	static const struct death counted[] = {
+	    {CRASH_START, SECTOR, SIGILL},
+	    {CRASH_RECOVER_ATTEMPT, CRASH_ANY, SIGKILL},
+	    {CRASH_RECOVER_ATTEMPT, CRASH_ANY, SIGKILL},
+	    {CRASH_RECOVER_ATTEMPT, CRASH_ANY, SIGKILL},
+	};
+
+	expect(*state, fault_stored, 4, BLKIF_RSP_OKAY);
+	expect(*state, counted, 4, BLKIF_RSP_OKAY);
+}
+
+/* The second fault comes while the suspect runs alone, and kills in between take nothing away. */
+static void kills_between_faults(void **state)
+{
+	static const struct death d[] = {
+	    {CRASH_START, SECTOR, SIGILL},
+	    {CRASH_START, SECTOR, SIGILL},
+	    {CRASH_RECOVER_CURRENT, CRASH_ANY, SIGKILL},
+	    {CRASH_START, SECTOR, SIGILL},
+	};
+
+	expect(*state, d, 4, BLKIF_RSP_ERROR);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, crash_host_setup, crash_host_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    T(three_faults),      T(two_faults),           T(every_fault_counts),
+	    T(kills_never_count), T(kills_while_counting), T(kills_between_faults),
+	};
+
+	return cmocka_run_group_tests_name("poison", tests, NULL, NULL);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The fence. A killed worker's writes may still be on their way to the storage; the next worker
+ * must not start before they have arrived, or they land on what was written and acknowledged after
+ * them. On a file system whose writes arrive when the test says so.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host.h"
+#include "slowfs.h"
+
+#include <xen/io/blkif.h>
+
+#define AT (64u << 10)
+#define QUIET_MS 1000 /* nothing may happen meanwhile; were it shorter, less would be seen */
+
+struct slow {
+	struct host *h;
+	struct slowfs *fs;
+	char mount[80], image[100];
+	pid_t server;
+	void *page[2];
+	uint32_t ref[2];
+	struct xenblkfront *f;
+};
+
+/* NULL, or why it cannot be. */
+static const char *start_fs(struct slow *s)
+{
+	static char why[400];
+	char program[300], control[96];
+	struct stat st;
+
+	snprintf(program, sizeof program, "%s/tests/lib/slowfs", s->h->build);
+	if (access(program, X_OK))
+		return "slowfs was not built: libfuse3 is missing";
+	if (access("/dev/fuse", R_OK | W_OK)) {
+		snprintf(why, sizeof why, "/dev/fuse: %s", strerror(errno));
+		return why;
+	}
+	snprintf(control, sizeof control, "%s/slowfs", s->h->dir);
+	snprintf(s->mount, sizeof s->mount, "%s/slow", s->h->dir);
+	snprintf(s->image, sizeof s->image, "%s/" SLOWFS_FILE, s->mount);
+	assert_int_equal(mkdir(s->mount, 0700), 0);
+	int fd = open(control, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, sizeof *s->fs), 0);
+	s->fs = mmap(NULL, sizeof *s->fs, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(s->fs, MAP_FAILED);
+	close(fd);
+	s->server = fork();
+	if (!s->server) {
+		execl(program, program, s->mount, control, NULL);
+		_exit(127);
+	}
+	for (int i = 0; i < WAIT_MS; i++) {
+		int status;
+		if (!stat(s->image, &st))
+			return NULL;
+		if (waitpid(s->server, &status, WNOHANG) == s->server) {
+			s->server = 0;
+			return "slowfs cannot mount: is this a sandbox without mounts?";
+		}
+		usleep(1000);
+	}
+	return "slowfs does not come up";
+}
+
+static void stop_fs(struct slow *s)
+{
+	if (s->fs)
+		__atomic_store_n(&s->fs->release, 1, __ATOMIC_RELEASE);
+	umount2(s->mount, MNT_DETACH);
+	if (s->server) {
+		kill(s->server, SIGKILL);
+		waitpid(s->server, NULL, 0);
+	}
+	if (s->fs)
+		munmap(s->fs, sizeof *s->fs);
+}
+
+static void queue_write(struct slow *s, unsigned which, uint64_t id)
+{
+	struct xenblkfront_request req = {
+	    .op = BLKIF_OP_WRITE,
+	    .sector = AT / 512,
+	    .nr_segments = 1,
+	    .seg = {{s->ref[which], 0, 7}},
+	};
+
+	assert_front(s->f, xenblkfront_queue(s->f, &req, id));
+	assert_front(s->f, xenblkfront_kick(s->f));
+}
+
+static void await(const uint32_t *field, uint32_t value)
+{
+	for (int i = 0; i < WAIT_MS; i++) {
+		if (__atomic_load_n(field, __ATOMIC_ACQUIRE) >= value)
+			return;
+		usleep(1000);
+	}
+	fail_msg("the write does not reach its file system");
+}
+
+static void begin(struct slow *s, const char *mode)
+{
+	char buf[4096];
+
+	host_attach(s->h, &(struct disk){.params = s->image, .mode = mode}, s->image);
+	s->f = host_front_connected(s->h, 1, "xvda");
+	for (int i = 0; i < 2; i++) {
+		assert_front(s->f, xenblkfront_alloc(s->f, 1, true, &s->page[i], &s->ref[i]));
+		memset(s->page[i], 'A' + i, 4096);
+	}
+	assert_front(s->f, xenblkfront_read(s->f, AT, buf, sizeof buf));
+}
+
+/* A first write hangs, its worker is killed. Whatever is acknowledged from then on counts. */
+static void late_write(struct slow *s)
+{
+	struct xenblkfront_response rsp;
+	char got[4096];
+
+	__atomic_store_n(&s->fs->hold, 1, __ATOMIC_RELEASE);
+	queue_write(s, 0, 1);
+	await(&s->fs->held, 1);
+	pid_t worker = host_worker(s->h, "1:xvda");
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	/* The same write, done again by the next worker, would not hang. */
+	bool early = xenblkfront_reap(s->f, &rsp, 1, QUIET_MS) == 1;
+	if (early) {
+		/* Then this is the damage: a later write is acknowledged, and overwritten. */
+		queue_write(s, 1, 2);
+		assert_front(s->f, xenblkfront_reap(s->f, &rsp, 1, -1));
+	}
+	/* It was another worker than the dead one that did, or did not do, that. */
+	assert_int_not_equal(host_worker(s->h, "1:xvda"), worker);
+	assert_int_equal(s->fs->done, 0);
+	__atomic_store_n(&s->fs->release, 1, __ATOMIC_RELEASE);
+	await(&s->fs->done, 1);
+	if (!early) {
+		assert_front(s->f, xenblkfront_reap(s->f, &rsp, 1, -1));
+		assert_int_equal(rsp.id, 1);
+		assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+		queue_write(s, 1, 2);
+		assert_front(s->f, xenblkfront_reap(s->f, &rsp, 1, -1));
+	}
+	assert_int_equal(rsp.id, 2);
+	assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+	assert_front(s->f, xenblkfront_read(s->f, AT, got, sizeof got));
+	assert_memory_equal(got, s->page[1], sizeof got);
+	assert_false(early);
+}
+
+static void run(void **state, const char *mode)
+{
+	struct slow s = {.h = *state};
+	const char *why = start_fs(&s);
+
+	if (why) {
+		print_message("# %s\n", why);
+		stop_fs(&s);
+		skip();
+	}
+	begin(&s, mode);
+	late_write(&s);
+	assert_front(s.f, xenblkfront_disconnect(s.f));
+	xenblkfront_close(s.f);
+	host_detach(s.h, 1, XVDA);
+	stop_fs(&s);
+}
+
+/* The image's lock is the fence. */
+static void exclusive(void **state)
+{
+	run(state, "w");
+}
+
+/* An image that disks share: each has a lock of its own on it. */
+static void shared(void **state)
+{
+	run(state, "w!");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, host_setup, host_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {T(exclusive), T(shared)};
+
+	return cmocka_run_group_tests_name("late_writes", tests, NULL, NULL);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slowfs MOUNTPOINT CONTROL: a FUSE file system with one file in memory, whose writes can be held
+ * back: what they change arrives when the test lets it. CONTROL is a file with a struct slowfs.
+ */
+#ifndef TESTS_LIB_SLOWFS_H
+#define TESTS_LIB_SLOWFS_H
+
+#include <stdint.h>
+
+#define SLOWFS_FILE "disk.img"
+#define SLOWFS_SIZE (1u << 20)
+
+/* Shared by test and file system; every field is atomic. */
+struct slowfs {
+	uint32_t hold;    /* test: that many of the next writes are to be held back */
+	uint32_t held;    /* file system: so many have arrived and wait */
+	uint32_t release; /* test: they may go on */
+	uint32_t done;    /* file system: so many of them have been carried out */
+};
+
+#endif
