@@ -70,7 +70,7 @@ static void any_number_of_queues(void **state)
 		assert_front(f, xenblkfront_get_info(f, &info));
 		assert_int_equal(info.queues, queues);
 		assert_int_equal(status_number(h, ID, "queues"), queues);
-		assert_int_equal(queue_threads(h), queues);
+		wait_until(queue_threads(h) == queues); /* a helper has its name a little later */
 		for (unsigned q = 0; q < queues; q++) {
 			assert_front(f, xenblkfront_select(f, q));
 			assert_reads(f, q * 65536, SEED);
@@ -226,7 +226,7 @@ static void one_queue_that_overruns(void **state)
 }
 
 /* Requests in all queues, the worker killed in the middle: each is answered, in its own queue. */
-static void worker_killed_with_all_queues_full(void **state)
+static void kill_with_all_queues_full(void **state, int sig, unsigned rounds)
 {
 	struct host *h = *state;
 	struct xenblkfront *f = connect(h, QUEUES, 1);
@@ -237,7 +237,7 @@ static void worker_killed_with_all_queues_full(void **state)
 
 	assert_front(f, xenblkfront_alloc(f, QUEUES, true, (void **)&pages, refs));
 	assert_int_equal(xen_usage(h->xen, &before), 0);
-	for (unsigned round = 0; round < 4; round++) {
+	for (unsigned round = 0; round < rounds; round++) {
 		pid_t worker = host_worker(h, ID);
 		for (unsigned q = 0; q < QUEUES; q++) {
 			memset(pages + q * 4096, (int)(round * 16 + q), 4096);
@@ -252,7 +252,7 @@ static void worker_killed_with_all_queues_full(void **state)
 			}
 			assert_front(f, xenblkfront_kick(f));
 		}
-		kill(worker, SIGKILL);
+		kill(worker, sig);
 		for (unsigned q = 0; q < QUEUES; q++) {
 			uint64_t seen = 0;
 			assert_front(f, xenblkfront_select(f, q));
@@ -286,6 +286,17 @@ static void worker_killed_with_all_queues_full(void **state)
 	assert_int_equal(after.maps, before.maps);
 	assert_int_equal(after.interdomain, before.interdomain);
 	front_end(f);
+}
+
+static void worker_killed_with_all_queues_full(void **state)
+{
+	kill_with_all_queues_full(state, SIGKILL, 4);
+}
+
+/* A fault makes suspects of all that was in hand: they run alone, one queue's after another's. */
+static void worker_faulted_with_all_queues_full(void **state)
+{
+	kill_with_all_queues_full(state, SIGSEGV, 2);
 }
 
 /* A supervisor with another setting serves the connection that is there as it was agreed. */
@@ -325,7 +336,7 @@ static void sixteen_queues_of_sixteen_pages(void **state)
 		assert_front(f, xenblkfront_select(f, q));
 		assert_reads(f, q * 16384, SEED);
 	}
-	assert_int_equal(queue_threads(h), 16);
+	wait_until(queue_threads(h) == 16);
 	front_end(f);
 }
 
@@ -339,6 +350,7 @@ int main(void)
 	    queue_case(flush_and_barrier_beside_other_queues),
 	    queue_case(one_queue_that_overruns),
 	    queue_case(worker_killed_with_all_queues_full),
+	    queue_case(worker_faulted_with_all_queues_full),
 	    queue_case(supervisor_started_again_with_fewer_queues),
 	    queue_case(sixteen_queues_of_sixteen_pages),
 	};

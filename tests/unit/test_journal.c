@@ -365,6 +365,36 @@ static void one_owner(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Who ran alone when the worker fell, as another queue's recovery asks. */
+static void names_the_suspect(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t seq = f->j.h->cons;
+	char other[128];
+
+	assert_false(journal_names_suspect(f->path));
+	journal_take(&f->j, 3, seq);
+	journal_take(&f->j, 4, seq + 1);
+	assert_false(journal_names_suspect(f->path));
+	journal_suspect(&f->j, 4, true);
+	assert_true(journal_names_suspect(f->path));
+	/* Answered, and killed before that was noted. */
+	journal_answer(&f->j, 4, 0, seq);
+	assert_false(journal_names_suspect(f->path));
+	journal_suspect(&f->j, 3, true);
+	assert_true(journal_names_suspect(f->path));
+	f->j.h->magic++;
+	assert_false(journal_names_suspect(f->path));
+	f->j.h->magic--;
+	f->j.h->slots = UINT32_MAX;
+	assert_false(journal_names_suspect(f->path));
+	f->j.h->slots = SLOTS;
+	journal_suspect(&f->j, 3, false);
+	assert_false(journal_names_suspect(f->path));
+	snprintf(other, sizeof other, "%s-none", f->path);
+	assert_false(journal_names_suspect(other));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -379,6 +409,7 @@ int main(void)
 	    T(contradictions),
 	    T(poison_counts_each_epoch_once),
 	    T(fault_with_one_alone),
+	    T(names_the_suspect),
 	    T(foreign_files),
 	    T(foreign_text),
 	    T(deleted_while_waiting),
