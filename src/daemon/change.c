@@ -11,12 +11,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/device.h"
 
 #define KERNEL_EVENTS 1 /* multicast group of what the kernel itself says */
 #define EVENTS_PER_ROUND 64
+#define TELL_NS (1 * NS_PER_S)
 
 /* ---- size ---- */
 
@@ -28,22 +30,45 @@ void change_ask_size(struct device *dev)
 		worker_send(dev, &m, -1);
 }
 
-static void resized(struct device *dev, const struct wm *m)
+static void tell_size(struct device *dev)
 {
 	int rc;
 
-	if (dev->image != IMAGE_OPEN || m->opened.size == dev->caps.size)
-		return;
-	device_log(dev, "size is %llu sectors, was %llu", (unsigned long long)m->opened.size / 512,
-	           (unsigned long long)dev->caps.size / 512);
-	dev->caps.size = m->opened.size;
 	if (!dev->keys.sector_size)
 		return;
 	dev->keys.sectors = ring_sectors(dev);
+	dev->told_size = dev->caps.size;
 	/* Not connected yet: it will read the size when it is. */
 	rc = publish_resize(dev->d->store, dev->backend, &dev->keys);
 	if (rc && rc != -ESTALE && rc != -ENOENT)
 		device_warn(dev, "cannot tell the front end the new size: %s", error_name(rc));
+}
+
+static void resized_expired(struct loop_timer *t)
+{
+	struct device *dev = container_of(t, struct device, resized);
+
+	if (dev->image == IMAGE_OPEN && dev->told_size != dev->caps.size)
+		tell_size(dev);
+}
+
+/* At most once a second, whatever a worker says: a fallen one must not keep the others' supervisor
+ * busy. */
+static void resized(struct device *dev, const struct wm *m)
+{
+	struct storage_caps now = dev->caps;
+
+	now.size = m->opened.size;
+	if (dev->image != IMAGE_OPEN || now.size == dev->caps.size || !storage_caps_sane(&now))
+		return;
+	device_log(dev, "size is %llu sectors, was %llu", (unsigned long long)m->opened.size / 512,
+	           (unsigned long long)dev->caps.size / 512);
+	dev->caps.size = now.size;
+	if (timer_armed(&dev->resized))
+		return;
+	tell_size(dev);
+	dev->resized.expired = resized_expired;
+	loop_timer_arm(&dev->d->loop, &dev->resized, TELL_NS);
 }
 
 void change_check(struct device *dev)
@@ -62,8 +87,13 @@ void change_check(struct device *dev)
 
 static void withdrawn(struct device *dev, uint32_t what)
 {
+	bool known = (!(what & WM_NO_FLUSH) || !dev->caps.flush) &&
+	             (!(what & WM_NO_DISCARD) || !dev->caps.discard) &&
+	             (!(what & WM_NO_SECURE_DISCARD) || !dev->caps.discard_secure);
 	int rc;
 
+	if (known)
+		return;
 	if (what & WM_NO_FLUSH)
 		dev->caps.flush = dev->keys.flush = dev->keys.barrier = false;
 	if (what & WM_NO_DISCARD)

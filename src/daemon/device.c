@@ -147,6 +147,7 @@ void device_forget(struct device *dev)
 	loop_timer_cancel(&dev->retry);
 	loop_timer_cancel(&dev->removal);
 	loop_timer_cancel(&dev->slow);
+	loop_timer_cancel(&dev->resized);
 	table_remove(dev);
 	free(dev);
 }

@@ -84,6 +84,8 @@ struct device {
 	/* removal */
 	bool force;
 	struct loop_timer removal, retry, slow;
+	struct loop_timer resized; /* the front end was told a size less than a second ago */
+	uint64_t told_size;        /* bytes; then */
 };
 
 /* device.c: what is read and decided. device_probe: the device at that path, made if its node

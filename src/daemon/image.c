@@ -144,6 +144,12 @@ void image_answer(struct device *dev, const struct wm *m)
 		worker_quit(dev, QUIT_NS);
 		return;
 	}
+	/* A worker is not trusted: its numbers are divided by, and told to the guest. */
+	if (!storage_caps_sane(&m->opened) || (dev->source.readonly && !m->opened.readonly)) {
+		failed(dev, -EPROTO, "the worker says what no image can be; see its log lines");
+		worker_kill(dev);
+		return;
+	}
 	dev->image = IMAGE_OPEN;
 	dev->wait_lock = dev->unfenced = false;
 	dev->caps = m->opened;

@@ -134,3 +134,15 @@ const char *storage_short(char buf[STORAGE_SHORT_MAX], const char *path)
 	snprintf(buf, STORAGE_SHORT_MAX, "...%s", path + len - (STORAGE_SHORT_MAX - 4));
 	return buf;
 }
+
+bool storage_caps_sane(const struct storage_caps *c)
+{
+	if (c->logical_block != 512 && c->logical_block != 1024 && c->logical_block != 2048 &&
+	    c->logical_block != 4096)
+		return false;
+	if (c->physical_block < c->logical_block)
+		return false;
+	if (!c->size || c->size % c->logical_block || c->size > INT64_MAX)
+		return false;
+	return !c->discard || c->discard_granularity >= 512;
+}

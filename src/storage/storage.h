@@ -94,6 +94,9 @@ uint64_t storage_size(const struct storage *s);
  * operations beyond it are refused from then on. 0 or -errno with *err: the size stays. Control
  * thread, at any time. */
 int storage_resize(struct storage *s, struct error *err);
+/* Whether an engine could have found them: none is zero that is divided by, and they fit each
+ * other. Pure; for numbers that come from another process. */
+bool storage_caps_sane(const struct storage_caps *c);
 void storage_close(struct storage *s); /* NULL is fine; queues are closed before */
 
 /* ring: the caller's io_uring, on which the engine may queue SQEs with a struct uring_op as user

@@ -29,7 +29,7 @@ observe() {
 	id=$(guest_id "$peer")
 	for dev in 51712 51728; do
 		wait_for 20 eval "[ \"\$(xenstore-read /local/domain/$id/device/vbd/$dev/state)\" = 4 ]" ||
-			fail "$peer: $dev is not connected: $(xenstore-ls /local/domain/$id/device/vbd)"
+			fail "$peer: $dev is not connected: $(tail -n 5 /var/log/xen/qemu-*"$peer"*.log 2> /dev/null)"
 	done
 	for dev in 51712:xvda 51728:xvdb; do
 		name=${dev#*:}
