@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # For the tests that run in dom0: `. /lab/lib.sh` is their first line. Guests, xl with bounded waits,
 # assertions, the daemon. A test passes with exit status 0; fail and skip end it with their reason.
-# One comment line "# limit: SECONDS" sets its time limit (180 if there is none).
+# One comment line "# limit: SECONDS" sets its time limit (600 if there is none).
 # shellcheck shell=bash
 set -u
 
@@ -51,7 +51,7 @@ wait_for() {
 }
 
 # xl, but never for ever.
-xl_() { timeout -k 2 "${XL_LIMIT:-90}" xl "$@"; }
+xl_() { timeout -k 2 "${XL_LIMIT:-180}" xl "$@"; }
 
 # make_image PATH MIB: random content, another one at each call.
 image_at=0
@@ -129,9 +129,9 @@ guest_start() {
 # guest_create NAME TYPE DISKSPEC…: and waits until it obeys.
 guest_create() {
 	guest_start "$@" || fail "xl create $1: status $?"
-	guest_wait_line "$1" 'GUEST UP' 120 || {
+	guest_wait_line "$1" 'GUEST UP' 240 || {
 		tail -n 15 "$(guest_log "$1")" | tr -d '\r'
-		fail "guest $1 is not up after 120 s"
+		fail "guest $1 is not up after 240 s"
 	}
 	say "guest $1 is up ($2)"
 }

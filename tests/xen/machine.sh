@@ -164,7 +164,7 @@ collect_scripts() {
 lab_run() {
 	local name console
 	collect_scripts "$@"
-	limit=${LAB_LIMIT:-2400}
+	limit=${LAB_LIMIT:-3600}
 	logs=$build/xen-logs/$suite
 	only_machine
 	rm -rf "$logs"

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # xenblkd under an unmodified xl (kind vbd, script=block-xenblkd): a PV guest reads what the file has and
 # the file has what it wrote; attach, list and detach of a second disk; nothing is left.
-# limit: 300
 . /lab/lib.sh
 need_xenblkd
 need_script

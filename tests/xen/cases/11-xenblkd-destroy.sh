@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # xl destroy in the middle of I/O: it succeeds in its time, the worker goes, the image is free for the
 # next guest, nothing is left. A guest that panics is the same to us.
-# limit: 300
 . /lab/lib.sh
 need_xenblkd
 need_script

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # kill -9 of the worker, twice, while a real guest writes without a pause: the guest sees no error and goes
 # on, each time with a new worker, and all it wrote is there.
-# limit: 300
 . /lab/lib.sh
 need_xenblkd
 need_script

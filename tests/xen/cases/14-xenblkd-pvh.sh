@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 # A PVH guest: the same disk, read and written.
-# limit: 240
 . /lab/lib.sh
 need_xenblkd
 need_script

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # A plain `phy` disk, set up by the stock `block` script: it makes a loop device and writes physical-device, which
 # xenblkd opens; at the end the script can take the loop device away.
-# limit: 300
 . /lab/lib.sh
 need_xenblkd
 make_image disk.img 4

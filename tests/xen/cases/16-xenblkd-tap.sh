@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 # backendtype=tap, kind vbd3: Xen 4.19 and later. xen-blkback, loaded, leaves it alone.
-# limit: 240
 . /lab/lib.sh
 need_xenblkd
 need_script

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # A PV guest is saved and goes on (xl save -c), then is saved and restored as a new domain: the same disk, and
 # what was written before is there.
-# limit: 300
 . /lab/lib.sh
 need_xenblkd
 need_script

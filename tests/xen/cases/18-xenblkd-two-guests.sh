@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Two guests at once, each with its own disk, both writing; a second writer on a taken image is refused by our
 # own lock, and by nothing else.
-# limit: 300
 . /lab/lib.sh
 need_xenblkd
 need_script

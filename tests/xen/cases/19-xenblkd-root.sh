@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # A guest's root file system is on our disk. The guest is restarted three ways (by itself, by xl reboot, by a
 # panic): each time a new domain finds its files again, and the old one's worker is gone.
-# limit: 420
 . /lab/lib.sh
 need_xenblkd
 need_script

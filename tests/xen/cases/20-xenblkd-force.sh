@@ -2,7 +2,6 @@
 # Detaching what does not want to go: a guest that holds the disk open, a guest that runs no front end, a
 # supervisor that is dead (then xl gives up and leaves the nodes as they are, which the next start answers; or
 # --force removes them, and the next start finds nothing to do).
-# limit: 300
 . /lab/lib.sh
 need_xenblkd
 need_script

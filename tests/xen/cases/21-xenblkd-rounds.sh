@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # A hundred attachments and removals in a running guest leave no process, grant, event channel, xenstore node
 # or file behind.
-# limit: 600
 . /lab/lib.sh
 need_xenblkd
 need_script

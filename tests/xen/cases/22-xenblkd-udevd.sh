@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # systemd-udevd in dom0. Without our modprobe.d file it loads xen-blkback for the first disk of kind vbd: xl is
 # told who owns the disk and what would do. With the file, the disk is ours and stays so.
-# limit: 300
 . /lab/lib.sh
 need_xenblkd
 need_script

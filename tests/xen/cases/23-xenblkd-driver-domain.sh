@@ -2,7 +2,6 @@
 # xenblkd in a driver domain. With `xl devd` there, a disk comes and goes by the script as in domain 0. Without,
 # xenblkd does all of it (--no-hotplug) and removes its own directory, so that xl in domain 0 does not wait in
 # vain; kind qdisk the same.
-# limit: 420
 . /lab/lib.sh
 need_xenblkd
 need_script

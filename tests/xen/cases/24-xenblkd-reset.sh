@@ -2,7 +2,6 @@
 # A front end that vanishes without a word while it is connected, and the next driver that finds the device so (as
 # after kexec): it walks Closing, Closed, Initialising, and is served anew. The front end is ours, in dom0, on
 # gntalloc; the killed one's requests are in flight.
-# limit: 240
 . /lab/lib.sh
 need_xenblkd
 need_script

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 # A 32-bit PVH guest: a front end of x86_32-abi, whose requests lie otherwise in the ring.
-# limit: 240
 . /lab/lib.sh
 need_xenblkd
 need_script

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # What xenblkd needs of this domain and cannot have: devices that are not there or not accessible are named with a
 # remedy. A limit of grant maps that is reached fails the new disk with a reason; the running one goes on.
-# limit: 240
 . /lab/lib.sh
 need_xenblkd
 need_script

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # xen-blkback is loaded while a disk of ours waits for its guest, and takes it: xenblkd keeps its hands off and says
 # so. When that driver is unbound, xenblkd takes the disk back and withdraws what the other one promised.
-# limit: 240
 . /lab/lib.sh
 need_xenblkd
 need_script

@@ -3,7 +3,6 @@
 # the same loop device: every xenstore key of either side, what the guest's kernel shows of the disk, the results
 # of reads, writes, flushes, discards and errors. Each difference must stand in differences.txt with its reason,
 # and what stands there must be so.
-# limit: 420
 . /lab/lib.sh
 need_xenblkd
 make_image disk.img 4

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # xenstored dies. xenblkd says so and ends with status 75; the disk's worker goes on, and so does the guest.
 # The last one: nothing of Xen's tools works after it.
-# limit: 180
 . /lab/lib.sh
 need_xenblkd
 need_script
