@@ -177,6 +177,18 @@ static int shut_down(const struct ctl_options *opt, struct error *err)
 	return 0;
 }
 
+static int recover(const struct ctl_options *opt, struct error *err)
+{
+	json_t *result;
+	int rc =
+	    control_request(opt->run_dir, "recover", opt->id, CONTROL_TIMEOUT_MS, &result, err);
+
+	json_decref(result);
+	if (!rc)
+		printf("%s is tried again; see `xenblkctl status %s`\n", opt->id, opt->id);
+	return rc;
+}
+
 static int version(const struct ctl_options *opt, struct error *err)
 {
 	struct error why = {""};
@@ -218,6 +230,8 @@ static int run(const struct ctl_options *opt, struct error *err)
 		return with_toolstack(opt, fault, err);
 	case CTL_USAGE:
 		return with_toolstack(opt, usage, err);
+	case CTL_RECOVER:
+		return recover(opt, err);
 	case CTL_SHUTDOWN:
 		return shut_down(opt, err);
 	case CTL_VERSION:

@@ -30,6 +30,7 @@ const char ctl_help[] =
     "  hotplug add|remove      what xl runs by way of the script block-xenblkd\n"
     "  fault WORD…             embedded Xen: makes something go wrong (`fault clear` ends it)\n"
     "  usage                   embedded Xen: domains, grants, event channels in use\n"
+    "  recover ID              tries a disk again whose workers died too often; its guest goes on\n"
     "  shutdown                stops xenblkd and its workers\n"
     "  version                 of this program and of the running xenblkd\n"
     "\n"
@@ -57,6 +58,7 @@ static const struct command {
     {"hotplug", CTL_HOTPLUG, 1, 1, "add or remove; it is for xl, by way of block-xenblkd"},
     {"fault", CTL_FAULT, 1, 16, "what is to fail, as in `xenblkctl fault conflict 3`"},
     {"usage", CTL_USAGE, 0, 0, "no argument"},
+    {"recover", CTL_RECOVER, 1, 1, "one ID, as in `xenblkctl recover 7:xvda`"},
     {"shutdown", CTL_SHUTDOWN, 0, 0, "no argument"},
     {"version", CTL_VERSION, 0, 0, "no argument"},
     {"help", CTL_HELP, 0, 1, "no argument"},
@@ -266,8 +268,8 @@ static int parse_command(const struct command *c, const struct sorted *args,
 		return error_set(err, -EINVAL, "%s wants %s", c->name, c->wants);
 	opt->has_device =
 	    c->command == CTL_ATTACH ||
-	    (args->words > 1 &&
-	     (BIT(c->command) & (BIT(CTL_STATUS) | BIT(CTL_STATS) | BIT(CTL_DETACH))));
+	    (args->words > 1 && (BIT(c->command) & (BIT(CTL_STATUS) | BIT(CTL_STATS) |
+	                                            BIT(CTL_DETACH) | BIT(CTL_RECOVER))));
 	if (c->command == CTL_ATTACH)
 		rc = parse_attach(args, opt, err);
 	else if (c->command == CTL_HOTPLUG)

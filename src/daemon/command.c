@@ -86,6 +86,18 @@ static json_t *run_stats(struct daemon *d, const char *id)
 	return result(all);
 }
 
+static json_t *run_recover(struct daemon *d, const char *id)
+{
+	struct device *dev = id ? find(d, id) : NULL;
+
+	if (!id)
+		return command_error("recover needs an id like 1:xvda");
+	if (!dev)
+		return unknown(id);
+	const char *why = worker_revive(dev);
+	return why ? command_error("disk %s: %s", dev->id, why) : result(json_object());
+}
+
 static json_t *run_list(struct daemon *d)
 {
 	json_t *all = json_array();
@@ -102,6 +114,8 @@ static json_t *dispatch(struct daemon *d, const char *cmd, const char *id)
 		return run_status(d, id);
 	if (!strcmp(cmd, "stats"))
 		return run_stats(d, id);
+	if (!strcmp(cmd, "recover"))
+		return run_recover(d, id);
 	if (!strcmp(cmd, "version"))
 		return result(json_pack("{s:s, s:i, s:s}", "version", XENBLKD_VERSION, "pid",
 		                        (int)getpid(), "run_dir", d->run_dir));
@@ -109,8 +123,9 @@ static json_t *dispatch(struct daemon *d, const char *cmd, const char *id)
 		daemon_stop(d);
 		return result(json_object());
 	}
-	return command_error(
-	    "unknown command \"%.40s\"; list, status, stats, version and shutdown are known", cmd);
+	return command_error("unknown command \"%.40s\"; list, status, stats, recover, version and "
+	                     "shutdown are known",
+	                     cmd);
 }
 
 json_t *command_run(struct daemon *d, const char *line, size_t n)

@@ -37,8 +37,10 @@ struct daemon {
 	struct loop_fd store_fd, signal_fd, control_fd;
 	int lock_fd;
 	unsigned own_domid;
-	char run_dir[RUN_DIR_MAX];                 /* absolute */
-	char program_dir[PATH_MAX];                /* where our own program stands */
+	char run_dir[RUN_DIR_MAX];  /* absolute */
+	char program_dir[PATH_MAX]; /* where the other programs stand */
+	int worker_fd; /* O_PATH: xenblkd-worker as it was when we started, whatever stands there
+	                  now */
 	char roots[MAX_KINDS][STORE_PATH_MAX / 2]; /* /local/domain/N/backend/KIND */
 	/* devices: by domain and number, and by domain */
 	struct list by_id[TABLE_BUCKETS], by_domain[TABLE_BUCKETS];
@@ -47,6 +49,7 @@ struct daemon {
 	unsigned last_watch;               /* serial of the last front end watch */
 	struct log_limit limit;            /* lines about nodes that are no devices */
 	char last_ignored[STORE_PATH_MAX]; /* the node of the last such line */
+	struct list leftovers;             /* workers without a device, on their way out */
 	struct list clients;               /* of the control socket */
 	unsigned nr_clients;
 	pid_t xen_pid; /* of the embedded Xen if xenblkd started it, else 0 */
@@ -63,9 +66,12 @@ void daemon_stop_check(struct daemon *d); /* a worker ended: was it the last? */
 int embedded_start(struct daemon *d, struct error *err); /* starts one unless one is alive */
 void embedded_stop(struct daemon *d); /* ends the one that xenblkd started, if no device is left */
 
-/* leftovers.c: workers and folders of an earlier supervisor */
-void leftovers_end_workers(struct daemon *d);
-void leftovers_remove_folders(struct daemon *d); /* of devices that are gone */
+/* leftovers.c: ends the workers and removes the folders of devices that went while no supervisor
+ * was there. After the first scan; returns at once. */
+void leftovers_start(struct daemon *d);
+void leftovers_stop(struct daemon *d); /* forgets those that still end */
+/* A connection to the worker that listens there, and its process; or -errno: nobody does. */
+int leftovers_reach(const char *path, pid_t *pid, int *pidfd);
 
 /* table.c */
 void table_init(struct daemon *d);

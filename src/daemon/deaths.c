@@ -19,9 +19,13 @@ static void backoff_expired(struct loop_timer *t)
 	device_dirty(container_of(t, struct device, worker.backoff));
 }
 
-static void describe(int code, int status, char *text, size_t cap)
+static void describe(const struct worker *w, int code, int status, char *text, size_t cap)
 {
-	if (code == CLD_EXITED && status == 127)
+	if (!code)
+		snprintf(text, cap, "ended, of a cause unknown: an earlier xenblkd had started it");
+	else if (w->hung)
+		snprintf(text, cap, "it hung and was killed");
+	else if (code == CLD_EXITED && status == 127)
 		snprintf(text, cap, "could not be started, or exit status 127");
 	else if (code == CLD_EXITED)
 		snprintf(text, cap, "exit status %d", status);
@@ -38,6 +42,12 @@ static bool is_fault(int code, int status)
 	       status == SIGABRT || status == SIGSYS;
 }
 
+/* Whether it died of itself. What somebody else ends, as often as he likes, is no crash loop. */
+static bool own_doing(const struct worker *w, int code, int status)
+{
+	return w->hung || code == CLD_EXITED || is_fault(code, status);
+}
+
 /* Whether it is one too many. */
 static bool count(struct worker *w, uint64_t now)
 {
@@ -49,33 +59,65 @@ static bool count(struct worker *w, uint64_t now)
 	w->nr_deaths++;
 	/* After this one is stored, the next slot holds the oldest of the last WORKER_DEATHS. */
 	oldest = &w->deaths[w->nr_deaths % WORKER_DEATHS];
-	return w->nr_deaths >= WORKER_DEATHS && now - *oldest < WORKER_DEATHS_NS;
+	return w->nr_deaths >= WORKER_DEATHS &&
+	       (now - *oldest < WORKER_DEATHS_NS || (w->hung && w->streak >= WORKER_DEATHS));
 }
 
-static void arm_backoff(struct device *dev)
+/* The first restart is at once. */
+static void arm_backoff(struct device *dev, unsigned streak)
 {
 	struct worker *w = &dev->worker;
 	uint64_t ns = BACKOFF_MAX_NS;
 
-	if (w->streak < 2)
+	if (streak < 2)
 		return;
-	if (w->streak - 2 < 6)
-		ns = BACKOFF_NS << (w->streak - 2);
+	if (streak - 2 < 6)
+		ns = BACKOFF_NS << (streak - 2);
 	w->backoff.expired = backoff_expired;
 	loop_timer_arm(&dev->d->loop, &w->backoff, ns < BACKOFF_MAX_NS ? ns : BACKOFF_MAX_NS);
 }
 
+/* The disk has failed. Connected, it stays so, and its guest waits: whatever is in flight is not
+ * lost, and goes on when `recover` finds a worker that lives. */
+static void give_up(struct device *dev, const char *text)
+{
+	struct worker *w = &dev->worker;
+
+	if (dev->ours == XS_CONNECTED) {
+		device_hold(dev,
+		            "worker died %u times in a row, last: %s, with %s; the guest waits; "
+		            "`xenblkctl recover %s` tries again",
+		            w->streak, text, w->in_hand, dev->id);
+		return;
+	}
+	if (!dev->fatal)
+		device_fatal(dev, -EIO, false,
+		             "worker died %u times within 10 s: %s; see its log lines above",
+		             WORKER_DEATHS, text);
+}
+
+static void note_fault(struct device *dev)
+{
+	struct error err;
+
+	dev->conn.faults++;
+	if (folder_save_connection(dev, &err))
+		log_warn("%s: %s", dev->id, err.text);
+}
+
 void worker_ended(struct device *dev, int code, int status)
 {
-	bool expected = dev->worker.killed, ringed = dev->ring != RING_IDLE;
-	struct error err;
+	struct worker *w = &dev->worker;
+	bool ringed = dev->ring != RING_IDLE, useful = dev->image == IMAGE_OPEN;
+	bool clean = code == CLD_EXITED && !status;
+	/* An adopted one that ends at once was at it already, or had nothing. */
+	bool expected = (w->killed && !w->hung) || w->was_adopting;
 	char text[80];
 
-	if (dev->image != IMAGE_NONE && dev->image != IMAGE_FAILED &&
-	    (code != CLD_EXITED || status))
+	if (!clean && (w->was_adopting || (dev->image != IMAGE_NONE && dev->image != IMAGE_FAILED)))
 		dev->unfenced = true;
-	describe(code, status, text, sizeof text);
-	loop_timer_cancel(&dev->slow);
+	describe(w, code, status, text, sizeof text);
+	patience_over(dev);
 	if (dev->image != IMAGE_FAILED)
 		dev->image = dev->image == IMAGE_CLOSING ? IMAGE_CLOSED : IMAGE_NONE;
 	dev->ring = RING_IDLE;
@@ -86,24 +128,41 @@ void worker_ended(struct device *dev, int code, int status)
 		daemon_stop_check(dev->d);
 		return;
 	}
-	if (expected && code == CLD_EXITED && !status)
+	if (expected && clean)
 		return;
-	if (ringed && is_fault(code, status)) {
-		dev->conn.faults++;
-		if (folder_save_connection(dev, &err))
-			log_warn("%s: %s", dev->id, err.text);
-	}
+	if (ringed && is_fault(code, status))
+		note_fault(dev);
 	if (expected) {
 		device_log(dev, "worker ended: %s", text);
 		return;
 	}
-	bool too_many = count(&dev->worker, clock_ns());
-	if (too_many && !dev->fatal) {
-		device_fatal(dev, -EIO, false,
-		             "worker died %u times within 10 s: %s; see its log lines above",
-		             WORKER_DEATHS, text);
+	snprintf(w->last_death, sizeof w->last_death, "%s", text);
+	peek_in_hand(dev, w->in_hand, sizeof w->in_hand);
+	if (own_doing(w, code, status) && count(w, clock_ns())) {
+		give_up(dev, text);
 		return;
 	}
-	log_warn("%s: worker died: %s; starting another one", dev->id, text);
-	arm_backoff(dev);
+	log_warn("%s: worker died: %s, with %s; starting another one", dev->id, text, w->in_hand);
+	/* Not even one that others kill may spin: one that is killed at its start does. */
+	if (!own_doing(w, code, status)) {
+		w->unborn = useful ? 0 : w->unborn + 1;
+		arm_backoff(dev, w->unborn);
+	} else {
+		arm_backoff(dev, w->streak);
+	}
+}
+
+const char *worker_revive(struct device *dev)
+{
+	struct worker *w = &dev->worker;
+
+	if (!dev->held && !timer_armed(&w->backoff))
+		return dev->fatal ? "its front end was told: detach the disk and attach it again"
+		                  : "it has not failed";
+	w->nr_deaths = w->streak = w->unborn = 0;
+	loop_timer_cancel(&w->backoff);
+	if (dev->held)
+		device_recover(dev);
+	device_dirty(dev);
+	return NULL;
 }

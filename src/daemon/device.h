@@ -25,8 +25,15 @@ struct worker {
 	uint32_t last_serial, open_serial, ring_serial; /* of the answers that count */
 	struct loop_timer kill;                         /* it was told to end */
 	bool killed;                                    /* by us: no fault of its own */
-	uint64_t deaths[WORKER_DEATHS];                 /* when; the oldest is overwritten */
-	unsigned nr_deaths, streak;
+	bool adopting;     /* an earlier supervisor's; it was asked what it has got */
+	bool was_adopting; /* when it ended */
+	bool pinged, hung; /* see patience.c */
+	uint32_t other;    /* the version that it speaks, if that is not ours; else 0 */
+	uint64_t deaths[WORKER_DEATHS]; /* when; the oldest is overwritten */
+	unsigned nr_deaths, streak;     /* of its own doing */
+	unsigned unborn;                /* killed by others before they had the image, in a row */
+	char last_death[80];            /* how the last one died; "" if none did */
+	char in_hand[160];              /* and what it had in hand */
 	struct loop_timer backoff;
 };
 
@@ -73,6 +80,8 @@ struct device {
 	struct worker worker;
 	/* trouble */
 	bool fatal, fatal_image, stopped, error_node;
+	bool held; /* failed while Connected: no worker is started, nothing is said to the front end
+	            */
 	uint64_t fatal_fingerprint; /* of the image's keys when it failed */
 	struct error error;         /* until it recovers */
 	struct error warning;       /* as of the last look at the keys */
@@ -124,26 +133,51 @@ void ring_disconnect(struct device *dev);
 void ring_answer(struct device *dev, const struct wm *m);
 bool ring_keys_changed(struct device *dev); /* against those connected */
 void ring_forget(struct device *dev);       /* nothing of the connection may be taken up again */
+void ring_guest_uuid(struct device *dev, char uuid[37]); /* "" if it has none */
+/* dev->keys, of a connection made by an earlier supervisor that promised this */
+void ring_offered(struct device *dev, bool flush, bool barrier, bool discard, bool discard_secure);
 
-/* worker.c. Sends; fd is lent, -1 for none. Returns the serial. A worker that takes nothing is
- * killed. */
-int worker_start(struct device *dev, struct error *err);
+/* patience.c: what the worker does now must end, or show that it is alive */
+void patience_start(struct device *dev);
+void patience_over(struct device *dev);
+
+/* worker.c */
+/* O_PATH descriptor of the program that is installed now, or -errno. */
+int worker_program(struct daemon *d, struct error *err);
+int worker_start(struct device *dev, struct error *err); /* unless there is one */
+/* Starts the program, listening on that name in the disk's folder, and connects to it. */
+int worker_spawn(struct device *dev, int prog_fd, const char *name, pid_t *pid, int *pidfd,
+                 int *sock, struct error *err);
+/* Makes this process the device's worker; the descriptors are its own then. 0 or -errno. */
+int worker_line(struct device *dev, pid_t pid, int pidfd, int sock);
+/* fd is lent, -1 for none. Returns the serial. A worker that takes nothing is killed. */
 uint32_t worker_send(struct device *dev, struct wm *m, int fd);
 void worker_quit(struct device *dev, uint64_t kill_after_ns);
 void worker_kill(struct device *dev);
 void worker_abandon(struct device *dev); /* closes our ends; the process goes on */
 
-/* deaths.c: what follows from a worker's end; info as waitid gives it */
-void worker_ended(struct device *dev, int code, int status);
+/* adopt.c: the worker that an earlier supervisor left. False: there is none. */
+bool adopt_begin(struct device *dev);
+void adopt_answer(struct device *dev, const struct wm *m);
+void adopt_other(struct device *dev, const struct wm *m); /* of another version: m's head only */
 
-/* spawn.c: starts prog with that listening socket as descriptor 3; pid or -errno */
-pid_t spawn_worker(const char *prog, char *const argv[], int listen_fd);
+/* deaths.c: what follows from a worker's end; as waitid gives it, code 0: not known */
+void worker_ended(struct device *dev, int code, int status);
+/* A failed disk is tried again, a back-off is cut short. NULL, or why not. */
+const char *worker_revive(struct device *dev);
+
+/* peek.c: what the dead worker had in hand, in words */
+void peek_in_hand(const struct device *dev, char *text, size_t cap);
+
+/* spawn.c: starts a program with that listening socket as descriptor 3; pid or -errno */
+pid_t spawn_worker(int prog_fd, char *const argv[], int listen_fd);
 pid_t spawn_session(const char *prog, char *const argv[]); /* in a session of its own */
 
 /* fault.c: errors and warnings of a device: log line, error node and status, in the same words */
 void device_fatal(struct device *dev, int rc, bool image, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void device_stopped(struct device *dev, const char *text);
+void device_hold(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void device_recover(struct device *dev); /* errors are history; warnings, too */
 void device_warn(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void device_log(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -156,6 +190,9 @@ void folder_remove(const char *folder);
 int folder_load_connection(const struct device *dev, struct connection *out);
 int folder_save_connection(struct device *dev, struct error *err); /* dev->conn */
 void folder_drop_connection(struct device *dev);                   /* with the journals */
+/* What is open: what the keys said when it was opened. */
+void folder_save_source(struct device *dev); /* dev->source */
+int folder_load_source(const struct device *dev, struct source *out);
 
 /* status.c */
 struct json_t;

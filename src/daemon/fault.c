@@ -90,11 +90,24 @@ void device_stopped(struct device *dev, const char *text)
 	report(dev, -EIO);
 }
 
+void device_hold(struct device *dev, const char *fmt, ...)
+{
+	char text[ERROR_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	dev->held = true;
+	error_set(&dev->error, 0, "%s", text);
+	report(dev, -EIO);
+}
+
 void device_recover(struct device *dev)
 {
 	char path[STORE_PATH_MAX];
 
-	dev->fatal = dev->fatal_image = dev->stopped = false;
+	dev->fatal = dev->fatal_image = dev->stopped = dev->held = false;
 	dev->error.text[0] = dev->warned.text[0] = '\0';
 	if (!dev->error_node)
 		return;

@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "daemon/device.h"
 
-#define SLOW_OPEN_NS (2 * NS_PER_S)
 #define QUIT_NS (5 * NS_PER_S)
 
 /* The node of a block device: udev's link, else the name that the kernel gave it. */
@@ -92,8 +91,8 @@ void image_open(struct device *dev)
 	m.open.has_fd = fd >= 0;
 	m.open.wait_lock = dev->wait_lock;
 	dev->image = IMAGE_OPENING;
-	dev->slow_opening = false;
-	loop_timer_arm(&dev->d->loop, &dev->slow, SLOW_OPEN_NS);
+	folder_save_source(dev);
+	patience_start(dev);
 	dev->worker.open_serial = worker_send(dev, &m, fd);
 	if (fd >= 0)
 		close(fd);
@@ -115,7 +114,7 @@ void image_answer(struct device *dev, const struct wm *m)
 
 	if (dev->image != IMAGE_OPENING)
 		return;
-	loop_timer_cancel(&dev->slow);
+	patience_over(dev);
 	if (m->type == WM_FAILED) {
 		error_set(&err, 0, "%.*s", (int)sizeof m->text - 1, m->text);
 		failed(dev, m->rc, err.text);

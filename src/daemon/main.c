@@ -91,7 +91,7 @@ static int take_lock(struct daemon *d, struct error *err)
 }
 
 /* The other programs stand beside ours, or where a package puts them. */
-static void find_programs(struct daemon *d)
+static int find_programs(struct daemon *d, struct error *err)
 {
 	char path[PATH_MAX + 32];
 	ssize_t n = readlink("/proc/self/exe", d->program_dir, sizeof d->program_dir - 1);
@@ -101,11 +101,13 @@ static void find_programs(struct daemon *d)
 	if (slash)
 		*slash = '\0';
 	snprintf(path, sizeof path, "%s/xenblkd-worker", d->program_dir);
-	if (!access(path, X_OK))
-		return;
-	n = snprintf(path, sizeof path, "%s/../libexec/xenblkd", d->program_dir);
-	if (!access(path, X_OK) && (size_t)n < sizeof d->program_dir)
-		strcpy(d->program_dir, path);
+	if (access(path, X_OK)) {
+		n = snprintf(path, sizeof path, "%s/../libexec/xenblkd", d->program_dir);
+		if ((size_t)n < sizeof d->program_dir && !access(path, X_OK))
+			strcpy(d->program_dir, path);
+	}
+	d->worker_fd = worker_program(d, err);
+	return d->worker_fd < 0 ? d->worker_fd : 0;
 }
 
 static void count_worker(struct device *dev, void *arg)
@@ -184,7 +186,8 @@ static int start(struct daemon *d, struct error *err)
 {
 	int rc = setup_process(d, err);
 
-	find_programs(d);
+	if (!rc)
+		rc = find_programs(d, err);
 	if (!rc)
 		rc = make_run_dir(d, err);
 	if (!rc)
@@ -197,12 +200,11 @@ static int start(struct daemon *d, struct error *err)
 		rc = store_open(xen_platform_store_path(d->platform), &d->store, err);
 	if (rc)
 		return rc;
-	leftovers_end_workers(d);
 	rc = discovery_start(d, err);
 	if (!rc)
 		rc = control_start(d, err);
 	if (!rc)
-		leftovers_remove_folders(d);
+		leftovers_start(d);
 	return rc;
 }
 
@@ -239,6 +241,7 @@ static void finish(struct daemon *d)
 	char path[SOCKET_PATH_MAX];
 
 	control_stop(d);
+	leftovers_stop(d);
 	table_each(d, forget, NULL);
 	if (d->store) {
 		discovery_stop(d);
@@ -268,8 +271,9 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	log_init("xenblkd", d.opt.verbose);
-	d.lock_fd = d.signal_fd.fd = d.control_fd.fd = d.loop.epfd = -1;
+	d.lock_fd = d.worker_fd = d.signal_fd.fd = d.control_fd.fd = d.loop.epfd = -1;
 	list_init(&d.clients);
+	list_init(&d.leftovers);
 	table_init(&d);
 	if (start(&d, &err)) {
 		log_error("%s", err.text);

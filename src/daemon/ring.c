@@ -36,7 +36,7 @@ bool ring_keys_changed(struct device *dev)
 
 /* What stays out of reach of the guest: the name of a save or migration survives, the number does
  * not. */
-static void guest_uuid(struct device *dev, char uuid[37])
+void ring_guest_uuid(struct device *dev, char uuid[37])
 {
 	char path[64], vm[64];
 	const char *last;
@@ -81,6 +81,15 @@ static void offer(struct device *dev)
 	};
 }
 
+void ring_offered(struct device *dev, bool flush, bool barrier, bool discard, bool discard_secure)
+{
+	offer(dev);
+	dev->keys.flush = flush;
+	dev->keys.barrier = barrier;
+	dev->keys.discard = discard;
+	dev->keys.discard_secure = discard_secure;
+}
+
 /* Whether this is the connection that an earlier worker of ours had, and its journal counts. */
 static bool resumes(struct device *dev, const struct ring_keys *keys)
 {
@@ -123,7 +132,7 @@ void ring_connect(struct device *dev)
 	m.connect.nr_queues = 1;
 	m.connect.generation = dev->conn.generation;
 	m.connect.fault_epoch = dev->conn.faults;
-	guest_uuid(dev, m.connect.guest_uuid);
+	ring_guest_uuid(dev, m.connect.guest_uuid);
 	memcpy(m.connect.queue[0].refs, keys.refs, sizeof keys.refs);
 	m.connect.queue[0].port = keys.port;
 	m.connect.flush = dev->keys.flush;
@@ -131,6 +140,7 @@ void ring_connect(struct device *dev)
 	m.connect.discard = dev->keys.discard;
 	m.connect.discard_secure = dev->keys.discard_secure;
 	dev->ring = RING_CONNECTING;
+	patience_start(dev);
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
 }
 
@@ -143,11 +153,13 @@ void ring_disconnect(struct device *dev)
 		return;
 	}
 	dev->ring = RING_DISCONNECTING;
+	patience_start(dev);
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
 }
 
 void ring_answer(struct device *dev, const struct wm *m)
 {
+	patience_over(dev);
 	if (m->type == WM_CONNECTED && dev->ring == RING_CONNECTING) {
 		dev->ring = RING_CONNECTED;
 		if (dev->ours == XS_CONNECTED)

@@ -107,6 +107,8 @@ int main(int argc, char **argv)
 	if (!rc)
 		rc = stats_init(&w, &err);
 	if (!rc)
+		rc = disk_init(&w);
+	if (!rc)
 		rc = session_init(&w, LISTEN_FD);
 	if (!rc)
 		rc = loop_run(&w.loop);

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker that an earlier supervisor started and left: it serves on, and is asked what it has. Its
+ * answer fills in what we would know had we started it; the device's keys then say what is to be
+ * done, also where the earlier one died half-way. One that does not answer in time is killed, and
+ * what it had is recovered like that of any dead worker. A worker may have been taken over by its
+ * guest: what it says is checked against what stands in the disk's folder and in xenstore.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/device.h"
+
+#define ADOPT_NS (2 * NS_PER_S) /* a worker that is well answers at once */
+
+bool adopt_begin(struct device *dev)
+{
+	struct wm m = {.type = WM_HELLO};
+	char path[SOCKET_PATH_MAX];
+	pid_t pid;
+	int pidfd;
+
+	snprintf(path, sizeof path, "%s/worker.sock", dev->folder);
+	int sock = leftovers_reach(path, &pid, &pidfd);
+	if (sock < 0)
+		return false;
+	int rc = worker_line(dev, pid, pidfd, sock);
+	if (rc) {
+		log_error("%s: cannot watch the worker of an earlier xenblkd: %s", dev->id,
+		          error_name(rc));
+		close(sock);
+		close(pidfd);
+		return false;
+	}
+	dev->worker.adopting = true;
+	worker_send(dev, &m, -1);
+	/* Sooner than for one that only hangs up. */
+	loop_timer_arm(&dev->d->loop, &dev->worker.kill, ADOPT_NS);
+	return true;
+}
+
+static const char *bad_caps(const struct storage_caps *c)
+{
+	if ((c->logical_block != 512 && c->logical_block != 4096) || !c->size ||
+	    c->size % c->logical_block)
+		return "an impossible image";
+	return NULL;
+}
+
+static void image_from(struct device *dev, const struct wm *m)
+{
+	/* Without the file, what the keys say has to do. */
+	if (folder_load_source(dev, &dev->source))
+		dev->source = (struct source){.kind = SOURCE_WAIT};
+	if (m->flags & WM_OPENING) {
+		dev->image = IMAGE_OPENING;
+		dev->worker.open_serial = dev->worker.last_serial = m->pending;
+		patience_start(dev);
+		return;
+	}
+	dev->image = IMAGE_OPEN;
+	dev->caps = m->state.caps;
+	dev->wait_lock = dev->unfenced = false;
+}
+
+/* dev->conn: as the earlier supervisor left it, or empty. */
+static const char *ring_from(struct device *dev, const struct wm *m)
+{
+	char uuid[37];
+
+	if (!(m->flags & WM_HAS_RING)) {
+		/* It was disconnected, but nobody was there any more to note that. */
+		if (m->generation && m->generation == dev->conn.generation)
+			folder_drop_connection(dev);
+		return NULL;
+	}
+	if (!dev->conn.generation || m->generation != dev->conn.generation)
+		return "another connection than the one on record";
+	ring_guest_uuid(dev, uuid);
+	if (strncmp(uuid, m->state.guest_uuid, sizeof uuid))
+		return "the ring of another guest, which had this number before";
+	dev->ring = RING_CONNECTED;
+	ring_offered(dev, m->state.flush, m->state.barrier, m->state.discard,
+	             m->state.discard_secure);
+	return NULL;
+}
+
+/* Why it cannot be ours; NULL: it is, and the device knows what it has. */
+static const char *take(struct device *dev, const struct wm *m)
+{
+	const char *why = NULL;
+
+	if (m->state.domid != dev->domid || m->state.devid != dev->devid)
+		return "another disk";
+	if (m->flags & WM_HAS_IMAGE)
+		why = bad_caps(&m->state.caps);
+	else if (m->flags & WM_HAS_RING)
+		why = "a ring without an image";
+	if (!why)
+		why = ring_from(dev, m);
+	if (!why && m->flags & (WM_HAS_IMAGE | WM_OPENING))
+		image_from(dev, m);
+	return why;
+}
+
+void adopt_answer(struct device *dev, const struct wm *m)
+{
+	char text[ERROR_TEXT_MAX];
+
+	dev->worker.pinged = false;
+	if (!dev->worker.adopting || m->serial != dev->worker.last_serial)
+		return;
+	dev->worker.adopting = false;
+	loop_timer_cancel(&dev->worker.kill);
+	device_keys_stale(dev);
+	const char *why = take(dev, m);
+	if (why) {
+		log_error("%s: the worker left by an earlier xenblkd (process %d) has %s; killed",
+		          dev->id, dev->worker.pid, why);
+		dev->ring = RING_IDLE;
+		dev->image = IMAGE_NONE;
+		dev->unfenced = true;
+		worker_kill(dev);
+		return;
+	}
+	device_log(dev, "took over its worker, process %d", dev->worker.pid);
+	snprintf(text, sizeof text, "%.*s", (int)sizeof m->text - 1, m->text);
+	if (dev->ring == RING_CONNECTED && text[0])
+		device_stopped(dev, text);
+}
+
+void adopt_other(struct device *dev, const struct wm *m)
+{
+	dev->worker.adopting = false;
+	dev->worker.other = m->version;
+	loop_timer_cancel(&dev->worker.kill);
+	device_keys_stale(dev);
+	worker_kill(dev);
+}
