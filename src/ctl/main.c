@@ -14,6 +14,7 @@
 #include "ctl/options.h"
 #include "ctl/show.h"
 #include "ctl/toolstack.h"
+#include "ctl/upgrade.h"
 #include "ctl/version.h"
 
 #define SHUTDOWN_MS 30000
@@ -232,6 +233,10 @@ static int run(const struct ctl_options *opt, struct error *err)
 		return with_toolstack(opt, usage, err);
 	case CTL_RECOVER:
 		return recover(opt, err);
+	case CTL_UPGRADE:
+		return opt->all          ? upgrade_all(opt->run_dir, err)
+		       : opt->has_device ? upgrade_disk(opt->run_dir, opt->id, err)
+		                         : upgrade_supervisor(opt->run_dir, err);
 	case CTL_SHUTDOWN:
 		return shut_down(opt, err);
 	case CTL_VERSION:

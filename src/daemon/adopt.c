@@ -7,6 +7,7 @@
  * guest: what it says is checked against what stands in the disk's folder and in xenstore.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +15,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/device.h"
+#include "daemon/steps.h"
 
+#define QUIT_NS (5 * NS_PER_S)
 #define ADOPT_NS (2 * NS_PER_S) /* a worker that is well answers at once */
 
 bool adopt_begin(struct device *dev)
@@ -38,6 +41,7 @@ bool adopt_begin(struct device *dev)
 	}
 	dev->worker.adopting = true;
 	worker_send(dev, &m, -1);
+	upgrade_step(STEP_ADOPTING, pid, 0);
 	/* Sooner than for one that only hangs up. */
 	loop_timer_arm(&dev->d->loop, &dev->worker.kill, ADOPT_NS);
 	return true;
@@ -133,11 +137,36 @@ void adopt_answer(struct device *dev, const struct wm *m)
 		device_stopped(dev, text);
 }
 
+/* Its messages are not ours, but for what every version has. That is enough to let it serve on
+ * until one of ours is known to be able to go on where it is. */
 void adopt_other(struct device *dev, const struct wm *m)
 {
+	struct error err;
+	int rc, fd;
+
 	dev->worker.adopting = false;
 	dev->worker.other = m->version;
 	loop_timer_cancel(&dev->worker.kill);
 	device_keys_stale(dev);
-	worker_kill(dev);
+	device_log(dev,
+	           "its worker, process %d, speaks version %u, this xenblkd %u: to be replaced",
+	           dev->worker.pid, m->version, WM_VERSION);
+	/* Nothing that a guest uses: half-way up or down, or idle. */
+	if (!(m->flags & WM_HAS_RING) || !dev->conn.generation ||
+	    m->generation != dev->conn.generation ||
+	    store_read_state(dev->d->store, XBT_NULL, dev->backend) != XS_CONNECTED) {
+		dev->image = m->flags & WM_HAS_IMAGE ? IMAGE_OPEN : IMAGE_NONE;
+		worker_quit(dev, QUIT_NS);
+		return;
+	}
+	if (folder_load_source(dev, &dev->source))
+		dev->source = (struct source){.kind = SOURCE_WAIT};
+	dev->image = IMAGE_OPEN;
+	dev->ring = RING_CONNECTED;
+	dev->wait_lock = dev->unfenced = false;
+	fd = fcntl(dev->d->worker_fd, F_DUPFD_CLOEXEC, 0);
+	rc = fd < 0 ? error_set(&err, -errno, "%s", error_name(errno))
+	            : upgrade_begin(dev, fd, 0, &err);
+	if (rc)
+		snprintf(dev->worker.why_other, sizeof dev->worker.why_other, "%.150s", err.text);
 }

@@ -52,7 +52,10 @@ struct daemon {
 	struct list leftovers;             /* workers without a device, on their way out */
 	struct list clients;               /* of the control socket */
 	unsigned nr_clients;
-	pid_t xen_pid; /* of the embedded Xen if xenblkd started it, else 0 */
+	uint64_t last_client;   /* serial */
+	char **argv;            /* ours, for the program that replaces us */
+	char program[PATH_MAX]; /* where it stands */
+	pid_t xen_pid;          /* of the embedded Xen if xenblkd started it, else 0 */
 	bool stopping;
 	int exit_status;
 	struct loop_timer stop_timer;
@@ -80,6 +83,7 @@ void table_add(struct device *dev);
 void table_remove(struct device *dev);
 /* fn may remove the device it is called with. */
 void table_each(struct daemon *d, void (*fn)(struct device *dev, void *arg), void *arg);
+bool table_has_worker(struct daemon *d, pid_t pid);
 void table_each_of_domain(struct daemon *d, uint16_t domid,
                           void (*fn)(struct device *dev, void *arg), void *arg);
 
@@ -96,8 +100,19 @@ void discovery_probe_again(struct daemon *d, uint16_t domid, uint32_t devid);
 void discovery_run_dirty(struct daemon *d); /* updates every dirty device once */
 
 /* control.c */
-int control_start(struct daemon *d, struct error *err);
+struct json_t;
+int control_start(struct daemon *d, struct error *err); /* on d->control_fd, if that is open */
 void control_stop(struct daemon *d);
+/* To the client whose request was to be answered later, if it is still there. Takes the reference.
+ */
+void control_answer(struct daemon *d, uint64_t client, struct json_t *answer);
+/* Clients across an exec: each with what it has sent and not been sent yet. */
+void control_each_fd(struct daemon *d, void (*fn)(int fd, void *arg), void *arg);
+struct json_t *control_save(struct daemon *d, uint64_t asker);
+uint64_t control_restore(struct daemon *d, struct json_t *all); /* the asker, or 0 */
+
+/* notify.c: a message to systemd, if that started us */
+void notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Whether a line may be logged now; *dropped: how many were not since the last one. */
 bool log_limit_pass(struct log_limit *l, unsigned *dropped);

@@ -123,6 +123,7 @@ void worker_ended(struct device *dev, int code, int status)
 	dev->ring = RING_IDLE;
 	dev->wait_lock = true;
 	device_dirty(dev);
+	upgrade_drained(dev);
 	if (dev->d->stopping) {
 		log_debug("%s: worker: %s", dev->id, text);
 		daemon_stop_check(dev->d);

@@ -132,6 +132,7 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 
 void device_forget(struct device *dev)
 {
+	upgrade_failed(dev, "it is not there any more");
 	discovery_unwatch_frontend(dev);
 	worker_abandon(dev);
 	loop_timer_cancel(&dev->retry);
@@ -251,6 +252,11 @@ static void read_all(struct device *dev, struct snapshot *s)
 		    dev,
 		    "still opening \"%.200s\": its lock is held, or its storage does not answer",
 		    dev->source.text);
+	if (dev->worker.other)
+		device_warn(
+		    dev, "its worker is of another version (%u, xenblkd's is %u), and stays so: %s",
+		    dev->worker.other, WM_VERSION,
+		    dev->worker.why_other[0] ? dev->worker.why_other : "not replaced yet");
 	dev->ours = read_ours(dev);
 	/* InitWait is waited for, and depends on nothing of this. */
 	if (dev->ours > XS_INITIALISING && dev->keys_stale)

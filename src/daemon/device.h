@@ -25,10 +25,11 @@ struct worker {
 	uint32_t last_serial, open_serial, ring_serial; /* of the answers that count */
 	struct loop_timer kill;                         /* it was told to end */
 	bool killed;                                    /* by us: no fault of its own */
-	bool adopting;     /* an earlier supervisor's; it was asked what it has got */
-	bool was_adopting; /* when it ended */
-	bool pinged, hung; /* see patience.c */
-	uint32_t other;    /* the version that it speaks, if that is not ours; else 0 */
+	bool adopting;       /* an earlier supervisor's; it was asked what it has got */
+	bool was_adopting;   /* when it ended */
+	bool pinged, hung;   /* see patience.c */
+	uint32_t other;      /* the version that it speaks, if that is not ours; else 0 */
+	char why_other[200]; /* why it cannot be replaced; "" if it can, or that is not known yet */
 	uint64_t deaths[WORKER_DEATHS]; /* when; the oldest is overwritten */
 	unsigned nr_deaths, streak;     /* of its own doing */
 	unsigned unborn;                /* killed by others before they had the image, in a row */
@@ -78,6 +79,7 @@ struct device {
 	bool unfenced;          /* see struct snapshot */
 	bool wait_lock;         /* the image's lock may still be held by I/O of a dead worker */
 	struct worker worker;
+	struct upgrade *upgrade; /* of the worker, see upgrade.c; or NULL */
 	/* trouble */
 	bool fatal, fatal_image, stopped, error_node;
 	bool held; /* failed while Connected: no worker is started, nothing is said to the front end
@@ -124,6 +126,8 @@ int device_act(struct device *dev, enum action a);
 /* image.c */
 void image_open(struct device *dev);
 void image_release(struct device *dev);
+int image_resolve(struct device *dev, int *fd,
+                  struct error *err); /* O_PATH, of the open one's name */
 void image_answer(struct device *dev, const struct wm *m);
 bool image_differs(const struct device *dev); /* the keys name another image than the open one */
 
@@ -133,7 +137,8 @@ void ring_disconnect(struct device *dev);
 void ring_answer(struct device *dev, const struct wm *m);
 bool ring_keys_changed(struct device *dev); /* against those connected */
 void ring_forget(struct device *dev);       /* nothing of the connection may be taken up again */
-void ring_guest_uuid(struct device *dev, char uuid[37]); /* "" if it has none */
+void ring_describe(struct device *dev, struct wm_connect *c); /* all but resume */
+void ring_guest_uuid(struct device *dev, char uuid[37]);      /* "" if it has none */
 /* dev->keys, of a connection made by an earlier supervisor that promised this */
 void ring_offered(struct device *dev, bool flush, bool barrier, bool discard, bool discard_secure);
 
@@ -150,6 +155,7 @@ int worker_spawn(struct device *dev, int prog_fd, const char *name, pid_t *pid, 
                  int *sock, struct error *err);
 /* Makes this process the device's worker; the descriptors are its own then. 0 or -errno. */
 int worker_line(struct device *dev, pid_t pid, int pidfd, int sock);
+int wm_send(int sock, struct wm *m, uint32_t serial, int fd); /* 0, or -1 and errno */
 /* fd is lent, -1 for none. Returns the serial. A worker that takes nothing is killed. */
 uint32_t worker_send(struct device *dev, struct wm *m, int fd);
 void worker_quit(struct device *dev, uint64_t kill_after_ns);
@@ -160,6 +166,14 @@ void worker_abandon(struct device *dev); /* closes our ends; the process goes on
 bool adopt_begin(struct device *dev);
 void adopt_answer(struct device *dev, const struct wm *m);
 void adopt_other(struct device *dev, const struct wm *m); /* of another version: m's head only */
+
+/* upgrade.c: replaces the worker by that program, which is ours then (also on failure). client:
+ * whom to answer (control.c), 0 for nobody. 0, or -errno: nothing was done. */
+int upgrade_begin(struct device *dev, int prog_fd, uint64_t client, struct error *err);
+bool upgrade_take_over(struct device *dev); /* the new worker, if one waits, is the device's */
+void upgrade_drained(struct device *dev);   /* the old worker has ended */
+void upgrade_settled(struct device *dev);   /* the ring is connected again */
+void upgrade_failed(struct device *dev, const char *why); /* if one is under way */
 
 /* deaths.c: what follows from a worker's end; as waitid gives it, code 0: not known */
 void worker_ended(struct device *dev, int code, int status);

@@ -81,6 +81,7 @@ void device_fatal(struct device *dev, int rc, bool image, const char *fmt, ...)
 	dev->fatal_image = image;
 	dev->fatal_fingerprint = dev->wanted.fingerprint;
 	report(dev, rc);
+	upgrade_failed(dev, dev->error.text);
 }
 
 void device_stopped(struct device *dev, const char *text)
@@ -101,6 +102,7 @@ void device_hold(struct device *dev, const char *fmt, ...)
 	dev->held = true;
 	error_set(&dev->error, 0, "%s", text);
 	report(dev, -EIO);
+	upgrade_failed(dev, dev->error.text);
 }
 
 void device_recover(struct device *dev)

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "daemon/device.h"
+#include "daemon/steps.h"
 
 #define QUIT_NS (5 * NS_PER_S)
 
@@ -63,6 +64,13 @@ static int resolve(const struct source *s, struct storage_target *target, int *f
 	                 s->minor, target->path);
 }
 
+int image_resolve(struct device *dev, int *fd, struct error *err)
+{
+	struct storage_target target;
+
+	return resolve(&dev->source, &target, fd, err);
+}
+
 static void failed(struct device *dev, int rc, const char *text)
 {
 	dev->image = IMAGE_FAILED;
@@ -94,6 +102,7 @@ void image_open(struct device *dev)
 	folder_save_source(dev);
 	patience_start(dev);
 	dev->worker.open_serial = worker_send(dev, &m, fd);
+	upgrade_step(STEP_OPENING, 0, dev->worker.pid);
 	if (fd >= 0)
 		close(fd);
 }

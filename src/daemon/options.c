@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/parse.h"
+
 #define DEFAULT_RUN_DIR "/run/xenblkd"
 
 enum {
@@ -17,7 +19,8 @@ enum {
 	OPT_SYSFS,
 	OPT_VERBOSE,
 	OPT_HELP,
-	OPT_VERSION
+	OPT_VERSION,
+	OPT_CHECK_UPGRADE
 };
 
 static const struct option long_options[] = {
@@ -30,6 +33,7 @@ static const struct option long_options[] = {
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
+    {"check-upgrade", required_argument, NULL, OPT_CHECK_UPGRADE}, /* for xenblkd itself */
     {0},
 };
 
@@ -101,6 +105,10 @@ static int parse_one(struct options *opt, int c)
 		return -1;
 	case OPT_VERBOSE:
 		opt->verbose = true;
+		return -1;
+	case OPT_CHECK_UPGRADE:
+		if (parse_u32(optarg, 1, UINT32_MAX, &opt->check_upgrade))
+			return bad("check-upgrade", optarg, "is no number");
 		return -1;
 	case OPT_HELP:
 		fputs(help, stdout);

@@ -20,6 +20,7 @@ struct options {
 	const char *sysfs; /* where the kernel tells of its drivers; NULL: not asked */
 	bool no_hotplug;   /* nobody runs hotplug scripts, or removes our nodes */
 	bool verbose;
+	unsigned check_upgrade; /* only say whether we could replace a xenblkd that hands over so */
 };
 
 /* -1: go on; else the exit status, and what is to be said has been printed. */

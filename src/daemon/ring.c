@@ -4,8 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/device.h"
+#include "daemon/steps.h"
+
+#define QUIT_NS (10 * NS_PER_S)
 
 _Static_assert(RING_MAX_REFS == WM_MAX_REFS, "the worker takes what we advertise");
 
@@ -104,6 +108,24 @@ static bool resumes(struct device *dev, const struct ring_keys *keys)
 	return dev->ours == XS_CONNECTED && !dev->conn.generation;
 }
 
+void ring_describe(struct device *dev, struct wm_connect *c)
+{
+	const struct ring_keys *keys = &dev->conn.keys;
+
+	c->protocol = keys->protocol;
+	c->order = keys->order;
+	c->nr_queues = 1;
+	c->generation = dev->conn.generation;
+	c->fault_epoch = dev->conn.faults;
+	ring_guest_uuid(dev, c->guest_uuid);
+	memcpy(c->queue[0].refs, keys->refs, sizeof keys->refs);
+	c->queue[0].port = keys->port;
+	c->flush = dev->keys.flush;
+	c->barrier = dev->keys.barrier;
+	c->discard = dev->keys.discard;
+	c->discard_secure = dev->keys.discard_secure;
+}
+
 void ring_connect(struct device *dev)
 {
 	struct wm m = {.type = WM_CONNECT};
@@ -127,21 +149,11 @@ void ring_connect(struct device *dev)
 		return;
 	}
 	offer(dev);
-	m.connect.protocol = keys.protocol;
-	m.connect.order = keys.order;
-	m.connect.nr_queues = 1;
-	m.connect.generation = dev->conn.generation;
-	m.connect.fault_epoch = dev->conn.faults;
-	ring_guest_uuid(dev, m.connect.guest_uuid);
-	memcpy(m.connect.queue[0].refs, keys.refs, sizeof keys.refs);
-	m.connect.queue[0].port = keys.port;
-	m.connect.flush = dev->keys.flush;
-	m.connect.barrier = dev->keys.barrier;
-	m.connect.discard = dev->keys.discard;
-	m.connect.discard_secure = dev->keys.discard_secure;
+	ring_describe(dev, &m.connect);
 	dev->ring = RING_CONNECTING;
 	patience_start(dev);
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
+	upgrade_step(STEP_CONNECTING, 0, dev->worker.pid);
 }
 
 void ring_disconnect(struct device *dev)
@@ -153,6 +165,11 @@ void ring_disconnect(struct device *dev)
 		return;
 	}
 	dev->ring = RING_DISCONNECTING;
+	/* One of another version only knows how to end, which drains as well. */
+	if (dev->worker.other) {
+		worker_quit(dev, QUIT_NS);
+		return;
+	}
 	patience_start(dev);
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
 }
@@ -164,6 +181,7 @@ void ring_answer(struct device *dev, const struct wm *m)
 		dev->ring = RING_CONNECTED;
 		if (dev->ours == XS_CONNECTED)
 			device_log(dev, "connected again: the guest goes on");
+		upgrade_settled(dev);
 	} else if (m->type == WM_DISCONNECTED && dev->ring == RING_DISCONNECTING) {
 		dev->ring = RING_IDLE;
 		ring_forget(dev);

@@ -167,7 +167,7 @@ void worker_quit(struct device *dev, uint64_t kill_after_ns)
 	loop_timer_arm(&dev->d->loop, &dev->worker.kill, kill_after_ns);
 }
 
-uint32_t worker_send(struct device *dev, struct wm *m, int fd)
+int wm_send(int sock, struct wm *m, uint32_t serial, int fd)
 {
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
@@ -177,7 +177,7 @@ uint32_t worker_send(struct device *dev, struct wm *m, int fd)
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	m->version = WM_VERSION;
-	m->serial = ++dev->worker.last_serial;
+	m->serial = serial;
 	if (fd >= 0) {
 		h.msg_control = control.buf;
 		h.msg_controllen = sizeof control.buf;
@@ -187,13 +187,19 @@ uint32_t worker_send(struct device *dev, struct wm *m, int fd)
 		c->cmsg_len = CMSG_LEN(sizeof fd);
 		memcpy(CMSG_DATA(c), &fd, sizeof fd);
 	}
-	if (dev->worker.sock.fd < 0 ||
-	    sendmsg(dev->worker.sock.fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+	return sendmsg(sock, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+uint32_t worker_send(struct device *dev, struct wm *m, int fd)
+{
+	uint32_t serial = ++dev->worker.last_serial;
+
+	if (dev->worker.sock.fd < 0 || wm_send(dev->worker.sock.fd, m, serial, fd)) {
 		log_warn("%s: worker takes no messages: %s", dev->id, error_name(errno));
 		if (!timer_armed(&dev->worker.kill))
 			loop_timer_arm(&dev->d->loop, &dev->worker.kill, HANGUP_NS);
 	}
-	return m->serial;
+	return serial;
 }
 
 int worker_program(struct daemon *d, struct error *err)
@@ -264,6 +270,7 @@ int worker_line(struct device *dev, pid_t pid, int pidfd, int sock)
 	w->kill.expired = kill_expired;
 	w->killed = w->pinged = w->hung = false;
 	w->other = 0;
+	w->why_other[0] = '\0';
 	rc = loop_add(&dev->d->loop, &w->exit_fd, EPOLLIN);
 	if (!rc && (rc = loop_add(&dev->d->loop, &w->sock, EPOLLIN)))
 		loop_del(&dev->d->loop, &w->exit_fd);
@@ -309,7 +316,7 @@ int worker_start(struct device *dev, struct error *err)
 	int pidfd, sock, rc;
 	pid_t pid;
 
-	if (dev->worker.pid)
+	if (dev->worker.pid || upgrade_take_over(dev))
 		return 0;
 	rc = folder_make(dev, err);
 	if (!rc)

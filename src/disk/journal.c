@@ -133,6 +133,27 @@ int journal_open(struct journal *j, const char *path, const struct journal_ident
 	return rc;
 }
 
+int journal_check(const char *path, const struct journal_identity *id, uint32_t slots,
+                  struct error *err)
+{
+	struct journal_header head = {0};
+	struct error why = {""};
+	struct stat st;
+	int rc = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return error_set(err, -errno, "journal %s: %s", path, error_name(errno));
+	if (fstat(fd, &st) || pread(fd, &head, sizeof head, 0) < 0)
+		rc = -errno;
+	if (!rc)
+		rc = header_check(&head, st.st_size, id, slots, &why);
+	close(fd);
+	if (rc)
+		error_set(err, rc, "journal %s %s", path, why.text[0] ? why.text : error_name(rc));
+	return rc;
+}
+
 void journal_close(struct journal *j, bool unlink_it)
 {
 	if (unlink_it && j->path[0])

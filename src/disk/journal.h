@@ -18,7 +18,9 @@
 #include "disk/message.h"
 
 #define JOURNAL_MAGIC 0x78656e626c6b6a31ull /* "xenblkj1" */
+#ifndef JOURNAL_VERSION                     /* a test builds a worker of another one */
 #define JOURNAL_VERSION 1
+#endif
 #define JOURNAL_SLOTS_MAX 512 /* ring of 16 pages */
 
 enum journal_state {
@@ -84,6 +86,10 @@ int journal_create(struct journal *j, const char *path, const struct journal_ide
  */
 int journal_open(struct journal *j, const char *path, const struct journal_identity *id,
                  uint32_t slots, struct error *err);
+/* Whether journal_open would take it, now. Neither waits nor changes anything; its owner may be at
+ * work on it. Results as of journal_open. */
+int journal_check(const char *path, const struct journal_identity *id, uint32_t slots,
+                  struct error *err);
 /* unlink_it: the connection has ended. Idempotent. */
 void journal_close(struct journal *j, bool unlink_it);
 

@@ -31,6 +31,8 @@ enum wm_type {
 	WM_DISCONNECT, /* take no more, drain, unmap, unbind, delete the journal; idempotent */
 	WM_QUIT, /* drain, close the image, exit 0; the socket's end is the answer. The journal of a
 	          * ring that was connected stays for the next worker */
+	WM_CHECK, /* could you go on with this connection? `connect` as it would come, nr_queues 0
+	           * if there is none, the image's O_PATH descriptor along; nothing is changed */
 	WM_HELLO = 16, /* what have you got? Answered also while the image is being opened */
 	/* worker → supervisor; serial repeats that of the message answered */
 	WM_OPENED = 64,
@@ -38,6 +40,7 @@ enum wm_type {
 	WM_DISCONNECTED,
 	WM_FAILED,     /* the answer to OPEN or CONNECT: rc and text */
 	WM_STOPPED,    /* serial 0: a ring was stopped for good: text */
+	WM_READY,      /* the answer to CHECK: yes */
 	WM_STATE = 80, /* the answer to HELLO: flags, generation, pending, state; text: why the ring
 	                  was stopped, or "" */
 };

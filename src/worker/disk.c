@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "blkif/ring.h"
 #include "worker/worker.h"
 
 /* FNV-1a. */
@@ -214,17 +215,48 @@ static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned 
 	return queue_new(&c, &w->queue[i], err);
 }
 
+static int supported(const struct wm_connect *m, struct error *err)
+{
+	if (m->order <= 4 && m->nr_queues >= 1 && m->nr_queues <= WM_MAX_QUEUES &&
+	    (m->protocol == BLKIF_PROTO_X86_32 || m->protocol == BLKIF_PROTO_X86_64))
+		return 0;
+	return error_set(err, -EINVAL, "ring order %u, %u queues, protocol %u: not supported",
+	                 m->order, m->nr_queues, m->protocol);
+}
+
+int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct error *err)
+{
+	struct blkif_ring ring;
+	struct stat st = {0};
+	char path[256];
+	int rc;
+
+	if (!m->nr_queues)
+		return 0;
+	if (fd >= 0 && fstat(fd, &st))
+		return error_set(err, -errno, "cannot look at the image: %s", error_name(errno));
+	rc = supported(m, err);
+	/* Overwritten when the image is opened. */
+	w->image_dev = st.st_dev;
+	w->image_ino = st.st_ino;
+	for (unsigned i = 0; i < m->nr_queues && !rc; i++) {
+		struct journal_identity id = identity_of(w, m, i);
+		blkif_ring_attach(&ring, NULL, m->order, (enum blkif_protocol)m->protocol);
+		snprintf(path, sizeof path, "%s/journal-%u", w->dir, i);
+		rc = journal_check(path, &id, ring.slots, err);
+	}
+	return rc;
+}
+
 int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err)
 {
-	int rc = 0;
+	int rc;
 
 	if (!w->storage)
 		return error_set(err, -EINVAL, "no image is open");
-	if (m->order > 4 || m->nr_queues < 1 || m->nr_queues > WM_MAX_QUEUES ||
-	    (m->protocol != BLKIF_PROTO_X86_32 && m->protocol != BLKIF_PROTO_X86_64))
-		return error_set(err, -EINVAL,
-		                 "ring order %u, %u queues, protocol %u: not supported", m->order,
-		                 m->nr_queues, m->protocol);
+	rc = supported(m, err);
+	if (rc)
+		return rc;
 	disk_disconnect(w, false);
 	w->stop_reported = false;
 	for (; w->nr_queues < m->nr_queues && !rc; w->nr_queues++) {

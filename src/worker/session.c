@@ -101,12 +101,17 @@ static void dispatch(struct worker *w, const struct wm *m, int *fd)
 		disk_disconnect(w, false);
 		reply(w, m->serial, WM_DISCONNECTED, 0, &err, NULL);
 		return;
+	case WM_CHECK:
+		rc = disk_check(w, &m->connect, *fd, &err);
+		reply(w, m->serial, WM_READY, rc, &err, NULL);
+		return;
 	case WM_QUIT:
 		quit(w);
 		return;
 	case WM_HELLO:
 		say_state(w, m);
 		return;
+	case WM_READY:
 	case WM_OPENED:
 	case WM_CONNECTED:
 	case WM_DISCONNECTED:

@@ -50,6 +50,8 @@ int disk_init(struct worker *w);
  */
 int disk_open(struct worker *w, const struct wm_open *m, int *fd, struct error *err);
 int disk_opened(struct worker *w, struct storage_caps *caps, struct error *err); /* the result */
+/* Whether that connection could be gone on with; fd: of its image, lent, or -1. */
+int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct error *err);
 int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err);
 /* Idempotent. keep_journal: the front end is still connected, and a later worker goes on with it.
  */
