@@ -109,11 +109,15 @@ void worker_ended(struct device *dev, int code, int status)
 {
 	struct worker *w = &dev->worker;
 	bool ringed = dev->ring != RING_IDLE, useful = dev->image == IMAGE_OPEN;
-	bool clean = code == CLD_EXITED && !status;
+	bool clean;
 	/* An adopted one that ends at once was at it already, or had nothing. */
 	bool expected = (w->killed && !w->hung) || w->was_adopting;
 	char text[80];
 
+	/* No child of ours: what it noted itself is all there is. */
+	if (!code && (status = peek_signal(dev)))
+		code = CLD_KILLED;
+	clean = code == CLD_EXITED && !status;
 	if (!clean && (w->was_adopting || (dev->image != IMAGE_NONE && dev->image != IMAGE_FAILED)))
 		dev->unfenced = true;
 	describe(w, code, status, text, sizeof text);
@@ -151,6 +155,22 @@ void worker_ended(struct device *dev, int code, int status)
 	} else {
 		arm_backoff(dev, w->streak);
 	}
+}
+
+void worker_died_unseen(struct device *dev)
+{
+	int sig = dev->conn.generation ? peek_signal(dev) : 0;
+
+	if (!sig)
+		return;
+	describe(&dev->worker, CLD_KILLED, sig, dev->worker.last_death,
+	         sizeof dev->worker.last_death);
+	peek_in_hand(dev, dev->worker.in_hand, sizeof dev->worker.in_hand);
+	log_warn("%s: its worker had died: %s, with %s", dev->id, dev->worker.last_death,
+	         dev->worker.in_hand);
+	/* Perhaps counted already by a supervisor that died, too: an epoch more does no harm. */
+	if (is_fault(CLD_KILLED, sig))
+		note_fault(dev);
 }
 
 const char *worker_revive(struct device *dev)

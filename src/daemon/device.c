@@ -126,7 +126,8 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	table_add(dev);
 	discovery_watch_frontend(dev, frontend);
 	device_log(dev, "found %s", dev->backend);
-	adopt_begin(dev);
+	if (!adopt_begin(dev))
+		worker_died_unseen(dev);
 	return dev;
 }
 

@@ -177,10 +177,13 @@ void upgrade_failed(struct device *dev, const char *why); /* if one is under way
 
 /* deaths.c: what follows from a worker's end; as waitid gives it, code 0: not known */
 void worker_ended(struct device *dev, int code, int status);
+/* No worker was found: did the last one die by a fault that no supervisor saw? */
+void worker_died_unseen(struct device *dev);
 /* A failed disk is tried again, a back-off is cut short. NULL, or why not. */
 const char *worker_revive(struct device *dev);
 
 /* peek.c: what the dead worker had in hand, in words */
+int peek_signal(const struct device *dev); /* the fault that it died by, as it noted itself; or 0 */
 void peek_in_hand(const struct device *dev, char *text, size_t cap);
 
 /* spawn.c: starts a program with that listening socket as descriptor 3; pid or -errno */

@@ -17,6 +17,7 @@ struct found {
 	unsigned in_hand; /* requests taken and not answered */
 	bool current;     /* `slot` is the one that ran alone */
 	uint32_t protocol;
+	uint32_t signal;          /* the worker's own note of how it died; 0: none */
 	struct journal_slot slot; /* that one, or the oldest */
 };
 
@@ -72,19 +73,37 @@ static bool read_journal(const struct device *dev, unsigned queue, struct found 
 		return false;
 	if (!fstat(fd, &st) && S_ISREG(st.st_mode) &&
 	    pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h && h.magic == JOURNAL_MAGIC &&
-	    h.version == JOURNAL_VERSION && h.slots <= JOURNAL_SLOTS_MAX)
+	    (h.version == JOURNAL_VERSION || h.version == JOURNAL_VERSION - 1) &&
+	    h.slots <= JOURNAL_SLOTS_MAX) {
+		if (h.version >= 2 && h.signal)
+			f->signal = h.signal;
 		read_slots(fd, &h, f);
+	}
 	close(fd);
 	return true;
 }
 
+static void read_journals(const struct device *dev, struct found *f)
+{
+	*f = (struct found){0};
+	for (unsigned q = 0; q < STATS_MAX_QUEUES && read_journal(dev, q, f); q++)
+		;
+}
+
+int peek_signal(const struct device *dev)
+{
+	struct found f;
+
+	read_journals(dev, &f);
+	return f.signal < 64 ? (int)f.signal : 0;
+}
+
 void peek_in_hand(const struct device *dev, char *text, size_t cap)
 {
-	struct found f = {0};
+	struct found f;
 	struct blkif_req req;
 
-	for (unsigned q = 0; q < STATS_MAX_QUEUES && read_journal(dev, q, &f); q++)
-		;
+	read_journals(dev, &f);
 	if (!f.in_hand) {
 		snprintf(text, cap, "no request in hand");
 		return;

@@ -16,6 +16,12 @@
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELEASE)
 #define LOAD(field) __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
 
+static uint32_t header_bytes(uint32_t version)
+{
+	return version == 1 ? offsetof(struct journal_header, signal)
+	                    : sizeof(struct journal_header);
+}
+
 static size_t journal_bytes(uint32_t slots)
 {
 	return JOURNAL_HEADER_BYTES + (size_t)slots * sizeof(struct journal_slot);
@@ -69,7 +75,7 @@ int journal_create(struct journal *j, const char *path, const struct journal_ide
 	*j->h = (struct journal_header){
 	    .magic = JOURNAL_MAGIC,
 	    .version = JOURNAL_VERSION,
-	    .header_size = sizeof(struct journal_header),
+	    .header_size = header_bytes(JOURNAL_VERSION),
 	    .slot_size = sizeof(struct journal_slot),
 	    .slots = slots,
 	    .identity = *id,
@@ -91,10 +97,11 @@ static int header_check(const struct journal_header *h, off_t size,
 {
 	if (size < (off_t)JOURNAL_HEADER_BYTES || h->magic != JOURNAL_MAGIC)
 		return error_set(err, -EBADMSG, "is not a journal of xenblkd");
-	if (h->version != JOURNAL_VERSION)
-		return error_set(err, -EBADMSG, "has version %u, this worker knows %u", h->version,
-		                 JOURNAL_VERSION);
-	if (h->header_size != sizeof *h || h->slot_size != sizeof(struct journal_slot))
+	if (h->version != JOURNAL_VERSION && h->version != JOURNAL_VERSION - 1)
+		return error_set(err, -EBADMSG, "has version %u, this worker knows %u and %u",
+		                 h->version, JOURNAL_VERSION - 1, JOURNAL_VERSION);
+	if (h->header_size != header_bytes(h->version) ||
+	    h->slot_size != sizeof(struct journal_slot))
 		return error_set(err, -EBADMSG, "is damaged: sizes do not fit its version");
 	if (memcmp(&h->identity, id, sizeof *id))
 		return error_set(err, -ESTALE, "belongs to another connection or another image");
@@ -102,6 +109,17 @@ static int header_check(const struct journal_header *h, off_t size,
 		return error_set(err, -EBADMSG, "is damaged: %u slots in %lld bytes, expected %u",
 		                 h->slots, (long long)size, slots);
 	return 0;
+}
+
+/* Of the version before, to ours: in one store, so that whatever cuts this off, the journal is of
+ * one version or of the other. */
+static void journal_convert(struct journal *j)
+{
+	const struct journal_header now = {.version = JOURNAL_VERSION,
+	                                   .header_size = header_bytes(JOURNAL_VERSION)};
+
+	STORE(j->h->signal, 0);
+	STORE(j->h->format, now.format);
 }
 
 int journal_open(struct journal *j, const char *path, const struct journal_identity *id,
@@ -129,6 +147,8 @@ int journal_open(struct journal *j, const char *path, const struct journal_ident
 	if (rc) {
 		close(fd);
 		error_set(err, rc, "journal %s %s", path, why.text[0] ? why.text : error_name(rc));
+	} else if (head.version != JOURNAL_VERSION) {
+		journal_convert(j);
 	}
 	return rc;
 }
@@ -204,6 +224,11 @@ void journal_suspect(struct journal *j, uint32_t slot, bool runs)
 void journal_stop(struct journal *j)
 {
 	STORE(j->h->stopped, 1);
+}
+
+void journal_fault(struct journal *j, int sig)
+{
+	STORE(j->h->signal, (uint32_t)sig);
 }
 
 /* ---- recovery ---- */
@@ -326,6 +351,7 @@ int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_ep
 	count_attempts(j, fault_epoch, out);
 	/* Only now: a recovery that was cut off must still find it. */
 	STORE(j->h->current, 0);
+	STORE(j->h->signal, 0);
 	out->cons = cons;
 	out->published = published;
 	return 0;

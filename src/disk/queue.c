@@ -236,3 +236,9 @@ const char *queue_stopped_reason(const struct queue *q)
 {
 	return __atomic_load_n(&q->stopped, __ATOMIC_ACQUIRE);
 }
+
+void queue_note_fault(struct queue *q, int sig)
+{
+	if (q->journal.h)
+		journal_fault(&q->journal, sig);
+}

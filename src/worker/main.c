@@ -101,6 +101,7 @@ int main(int argc, char **argv)
 	log_init(ident, verbose);
 	set_title(&w);
 	signal(SIGPIPE, SIG_IGN);
+	faults_init(&w);
 	rc = loop_init(&w.loop);
 	if (!rc)
 		rc = xen_platform_open(w.embedded, 0, &w.platform, &err);

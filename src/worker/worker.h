@@ -66,6 +66,9 @@ void stats_text_write(struct worker *w);
 /* Why a ring was stopped for good; false and "" if none was. */
 bool stopped_text(const struct worker *w, char *text, size_t cap);
 
+/* faults.c: signals that are faults end the worker as ever, but leave a note in its journals */
+void faults_init(struct worker *w);
+
 /* sandbox.c: gives up all that serving an open disk does not need; for good. dir: the disk's
  * folder. */
 int sandbox_enter(const char *dir, struct error *err);

@@ -113,6 +113,46 @@ static void adopted_then_killed(void **state)
 	disk_end(h, &t);
 }
 
+/* A fault counts, whoever was there to see it: nobody, or a supervisor that is not the parent. */
+static void faults_unseen(void **state)
+{
+	struct host *h = *state;
+	struct disk_under_test t;
+
+	if (SANITIZED) {
+		print_message(
+		    "# workers note no fault under sanitizers, which have their own handlers\n");
+		skip();
+	}
+	disk_start(h, &t);
+	supervisor_dies(h);
+	assert_int_equal(kill(t.worker, SIGSEGV), 0);
+	wait_until(!process_lives(t.worker));
+	host_daemon_start(h, NULL);
+	assert_reads(t.front, 0, SEED);
+	assert_int_equal(status_number(h, "1:xvda", "faults"), 1);
+	assert_string_equal(status_text(h, "1:xvda", "last_death"),
+	                    "killed by signal 11 (Segmentation fault)");
+	t.worker = host_worker(h, "1:xvda");
+	supervisor_dies(h);
+	host_daemon_start(h, NULL);
+	wait_until(host_worker(h, "1:xvda") == t.worker);
+	assert_int_equal(kill(t.worker, SIGBUS), 0);
+	assert_reads(t.front, 0, SEED);
+	wait_until(status_number(h, "1:xvda", "faults") == 2);
+	assert_string_equal(status_text(h, "1:xvda", "last_death"),
+	                    "killed by signal 7 (Bus error)");
+	/* A kill is none. */
+	wait_until(host_worker(h, "1:xvda") > 0);
+	t.worker = host_worker(h, "1:xvda");
+	supervisor_dies(h);
+	assert_int_equal(kill(t.worker, SIGKILL), 0);
+	host_daemon_start(h, NULL);
+	assert_reads(t.front, 0, SEED);
+	assert_int_equal(status_number(h, "1:xvda", "faults"), 2);
+	disk_end(h, &t);
+}
+
 /* While no supervisor is there: one disk is detached, one taken out of xenstore, one comes, one
  * changes its front end. */
 static void changes_meanwhile(void **state)
@@ -442,6 +482,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    case_of(as_it_was),
 	    case_of(adopted_then_killed),
+	    case_of(faults_unseen),
 	    case_of(changes_meanwhile),
 	    case_of(reconnected_meanwhile),
 	    case_of(image_key_changed_meanwhile),

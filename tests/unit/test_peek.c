@@ -128,11 +128,27 @@ static void hostile(void **state)
 	assert_string_equal(peek(f), "no request in hand");
 }
 
+/* What it died by stands in any of its journals; numbers that are no signal do not count. */
+static void signal_of_death(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(peek_signal(&f->dev), 0);
+	journal_fault(&f->j, 7);
+	assert_int_equal(peek_signal(&f->dev), 7);
+	f->j.h->version = 1;
+	assert_int_equal(peek_signal(&f->dev), 0);
+	f->j.h->version = JOURNAL_VERSION;
+	journal_fault(&f->j, 1 << 30);
+	assert_int_equal(peek_signal(&f->dev), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {T(nothing), T(one), T(several), T(hostile)};
+	const struct CMUnitTest tests[] = {T(nothing), T(one), T(several), T(hostile),
+	                                   T(signal_of_death)};
 
 	return cmocka_run_group_tests_name("peek", tests, NULL, NULL);
 }
