@@ -22,7 +22,7 @@ static void backoff_expired(struct loop_timer *t)
 static void describe(const struct worker *w, int code, int status, char *text, size_t cap)
 {
 	if (!code)
-		snprintf(text, cap, "ended, of a cause unknown: an earlier xenblkd had started it");
+		snprintf(text, cap, "cause unknown, as an earlier xenblkd had started it");
 	else if (w->hung)
 		snprintf(text, cap, "it hung and was killed");
 	else if (code == CLD_EXITED && status == 127)
@@ -105,19 +105,32 @@ static void note_fault(struct device *dev)
 		log_warn("%s: %s", dev->id, err.text);
 }
 
+/* One that an earlier supervisor started is no child of ours, and the kernel does not tell how it
+ * ended. It noted itself if that was a fault; and if it was told to end, and nothing is left in its
+ * hands, it ended in order. */
+static void find_cause(const struct device *dev, int *code, int *status)
+{
+	int sig = *code ? 0 : peek_signal(dev);
+
+	if (*code)
+		return;
+	*status = sig;
+	if (sig)
+		*code = CLD_KILLED;
+	else if (dev->worker.killed && !peek_requests(dev))
+		*code = CLD_EXITED;
+}
+
 void worker_ended(struct device *dev, int code, int status)
 {
 	struct worker *w = &dev->worker;
 	bool ringed = dev->ring != RING_IDLE, useful = dev->image == IMAGE_OPEN;
-	bool clean;
 	/* An adopted one that ends at once was at it already, or had nothing. */
 	bool expected = (w->killed && !w->hung) || w->was_adopting;
 	char text[80];
 
-	/* No child of ours: what it noted itself is all there is. */
-	if (!code && (status = peek_signal(dev)))
-		code = CLD_KILLED;
-	clean = code == CLD_EXITED && !status;
+	find_cause(dev, &code, &status);
+	bool clean = code == CLD_EXITED && !status;
 	if (!clean && (w->was_adopting || (dev->image != IMAGE_NONE && dev->image != IMAGE_FAILED)))
 		dev->unfenced = true;
 	describe(w, code, status, text, sizeof text);
@@ -135,7 +148,7 @@ void worker_ended(struct device *dev, int code, int status)
 	}
 	if (expected && clean)
 		return;
-	if (ringed && is_fault(code, status))
+	if ((ringed || w->was_adopting) && is_fault(code, status))
 		note_fault(dev);
 	if (expected) {
 		device_log(dev, "worker ended: %s", text);

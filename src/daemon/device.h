@@ -182,7 +182,8 @@ void worker_died_unseen(struct device *dev);
 /* A failed disk is tried again, a back-off is cut short. NULL, or why not. */
 const char *worker_revive(struct device *dev);
 
-/* peek.c: what the dead worker had in hand, in words */
+/* peek.c: what the dead worker had in hand: how many requests, and in words */
+unsigned peek_requests(const struct device *dev);
 int peek_signal(const struct device *dev); /* the fault that it died by, as it noted itself; or 0 */
 void peek_in_hand(const struct device *dev, char *text, size_t cap);
 

@@ -98,6 +98,14 @@ int peek_signal(const struct device *dev)
 	return f.signal < 64 ? (int)f.signal : 0;
 }
 
+unsigned peek_requests(const struct device *dev)
+{
+	struct found f;
+
+	read_journals(dev, &f);
+	return f.in_hand;
+}
+
 void peek_in_hand(const struct device *dev, char *text, size_t cap)
 {
 	struct found f;

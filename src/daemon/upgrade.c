@@ -226,7 +226,7 @@ static int ask_standby(struct upgrade *u, struct error *err)
 		rc = image_resolve(dev, &fd, err);
 	}
 	if (!rc && wm_send(u->sock.fd, &m, 1, fd))
-		rc = error_set(err, -errno, "the new worker takes no message: %s",
+		rc = error_set(err, -errno, "the new one ended at once: %s; see the log",
 		               error_name(errno));
 	if (fd >= 0)
 		close(fd);
