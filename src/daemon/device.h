@@ -126,6 +126,7 @@ int device_act(struct device *dev, enum action a);
 /* image.c */
 void image_open(struct device *dev);
 void image_release(struct device *dev);
+void image_wrong_program(struct device *dev, uint32_t version); /* that is what the worker speaks */
 int image_resolve(struct device *dev, int *fd,
                   struct error *err); /* O_PATH, of the open one's name */
 void image_answer(struct device *dev, const struct wm *m);

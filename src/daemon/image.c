@@ -78,6 +78,25 @@ static void failed(struct device *dev, int rc, const char *text)
 	device_fatal(dev, rc, true, "%s", text);
 }
 
+void image_wrong_program(struct device *dev, uint32_t version)
+{
+	struct error err;
+
+	patience_over(dev);
+	error_set(
+	    &err, 0,
+	    "xenblkd-worker speaks version %u, this xenblkd %u: install both from one package, "
+	    "then `xenblkctl upgrade`",
+	    version, WM_VERSION);
+	if (dev->ours != XS_CONNECTED) {
+		failed(dev, -EPROTO, err.text);
+		return;
+	}
+	/* No reason to take the disk from its guest: it waits. */
+	dev->image = IMAGE_NONE;
+	device_hold(dev, "%s", err.text);
+}
+
 void image_open(struct device *dev)
 {
 	struct wm m = {.type = WM_OPEN};

@@ -183,7 +183,7 @@ static void exit_ready(struct loop_fd *lfd, uint32_t events)
 	standby_kill(u);
 	/* After the check the old worker is ending: another new one will be started. */
 	if (!checked)
-		refused(u, "the new one ended at once; see the log");
+		refused(u, "the new xenblkd-worker ended at once; see the log");
 }
 
 static void expired(struct loop_timer *t)
@@ -226,7 +226,7 @@ static int ask_standby(struct upgrade *u, struct error *err)
 		rc = image_resolve(dev, &fd, err);
 	}
 	if (!rc && wm_send(u->sock.fd, &m, 1, fd))
-		rc = error_set(err, -errno, "the new one ended at once: %s; see the log",
+		rc = error_set(err, -errno, "the new xenblkd-worker ended at once: %s; see the log",
 		               error_name(errno));
 	if (fd >= 0)
 		close(fd);

@@ -62,11 +62,7 @@ static void other_version(struct device *dev, const struct wm *m)
 		adopt_other(dev, m);
 		return;
 	}
-	if (!dev->fatal)
-		device_fatal(dev, -EPROTO, false,
-		             "xenblkd-worker speaks version %u, this xenblkd %u: install both from "
-		             "one package, then `xenblkctl upgrade`",
-		             m->version, WM_VERSION);
+	image_wrong_program(dev, m->version);
 	worker_kill(dev);
 }
 
@@ -308,7 +304,8 @@ int worker_spawn(struct device *dev, int prog_fd, const char *name, pid_t *pid, 
 		close(*sock);
 	kill(*pid, SIGKILL);
 	waitpid(*pid, NULL, 0);
-	return error_set(err, rc, "cannot reach the worker just started: %s", error_name(rc));
+	return error_set(err, rc, "the new xenblkd-worker ended at once: %s; see the log",
+	                 error_name(rc));
 }
 
 int worker_start(struct device *dev, struct error *err)

@@ -199,8 +199,31 @@ static void half_a_package(void **state)
 	make_image(&h, "a.img", SEED, image);
 	host_attach(&h, &(struct disk){.params = image}, image);
 	assert_error(&h, 1, XVDA, "1:xvda", "speaks version 1000, this xenblkd 2");
+	usleep(QUIET_MS * 1000);
+	assert_int_equal(host_log_count(&h, "xenblkd speaks version 2 to its workers"), 1);
 	host_detach(&h, 1, XVDA);
 	host_stop(&h);
+}
+
+/* The same under a guest that is connected: it waits until somebody has repaired that. */
+static void half_a_package_connected(void **state)
+{
+	struct xenblkfront *f;
+	struct host h;
+
+	begin(&h, "xenblkd", "xenblkd-worker", &f);
+	pid_t worker = host_worker(&h, "1:xvda");
+	host_daemon_kill(&h, SIGKILL);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	install(&h, build, WORKER_NEXT, "xenblkd-worker");
+	host_daemon_start(&h, NULL);
+	assert_error(&h, 1, XVDA, "1:xvda", "speaks version 1000, this xenblkd 2");
+	assert_true(host_state_stays(&h, 1, XVDA, XS_CONNECTED, QUIET_MS));
+	assert_int_equal(host_log_count(&h, "xenblkd speaks version 2 to its workers"), 1);
+	install(&h, build, "xenblkd-worker", "xenblkd-worker");
+	assert_int_equal(ctl(&h, NULL, "upgrade"), 0);
+	assert_current(&h, f, worker);
+	end(&h, f);
 }
 
 int main(void)
@@ -214,6 +237,7 @@ int main(void)
 	    cmocka_unit_test(detached),
 	    cmocka_unit_test(dies),
 	    cmocka_unit_test(half_a_package),
+	    cmocka_unit_test(half_a_package_connected),
 	};
 
 	return cmocka_run_group_tests_name("versions", tests, NULL, NULL);
