@@ -13,7 +13,7 @@
 #define SLOW_NS (2 * NS_PER_S) /* then status says that it takes long */
 #define PING_NS (5 * NS_PER_S) /* for an answer, which comes at once from a worker that is well */
 #define CONNECT_NS (10 * NS_PER_S)
-#define DRAIN_NS (30 * NS_PER_S)
+#define DRAIN_NS (15 * NS_PER_S)
 
 static void hung(struct device *dev, const char *at)
 {

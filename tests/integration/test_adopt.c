@@ -344,6 +344,95 @@ static void hung_in_open(void **state)
 	disk_end(h, &t);
 }
 
+/* Stopped, the worker only gets the message when nobody waits for the answer any more. */
+static void dies_in_connect(void **state)
+{
+	struct host *h = *state;
+	struct disk_under_test t;
+
+	make_image(h, "a.img", SEED, t.image);
+	host_attach(h, &(struct disk){.params = t.image}, t.image);
+	wait_image_open(h, "1:xvda");
+	t.worker = host_worker(h, "1:xvda");
+	assert_int_equal(kill(t.worker, SIGSTOP), 0);
+	t.front = host_front(h, 1, "xvda", NULL, 0);
+	assert_front(t.front, xenblkfront_publish_ring(t.front));
+	assert_front(t.front, xenblkfront_set_state(t.front, XS_INITIALISED));
+	wait_until(status_is(h, "1:xvda", "ring_state", "connecting"));
+	supervisor_dies(h);
+	assert_int_equal(kill(t.worker, SIGCONT), 0);
+	wait_until(host_log_has(h, "cannot answer the supervisor"));
+	assert_int_equal(host_state(h, 1, XVDA), XS_INITWAIT);
+	host_daemon_start(h, NULL);
+	host_wait_state(h, 1, XVDA, XS_CONNECTED);
+	assert_int_equal(host_worker(h, "1:xvda"), t.worker);
+	assert_front(t.front, xenblkfront_set_state(t.front, XS_CONNECTED));
+	front_end(t.front);
+	host_detach(h, 1, XVDA);
+}
+
+/* Its successor finds an idle worker, and a connection on record: that is over, not broken. The
+ * same front end comes again with the same keys. */
+static void dies_in_disconnect(void **state)
+{
+	struct host *h = *state;
+	struct disk_under_test t;
+
+	disk_start(h, &t);
+	assert_int_equal(kill(t.worker, SIGSTOP), 0);
+	front_state(h, 1, XVDA, XS_CLOSED);
+	wait_until(status_is(h, "1:xvda", "ring_state", "disconnecting"));
+	supervisor_dies(h);
+	assert_int_equal(kill(t.worker, SIGCONT), 0);
+	wait_until(host_log_has(h, "cannot answer the supervisor"));
+	host_daemon_start(h, NULL);
+	host_wait_state(h, 1, XVDA, XS_CLOSED);
+	assert_int_equal(host_worker(h, "1:xvda"), t.worker);
+	xenblkfront_close(t.front);
+	t.front = host_front_connected(h, 1, "xvda");
+	assert_reads(t.front, 0, SEED);
+	disk_end(h, &t);
+}
+
+/* A worker that hangs is not waited for: connecting takes no time, and a drain not for ever. */
+static void hung_in_connect(void **state)
+{
+	struct host *h = *state;
+	struct disk_under_test t;
+
+	make_image(h, "a.img", SEED, t.image);
+	host_attach(h, &(struct disk){.params = t.image}, t.image);
+	wait_image_open(h, "1:xvda");
+	t.worker = host_worker(h, "1:xvda");
+	assert_int_equal(kill(t.worker, SIGSTOP), 0);
+	struct xenblkfront_options opt = {
+	    .run_dir = h->dir, .domid = 1, .vdev = "xvda", .timeout_ms = 60000};
+	assert_int_equal(xenblkfront_open(&opt, &t.front), 0);
+	assert_front(t.front, xenblkfront_connect(t.front));
+	assert_true(host_log_has(h, "hangs while it connects the ring"));
+	assert_reads(t.front, 0, SEED);
+	assert_false(process_lives(t.worker));
+	disk_end(h, &t);
+}
+
+static void hung_in_disconnect(void **state)
+{
+	struct host *h = *state;
+	struct disk_under_test t;
+
+	disk_start(h, &t);
+	assert_int_equal(kill(t.worker, SIGSTOP), 0);
+	front_state(h, 1, XVDA, XS_CLOSED);
+	for (int i = 0; i < 60000 && host_state(h, 1, XVDA) != XS_CLOSED; i++)
+		usleep(1000);
+	assert_int_equal(host_state(h, 1, XVDA), XS_CLOSED);
+	assert_false(process_lives(t.worker));
+	xenblkfront_close(t.front);
+	t.front = host_front_connected(h, 1, "xvda");
+	assert_reads(t.front, 0, SEED);
+	disk_end(h, &t);
+}
+
 /* What a worker says that its guest has taken over. */
 enum lie { LIE_DISK, LIE_IMAGE, LIE_GENERATION, LIE_RING_ALONE, LIE_BYTES, LIE_SILENCE, LIES };
 
@@ -489,6 +578,10 @@ int main(void)
 	    case_of(dies_in_open),
 	    case_of(stopped_worker),
 	    case_of(hung_in_open),
+	    case_of(dies_in_connect),
+	    case_of(dies_in_disconnect),
+	    case_of(hung_in_connect),
+	    case_of(hung_in_disconnect),
 	    case_of(lying_worker),
 	    case_of(number_used_anew),
 	    case_of(stopped_ring),
