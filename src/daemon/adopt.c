@@ -29,8 +29,13 @@ bool adopt_begin(struct device *dev)
 
 	snprintf(path, sizeof path, "%s/worker.sock", dev->folder);
 	int sock = leftovers_reach(path, &pid, &pidfd);
-	if (sock < 0)
+	if (sock < 0) {
+		/* Anything else: whether there is one, nobody knows. The image's lock does. */
+		if (sock != -ENOENT && sock != -ECONNREFUSED)
+			log_error("%s: cannot ask whether an earlier xenblkd's worker is there: %s",
+			          dev->id, error_name(sock));
 		return false;
+	}
 	int rc = worker_line(dev, pid, pidfd, sock);
 	if (rc) {
 		log_error("%s: cannot watch the worker of an earlier xenblkd: %s", dev->id,
@@ -45,6 +50,12 @@ bool adopt_begin(struct device *dev)
 	/* Sooner than for one that only hangs up. */
 	loop_timer_arm(&dev->d->loop, &dev->worker.kill, ADOPT_NS);
 	return true;
+}
+
+/* Nothing has gone wrong with it that its front end was told. */
+static bool serving(const struct device *dev)
+{
+	return store_read_state(dev->d->store, XBT_NULL, dev->backend) == XS_CONNECTED;
 }
 
 static const char *bad_caps(const struct storage_caps *c)
@@ -135,6 +146,8 @@ void adopt_answer(struct device *dev, const struct wm *m)
 	snprintf(text, sizeof text, "%.*s", (int)sizeof m->text - 1, m->text);
 	if (dev->ring == RING_CONNECTED && text[0])
 		device_stopped(dev, text);
+	else if (dev->ring == RING_CONNECTED && serving(dev))
+		device_recover(dev);
 }
 
 /* Its messages are not ours, but for what every version has. That is enough to let it serve on
@@ -153,8 +166,7 @@ void adopt_other(struct device *dev, const struct wm *m)
 	           dev->worker.pid, m->version, WM_VERSION);
 	/* Nothing that a guest uses: half-way up or down, or idle. */
 	if (!(m->flags & WM_HAS_RING) || !dev->conn.generation ||
-	    m->generation != dev->conn.generation ||
-	    store_read_state(dev->d->store, XBT_NULL, dev->backend) != XS_CONNECTED) {
+	    m->generation != dev->conn.generation || !serving(dev)) {
 		dev->image = m->flags & WM_HAS_IMAGE ? IMAGE_OPEN : IMAGE_NONE;
 		worker_quit(dev, QUIT_NS);
 		return;

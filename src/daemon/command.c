@@ -108,6 +108,8 @@ static json_t *run_upgrade(struct daemon *d, uint64_t client, const char *id)
 
 	if (d->stopping)
 		return command_error("xenblkd is stopping");
+	if (reexec_pending())
+		return command_error("xenblkd is being upgraded already; try again");
 	if (id && !dev)
 		return unknown(id);
 	if (!id) {

@@ -126,6 +126,7 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	table_add(dev);
 	discovery_watch_frontend(dev, frontend);
 	device_log(dev, "found %s", dev->backend);
+	device_load_error(dev);
 	if (!adopt_begin(dev))
 		worker_died_unseen(dev);
 	return dev;

@@ -197,7 +197,8 @@ void device_fatal(struct device *dev, int rc, bool image, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void device_stopped(struct device *dev, const char *text);
 void device_hold(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void device_recover(struct device *dev); /* errors are history; warnings, too */
+void device_load_error(struct device *dev); /* of an earlier supervisor, from the error node */
+void device_recover(struct device *dev);    /* errors are history; warnings, too */
 void device_warn(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void device_log(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

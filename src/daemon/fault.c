@@ -105,6 +105,23 @@ void device_hold(struct device *dev, const char *fmt, ...)
 	upgrade_failed(dev, dev->error.text);
 }
 
+/* The disk may be what it was then: failed until its front end comes again. */
+void device_load_error(struct device *dev)
+{
+	char path[STORE_PATH_MAX], text[STORE_VALUE_MAX];
+	const char *words;
+
+	error_path(dev, path, sizeof path);
+	if (store_read(dev->d->store, XBT_NULL, path, "error", text, sizeof text) < 0)
+		return;
+	dev->error_node = true;
+	/* "5 what went wrong" */
+	words = text + strspn(text, "0123456789");
+	words += *words == ' ';
+	if (words != text)
+		error_set(&dev->error, 0, "%s", words);
+}
+
 void device_recover(struct device *dev)
 {
 	char path[STORE_PATH_MAX];

@@ -54,9 +54,11 @@ int leftovers_reach(const char *path, pid_t *pid, int *pidfd)
 	 * number is still its own; if it ended just now, then the socket says so. */
 	*pid = cred.pid;
 	*pidfd = cred.pid > 0 ? pidfd_open(cred.pid, 0) : -1;
-	if (*pidfd >= 0 && recv(fd, &cred, sizeof cred, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-	    errno == EAGAIN)
-		return fd;
+	if (*pidfd >= 0) {
+		ssize_t n = recv(fd, &cred, sizeof cred, MSG_PEEK | MSG_DONTWAIT);
+		if (n > 0 || (n < 0 && errno == EAGAIN))
+			return fd;
+	}
 	if (*pidfd >= 0)
 		close(*pidfd);
 	close(fd);

@@ -104,7 +104,13 @@ static void become(struct daemon *d)
 {
 	char number[16];
 	struct error err;
-	int fd = state_write(d);
+	int fd;
+
+	if (d->stopping) {
+		refuse("it is stopping");
+		return;
+	}
+	fd = state_write(d);
 
 	if (fd < 0) {
 		error_set(&err, 0, "cannot note its state: %s", error_name(fd));
@@ -192,6 +198,11 @@ static pid_t check_spawn(struct daemon *d, int out)
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&files);
 	return rc ? -rc : pid;
+}
+
+bool reexec_pending(void)
+{
+	return r.check != 0;
 }
 
 int reexec_begin(struct daemon *d, uint64_t client, struct error *err)

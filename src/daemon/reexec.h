@@ -16,6 +16,7 @@ struct daemon;
 /* client: whom to answer (control.c). 0, or -errno with *err: nothing was done. The check of the
  * new program may still refuse; then client is told, and all is as before. */
 int reexec_begin(struct daemon *d, uint64_t client, struct error *err);
+bool reexec_pending(void); /* the new program is being checked */
 /* The new program, before anything else: takes lock and control socket. False: started afresh. */
 bool reexec_load(struct daemon *d);
 void reexec_clients(struct daemon *d); /* once the control socket serves: its clients */

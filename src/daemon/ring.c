@@ -179,8 +179,11 @@ void ring_answer(struct device *dev, const struct wm *m)
 	patience_over(dev);
 	if (m->type == WM_CONNECTED && dev->ring == RING_CONNECTING) {
 		dev->ring = RING_CONNECTED;
-		if (dev->ours == XS_CONNECTED)
+		if (dev->ours == XS_CONNECTED) {
 			device_log(dev, "connected again: the guest goes on");
+			if (!dev->stopped)
+				device_recover(dev);
+		}
 		upgrade_settled(dev);
 	} else if (m->type == WM_DISCONNECTED && dev->ring == RING_DISCONNECTING) {
 		dev->ring = RING_IDLE;

@@ -119,12 +119,41 @@ static void killed_for_ever(void **state)
 	host_detach(h, 1, XVDA);
 }
 
+/* The error of a failed disk outlives the supervisor, and goes with its cause. */
+static void error_survives(void **state)
+{
+	struct host *h = *state;
+	struct xenblkfront *f;
+
+	disk_start(h, &f);
+	assert_front(f, xenblkfront_set_state(f, XS_RECONFIGURING));
+	assert_fatal(h, 1, XVDA, "1:xvda", "makes no sense");
+	host_daemon_kill(h, SIGKILL);
+	host_daemon_start(h, NULL);
+	assert_non_null(strstr(status_text(h, "1:xvda", "error"), "makes no sense"));
+	xenblkfront_close(f);
+	f = host_front_connected(h, 1, "xvda");
+	assert_string_equal(status_text(h, "1:xvda", "error"), "");
+	assert_string_equal(error_node(h, 1, XVDA), "");
+	/* A new supervisor tries again what the last one had given up. */
+	crash_loop(h);
+	host_daemon_kill(h, SIGKILL);
+	host_daemon_start(h, NULL);
+	wait_until(serves(h));
+	assert_reads(f, 0, SEED);
+	wait_until(!*status_text(h, "1:xvda", "error"));
+	assert_string_equal(error_node(h, 1, XVDA), "");
+	front_end(f);
+	host_detach(h, 1, XVDA);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    case_of(fails_and_recovers),
 	    case_of(failed_disk_goes),
 	    case_of(killed_for_ever),
+	    case_of(error_survives),
 	};
 
 	return cmocka_run_group_tests_name("crashloop", tests, NULL, NULL);
