@@ -157,6 +157,7 @@ int journal_check(const char *path, const struct journal_identity *id, uint32_t 
                   struct error *err)
 {
 	struct journal_header head = {0};
+	struct journal_identity want = *id;
 	struct error why = {""};
 	struct stat st;
 	int rc = 0;
@@ -166,8 +167,12 @@ int journal_check(const char *path, const struct journal_identity *id, uint32_t 
 		return error_set(err, -errno, "journal %s: %s", path, error_name(errno));
 	if (fstat(fd, &st) || pread(fd, &head, sizeof head, 0) < 0)
 		rc = -errno;
+	if (!want.image_dev && !want.image_ino) {
+		want.image_dev = head.identity.image_dev;
+		want.image_ino = head.identity.image_ino;
+	}
 	if (!rc)
-		rc = header_check(&head, st.st_size, id, slots, &why);
+		rc = header_check(&head, st.st_size, &want, slots, &why);
 	close(fd);
 	if (rc)
 		error_set(err, rc, "journal %s %s", path, why.text[0] ? why.text : error_name(rc));

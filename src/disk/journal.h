@@ -96,7 +96,7 @@ int journal_create(struct journal *j, const char *path, const struct journal_ide
 int journal_open(struct journal *j, const char *path, const struct journal_identity *id,
                  uint32_t slots, struct error *err);
 /* Whether journal_open would take it, now. Neither waits nor changes anything; its owner may be at
- * work on it. Results as of journal_open. */
+ * work on it. Without numbers of the image in id, it may be of any. Results as of journal_open. */
 int journal_check(const char *path, const struct journal_identity *id, uint32_t slots,
                   struct error *err);
 /* unlink_it: the connection has ended. Idempotent. */

@@ -236,9 +236,10 @@ int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct erro
 	if (fd >= 0 && fstat(fd, &st))
 		return error_set(err, -errno, "cannot look at the image: %s", error_name(errno));
 	rc = supported(m, err);
-	/* Overwritten when the image is opened. */
-	w->image_dev = st.st_dev;
-	w->image_ino = st.st_ino;
+	/* Overwritten when the image is opened. What is behind a device's node only an open tells.
+	 */
+	w->image_dev = S_ISREG(st.st_mode) ? st.st_dev : 0;
+	w->image_ino = S_ISREG(st.st_mode) ? st.st_ino : 0;
 	for (unsigned i = 0; i < m->nr_queues && !rc; i++) {
 		struct journal_identity id = identity_of(w, m, i);
 		blkif_ring_attach(&ring, NULL, m->order, (enum blkif_protocol)m->protocol);

@@ -109,6 +109,25 @@ static void worker_refused(void **state)
 	end(h, f);
 }
 
+/* Another image has taken the name: whoever opens it now would write into a stranger's. */
+static void image_renamed_over(void **state)
+{
+	struct host *h = *state;
+	struct xenblkfront *f = package_disk(h);
+	pid_t worker = host_worker(h, "1:xvda");
+	char image[1024], other[200];
+
+	snprintf(image, sizeof image, "%s", status_text(h, "1:xvda", "target"));
+	make_image(h, "other.img", 9, other);
+	assert_int_equal(rename(other, image), 0);
+	assert_int_equal(ctl(h, f, "upgrade 1:xvda"), 1);
+	assert_non_null(strstr(ctl_said(h), "the worker stays what it is: journal"));
+	assert_non_null(strstr(ctl_said(h), "another"));
+	assert_int_equal(host_worker(h, "1:xvda"), worker);
+	assert_reads(f, 0, SEED);
+	end(h, f);
+}
+
 static json_t *version_of(struct host *h)
 {
 	json_t *answer = host_control(h, "version", NULL);
@@ -430,9 +449,9 @@ static void dies_at_each_step(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(worker_replaced), T(idle_disk),         T(worker_refused),     T(supervisor_replaced),
-	    T(no_leak),         T(everything),        T(supervisor_refused), T(asker_leaves),
-	    T(systemd_hears),   T(dies_at_each_step),
+	    T(worker_replaced),     T(idle_disk),     T(worker_refused),    T(image_renamed_over),
+	    T(supervisor_replaced), T(no_leak),       T(everything),        T(supervisor_refused),
+	    T(asker_leaves),        T(systemd_hears), T(dies_at_each_step),
 	};
 
 	return cmocka_run_group_tests_name("upgrade", tests, NULL, NULL);

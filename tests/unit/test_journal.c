@@ -333,6 +333,12 @@ static void check_only_looks(void **state)
 
 	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), 0);
 	assert_memory_equal(f->j.h, &before, sizeof before);
+	/* Of which image, the asker may not know yet; but a wrong one is a wrong one. */
+	f->j.h->identity.image_ino = 4711;
+	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), 0);
+	f->id.image_ino = 4712;
+	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), -ESTALE);
+	f->id.image_ino = 0;
 	assert_int_equal(journal_check(f->path, &f->id, 2 * SLOTS, &f->err), -EBADMSG);
 	assert_int_equal(journal_check("/nonexistent/journal", &f->id, SLOTS, &f->err), -ENOENT);
 }
