@@ -12,7 +12,6 @@
 
 #define BACKOFF_NS (100 * NS_PER_MS)
 #define BACKOFF_MAX_NS (5 * NS_PER_S)
-#define STREAK_NS (60 * NS_PER_S) /* a death that long after the one before starts a new count */
 
 static void backoff_expired(struct loop_timer *t)
 {
@@ -48,19 +47,13 @@ static bool own_doing(const struct worker *w, int code, int status)
 	return w->hung || code == CLD_EXITED || is_fault(code, status);
 }
 
-/* Whether it is one too many. */
-static bool count(struct worker *w, uint64_t now)
+/* Whether it is one too many: of those in a row that did not live long. */
+static bool count(struct worker *w)
 {
-	uint64_t last = w->nr_deaths ? w->deaths[(w->nr_deaths - 1) % WORKER_DEATHS] : 0;
-	uint64_t *oldest = &w->deaths[w->nr_deaths % WORKER_DEATHS];
+	bool short_life = w->hung || clock_ns() - w->start_ns < WORKER_LIFE_NS;
 
-	w->streak = w->nr_deaths && now - last < STREAK_NS ? w->streak + 1 : 1;
-	*oldest = now;
-	w->nr_deaths++;
-	/* After this one is stored, the next slot holds the oldest of the last WORKER_DEATHS. */
-	oldest = &w->deaths[w->nr_deaths % WORKER_DEATHS];
-	return w->nr_deaths >= WORKER_DEATHS &&
-	       (now - *oldest < WORKER_DEATHS_NS || (w->hung && w->streak >= WORKER_DEATHS));
+	w->streak = short_life ? w->streak + 1 : 1;
+	return w->streak >= WORKER_DEATHS;
 }
 
 /* The first restart is at once. */
@@ -91,9 +84,10 @@ static void give_up(struct device *dev, const char *text)
 		return;
 	}
 	if (!dev->fatal)
-		device_fatal(dev, -EIO, false,
-		             "worker died %u times within 10 s: %s; see its log lines above",
-		             WORKER_DEATHS, text);
+		device_fatal(
+		    dev, -EIO, false,
+		    "worker died %u times in a row, last: %s, with %s; see its log lines above",
+		    w->streak, text, w->in_hand);
 }
 
 static void note_fault(struct device *dev)
@@ -156,7 +150,7 @@ void worker_ended(struct device *dev, int code, int status)
 	}
 	snprintf(w->last_death, sizeof w->last_death, "%s", text);
 	peek_in_hand(dev, w->in_hand, sizeof w->in_hand);
-	if (own_doing(w, code, status) && count(w, clock_ns())) {
+	if (own_doing(w, code, status) && count(w)) {
 		give_up(dev, text);
 		return;
 	}
@@ -193,7 +187,7 @@ const char *worker_revive(struct device *dev)
 	if (!dev->held && !timer_armed(&w->backoff))
 		return dev->fatal ? "its front end was told: detach the disk and attach it again"
 		                  : "it has not failed";
-	w->nr_deaths = w->streak = w->unborn = 0;
+	w->streak = w->unborn = 0;
 	loop_timer_cancel(&w->backoff);
 	if (dev->held)
 		device_recover(dev);

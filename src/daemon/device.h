@@ -14,8 +14,11 @@
 #define DEVICE_ID_MAX (VDEV_NAME_MAX + 8)
 #define FOLDER_MAX (RUN_DIR_MAX + DEVICE_ID_MAX + 7)
 #define SOCKET_PATH_MAX (FOLDER_MAX + 12) /* of worker.sock */
-#define WORKER_DEATHS 5 /* so many within WORKER_DEATHS_NS, and the device has failed */
-#define WORKER_DEATHS_NS (10 * NS_PER_S)
+/* So many deaths in a row, of their own doing and after lives shorter than that: the disk has
+ * failed.
+ */
+#define WORKER_DEATHS 5
+#define WORKER_LIFE_NS (10 * NS_PER_S)
 
 /* The process that serves a disk, and the line to it. Owned by the supervisor's thread. */
 struct worker {
@@ -30,11 +33,11 @@ struct worker {
 	bool pinged, hung;   /* see patience.c */
 	uint32_t other;      /* the version that it speaks, if that is not ours; else 0 */
 	char why_other[200]; /* why it cannot be replaced; "" if it can, or that is not known yet */
-	uint64_t deaths[WORKER_DEATHS]; /* when; the oldest is overwritten */
-	unsigned nr_deaths, streak;     /* of its own doing */
-	unsigned unborn;                /* killed by others before they had the image, in a row */
-	char last_death[80];            /* how the last one died; "" if none did */
-	char in_hand[160];              /* and what it had in hand */
+	uint64_t start_ns;
+	unsigned streak;     /* deaths of its own doing in a row, after short lives */
+	unsigned unborn;     /* killed by others before they had the image, in a row */
+	char last_death[80]; /* how the last one died; "" if none did */
+	char in_hand[160];   /* and what it had in hand */
 	struct loop_timer backoff;
 };
 

@@ -265,6 +265,7 @@ int worker_line(struct device *dev, pid_t pid, int pidfd, int sock)
 	w->sock = (struct loop_fd){.fd = sock, .ready = sock_ready};
 	w->kill.expired = kill_expired;
 	w->killed = w->pinged = w->hung = false;
+	w->start_ns = clock_ns();
 	w->other = 0;
 	w->why_other[0] = '\0';
 	rc = loop_add(&dev->d->loop, &w->exit_fd, EPOLLIN);

@@ -34,14 +34,15 @@ static void die_by(struct host *h, int sig, bool another)
 		wait_until(!host_worker(h, "1:xvda"));
 }
 
+/* By a signal that sanitizers leave alone. */
 static void crash_loop(struct host *h)
 {
 	for (int i = 0; i < 5; i++)
-		die_by(h, SIGSEGV, i < 4);
-	host_wait_error(h, "1:xvda", "worker died 5 times in a row, last: killed by signal 11");
+		die_by(h, SIGSYS, i < 4);
+	host_wait_error(h, "1:xvda", "worker died 5 times in a row, last: killed by signal 31");
 }
 
-/* The fifth fault within 10 s: visible everywhere, the other disk goes on, the guest waits. Then
+/* The fifth fault in a row: visible everywhere, the other disk goes on, the guest waits. Then
  * somebody recovers the disk, and the request that waited is done. */
 static void fails_and_recovers(void **state)
 {
@@ -57,7 +58,7 @@ static void fails_and_recovers(void **state)
 	assert_error(h, 1, XVDA, "1:xvda", "no request in hand");
 	assert_string_equal(status_text(h, "1:xvda", "image_state"), "failed");
 	assert_string_equal(status_text(h, "1:xvda", "last_death"),
-	                    "killed by signal 11 (Segmentation fault)");
+	                    "killed by signal 31 (Bad system call)");
 	assert_front(f, xenblkfront_queue(f, &req, 42));
 	assert_front(f, xenblkfront_kick(f));
 	assert_true(host_state_stays(h, 1, XVDA, XS_CONNECTED, 1000));
@@ -135,7 +136,9 @@ static void error_survives(void **state)
 	f = host_front_connected(h, 1, "xvda");
 	assert_string_equal(status_text(h, "1:xvda", "error"), "");
 	assert_string_equal(error_node(h, 1, XVDA), "");
-	/* A new supervisor tries again what the last one had given up. */
+	/* A new supervisor tries again what the last one had given up. (The worker is one that was
+	 * taken over: under sanitizers it does not note a fault.) */
+	die_by(h, SIGKILL, true);
 	crash_loop(h);
 	host_daemon_kill(h, SIGKILL);
 	host_daemon_start(h, NULL);
