@@ -14,6 +14,7 @@
 #include "ctl/options.h"
 #include "ctl/show.h"
 #include "ctl/toolstack.h"
+#include "ctl/upgrade.h"
 #include "ctl/version.h"
 
 #define SHUTDOWN_MS 30000
@@ -189,6 +190,18 @@ static int resize(const struct ctl_options *opt, struct error *err)
 	return rc;
 }
 
+static int recover(const struct ctl_options *opt, struct error *err)
+{
+	json_t *result;
+	int rc =
+	    control_request(opt->run_dir, "recover", opt->id, CONTROL_TIMEOUT_MS, &result, err);
+
+	json_decref(result);
+	if (!rc)
+		printf("%s is tried again; see `xenblkctl status %s`\n", opt->id, opt->id);
+	return rc;
+}
+
 static int version(const struct ctl_options *opt, struct error *err)
 {
 	struct error why = {""};
@@ -232,6 +245,12 @@ static int run(const struct ctl_options *opt, struct error *err)
 		return with_toolstack(opt, fault, err);
 	case CTL_USAGE:
 		return with_toolstack(opt, usage, err);
+	case CTL_RECOVER:
+		return recover(opt, err);
+	case CTL_UPGRADE:
+		return opt->all          ? upgrade_all(opt->run_dir, err)
+		       : opt->has_device ? upgrade_disk(opt->run_dir, opt->id, err)
+		                         : upgrade_supervisor(opt->run_dir, err);
 	case CTL_SHUTDOWN:
 		return shut_down(opt, err);
 	case CTL_VERSION:

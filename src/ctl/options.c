@@ -31,6 +31,11 @@ const char ctl_help[] =
     "  hotplug add|remove      what xl runs by way of the script block-xenblkd\n"
     "  fault WORD…             embedded Xen: makes something go wrong (`fault clear` ends it)\n"
     "  usage                   embedded Xen: domains, grants, event channels in use\n"
+    "  recover ID              tries a disk again whose workers died too often; its guest goes on\n"
+    "  upgrade                 xenblkd becomes the program that is installed now; no I/O stops\n"
+    "  upgrade ID              the disk's worker is replaced by the one installed now, after a "
+    "drain\n"
+    "  upgrade --all           xenblkd, then the workers of all disks, one after the other\n"
     "  shutdown                stops xenblkd and its workers\n"
     "  version                 of this program and of the running xenblkd\n"
     "\n"
@@ -59,6 +64,8 @@ static const struct command {
     {"hotplug", CTL_HOTPLUG, 1, 1, "add or remove; it is for xl, by way of block-xenblkd"},
     {"fault", CTL_FAULT, 1, 16, "what is to fail, as in `xenblkctl fault conflict 3`"},
     {"usage", CTL_USAGE, 0, 0, "no argument"},
+    {"recover", CTL_RECOVER, 1, 1, "one ID, as in `xenblkctl recover 7:xvda`"},
+    {"upgrade", CTL_UPGRADE, 0, 1, "one ID, --all, or nothing for xenblkd itself"},
     {"shutdown", CTL_SHUTDOWN, 0, 0, "no argument"},
     {"version", CTL_VERSION, 0, 0, "no argument"},
     {"help", CTL_HELP, 0, 1, "no argument"},
@@ -68,6 +75,7 @@ enum option_id {
 	OPT_RUN_DIR,
 	OPT_JSON,
 	OPT_FORCE,
+	OPT_ALL,
 	OPT_DOMAIN,
 	OPT_VDEV,
 	OPT_MODE,
@@ -88,6 +96,7 @@ static const struct option {
     [OPT_RUN_DIR] = {"run-dir", true, ~0u},
     [OPT_JSON] = {"json", false, READING},
     [OPT_FORCE] = {"force", false, BIT(CTL_DETACH)},
+    [OPT_ALL] = {"all", false, BIT(CTL_UPGRADE)},
     [OPT_DOMAIN] = {"domain", true, BIT(CTL_ATTACH)},
     [OPT_VDEV] = {"vdev", true, BIT(CTL_ATTACH)},
     [OPT_MODE] = {"mode", true, BIT(CTL_ATTACH)},
@@ -268,14 +277,17 @@ static int parse_command(const struct command *c, const struct sorted *args,
 		return error_set(err, -EINVAL, "%s wants %s", c->name, c->wants);
 	opt->has_device =
 	    c->command == CTL_ATTACH ||
-	    (args->words > 1 && (BIT(c->command) & (BIT(CTL_STATUS) | BIT(CTL_STATS) |
-	                                            BIT(CTL_DETACH) | BIT(CTL_RESIZE))));
+	    (args->words > 1 &&
+	     (BIT(c->command) & (BIT(CTL_STATUS) | BIT(CTL_STATS) | BIT(CTL_DETACH) |
+	                         BIT(CTL_RESIZE) | BIT(CTL_RECOVER) | BIT(CTL_UPGRADE))));
 	if (c->command == CTL_ATTACH)
 		rc = parse_attach(args, opt, err);
 	else if (c->command == CTL_HOTPLUG)
 		opt->action = args->word[1];
 	else if (c->command == CTL_FAULT)
 		rc = parse_fault(args, opt, err);
+	else if (opt->all && args->words > 1)
+		rc = error_set(err, -EINVAL, "upgrade takes an ID or --all, not both");
 	else if (opt->has_device)
 		rc = parse_id(args->word[1], opt, err);
 	if (!rc && opt->has_device)
@@ -298,6 +310,7 @@ int ctl_parse(int argc, char **argv, struct ctl_options *opt, struct error *err)
 		return error_set(err, -EINVAL, "the run directory's name is empty");
 	opt->json = args.value[OPT_JSON];
 	opt->force = args.value[OPT_FORCE];
+	opt->all = args.value[OPT_ALL];
 	if (args.value[OPT_HELP]) {
 		opt->command = CTL_HELP;
 		return 0;

@@ -19,6 +19,8 @@ enum ctl_command {
 	CTL_HOTPLUG,
 	CTL_FAULT,
 	CTL_USAGE,
+	CTL_RECOVER,
+	CTL_UPGRADE,
 	CTL_SHUTDOWN,
 	CTL_VERSION,
 	CTL_HELP,
@@ -27,7 +29,7 @@ enum ctl_command {
 struct ctl_options {
 	enum ctl_command command;
 	const char *run_dir;
-	bool json, force;
+	bool json, force, all;
 	bool has_device; /* domid and devid are set; id is the device's canonical name */
 	unsigned domid;
 	uint32_t devid;

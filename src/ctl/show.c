@@ -154,7 +154,7 @@ static const char *access_of(json_t *d)
 
 void show_status(json_t *d)
 {
-	char text[CELL_MAX];
+	char text[CELL_MAX], with[CELL_MAX];
 
 	line("disk", text_of(d, "id", text));
 	printf("%-14s %s", "back end", state_of(d, "state", text));
@@ -168,6 +168,9 @@ void show_status(json_t *d)
 	show_geometry(d);
 	show_ring(d);
 	line("worker", text_of(d, "worker_pid", text));
+	if (strcmp(text_of(d, "last_death", text), "-"))
+		printf("%-14s %s; with %s\n", "last death", text_of(d, "last_death", text),
+		       text_of(d, "last_death_with", with));
 	line("warning", text_of(d, "warning", text));
 	line("error", text_of(d, "error", text));
 }

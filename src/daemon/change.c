@@ -26,7 +26,8 @@ void change_ask_size(struct device *dev)
 {
 	struct wm m = {.type = WM_RESIZE};
 
-	if (dev->worker.pid && dev->image == IMAGE_OPEN)
+	/* One of another version would not understand. */
+	if (dev->worker.pid && dev->image == IMAGE_OPEN && !dev->worker.other)
 		worker_send(dev, &m, -1);
 }
 
@@ -71,6 +72,7 @@ static void resized(struct device *dev, const struct wm *m)
 	loop_timer_arm(&dev->d->loop, &dev->resized, TELL_NS);
 }
 
+/* Not connected: it will read the size when it is. */
 void change_check(struct device *dev)
 {
 	uint64_t told = 0;
@@ -103,9 +105,19 @@ static void withdrawn(struct device *dev, uint32_t what)
 	device_log(dev, "the storage does not support what it promised, withdrawn:%s%s%s",
 	           what & WM_NO_FLUSH ? " flush" : "", what & WM_NO_DISCARD ? " discard" : "",
 	           what & WM_NO_SECURE_DISCARD ? " secure discard" : "");
+	/* Without a ring nobody was promised anything. */
+	if (dev->ring != RING_CONNECTED)
+		return;
 	rc = publish_features(dev->d->store, dev->backend, &dev->keys);
 	if (rc && rc != -ESTALE && rc != -ENOENT)
 		device_warn(dev, "cannot withdraw features: %s", error_name(rc));
+}
+
+void change_adopted(struct device *dev, uint32_t what)
+{
+	withdrawn(dev, what);
+	if (dev->ring == RING_CONNECTED)
+		change_check(dev);
 }
 
 void change_answer(struct device *dev, const struct wm *m)

@@ -2,6 +2,7 @@
 /* The control socket: one line of JSON a request, one an answer. Clients may be slow, many, or mad:
  * nothing here waits for one, and each is held to a small request. */
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,8 @@ struct client {
 	struct list link;
 	struct loop_fd sock;
 	struct daemon *d;
+	uint64_t serial;
+	bool waiting; /* for control_answer; what it sends meanwhile stays where it is */
 	char *in;
 	size_t in_len;
 	char *out; /* NULL: nothing waits to be sent */
@@ -83,9 +86,10 @@ static bool client_send(struct client *c)
 static bool client_work(struct client *c)
 {
 	while (client_send(c)) {
-		char *end = memchr(c->in, '\n', c->in_len);
-		if (c->out)
+		bool later;
+		if (c->out || c->waiting)
 			return true;
+		char *end = c->in_len ? memchr(c->in, '\n', c->in_len) : NULL;
 		if (!end && c->last && c->in_len)
 			end = c->in + c->in_len;
 		if (!end) {
@@ -98,7 +102,11 @@ static bool client_work(struct client *c)
 			continue;
 		}
 		size_t n = (size_t)(end - c->in), used = n < c->in_len ? n + 1 : n;
-		client_answer(c, command_run(c->d, c->in, n));
+		json_t *answer = command_run(c->d, c->serial, c->in, n, &later);
+		if (later)
+			c->waiting = true;
+		else
+			client_answer(c, answer);
 		c->in_len -= used;
 		memmove(c->in, c->in + used, c->in_len);
 	}
@@ -126,21 +134,61 @@ static bool client_read(struct client *c)
 	return true;
 }
 
+static uint32_t client_events(const struct client *c)
+{
+	return c->out ? EPOLLOUT : c->waiting ? 0 : EPOLLIN;
+}
+
 static void client_ready(struct loop_fd *lfd, uint32_t events)
 {
 	struct client *c = container_of(lfd, struct client, sock);
 
 	/* Only one of both is asked for: who does not read answers is not read either. */
-	if ((!c->out && !client_read(c)) || !client_work(c) ||
-	    loop_mod(&c->d->loop, lfd, c->out ? EPOLLOUT : EPOLLIN))
+	if ((c->waiting && events & (EPOLLHUP | EPOLLERR)) ||
+	    (!c->out && !c->waiting && !client_read(c)) || !client_work(c) ||
+	    loop_mod(&c->d->loop, lfd, client_events(c)))
 		client_free(c);
+}
+
+void control_answer(struct daemon *d, uint64_t client, json_t *answer)
+{
+	list_for_each(it, tmp, &d->clients)
+	{
+		struct client *c = container_of(it, struct client, link);
+		if (c->serial != client || !c->waiting)
+			continue;
+		c->waiting = false;
+		client_answer(c, answer);
+		/* What follows from it is done in the loop: the caller may be anywhere. */
+		if (loop_mod(&d->loop, &c->sock, EPOLLOUT))
+			client_free(c);
+		return;
+	}
+	json_decref(answer);
+}
+
+static struct client *client_new(struct daemon *d, int fd)
+{
+	struct client *c = d->nr_clients < CLIENTS_MAX ? calloc(1, sizeof *c) : NULL;
+
+	if (!c) {
+		close(fd);
+		return NULL;
+	}
+	*c = (struct client){
+	    .d = d, .serial = ++d->last_client, .sock = {.fd = fd, .ready = client_ready}};
+	list_append(&d->clients, &c->link);
+	d->nr_clients++;
+	if (!loop_add(&d->loop, &c->sock, EPOLLIN))
+		return c;
+	client_free(c);
+	return NULL;
 }
 
 static void accept_ready(struct loop_fd *lfd, uint32_t events)
 {
 	struct daemon *d = container_of(lfd, struct daemon, control_fd);
 	int fd = accept4(lfd->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct client *c;
 
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
 		log_error("control socket closed: out of file descriptors; raise the limit and "
@@ -150,40 +198,122 @@ static void accept_ready(struct loop_fd *lfd, uint32_t events)
 	}
 	if (fd < 0)
 		return;
-	c = d->nr_clients < CLIENTS_MAX ? calloc(1, sizeof *c) : NULL;
-	if (!c) {
+	client_new(d, fd);
+}
+
+static int listener(const struct daemon *d, struct sockaddr_un *addr)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), rc;
+
+	unlink(addr->sun_path);
+	/* Never open to others, not for a moment. */
+	mode_t mask = umask(0177);
+	rc = fd < 0 || bind(fd, (struct sockaddr *)addr, sizeof *addr) || listen(fd, 64) ? -errno
+	                                                                                 : fd;
+	umask(mask);
+	if (rc < 0 && fd >= 0)
 		close(fd);
-		return;
-	}
-	*c = (struct client){.d = d, .sock = {.fd = fd, .ready = client_ready}};
-	list_append(&d->clients, &c->link);
-	d->nr_clients++;
-	if (loop_add(&d->loop, &c->sock, EPOLLIN))
-		client_free(c);
+	return rc;
 }
 
 int control_start(struct daemon *d, struct error *err)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	mode_t mask;
 	int rc = 0;
 
 	snprintf(addr.sun_path, sizeof addr.sun_path, "%s/control.sock", d->run_dir);
-	unlink(addr.sun_path);
-	d->control_fd = (struct loop_fd){
-	    .fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
-	    .ready = accept_ready,
-	};
-	/* Never open to others, not for a moment. */
-	mask = umask(0177);
-	if (d->control_fd.fd < 0 || bind(d->control_fd.fd, (struct sockaddr *)&addr, sizeof addr) ||
-	    listen(d->control_fd.fd, 64))
-		rc = -errno;
-	umask(mask);
-	if (!rc)
+	/* Handed over by the program that we replaced, it is there already. */
+	if (d->control_fd.fd < 0)
+		rc = d->control_fd.fd = listener(d, &addr);
+	d->control_fd.ready = accept_ready;
+	if (rc >= 0)
 		rc = loop_add(&d->loop, &d->control_fd, EPOLLIN);
 	return rc ? error_set(err, rc, "cannot listen on %s: %s", addr.sun_path, error_name(rc))
 	          : 0;
+}
+
+void control_each_fd(struct daemon *d, void (*fn)(int fd, void *arg), void *arg)
+{
+	list_for_each(it, tmp, &d->clients) fn(container_of(it, struct client, link)->sock.fd, arg);
+}
+
+/* As hexadecimal digits: it need not be text. */
+static json_t *bytes_save(const char *bytes, size_t n)
+{
+	char *hex = malloc(2 * n + 1);
+	json_t *j;
+
+	if (!hex)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		sprintf(hex + 2 * i, "%02x", (unsigned char)bytes[i]);
+	hex[2 * n] = '\0';
+	j = json_string(hex);
+	free(hex);
+	return j;
+}
+
+static bool bytes_restore(json_t *j, char **bytes, size_t *n)
+{
+	const char *hex = json_string_value(j);
+	size_t len = hex ? strlen(hex) / 2 : 0;
+
+	*bytes = NULL;
+	*n = 0;
+	if (!len)
+		return true;
+	*bytes = malloc(len);
+	if (!*bytes)
+		return false;
+	for (*n = 0; *n < len; ++*n) {
+		unsigned byte;
+		if (sscanf(hex + 2 * *n, "%2x", &byte) != 1)
+			return false;
+		(*bytes)[*n] = (char)byte;
+	}
+	return true;
+}
+
+json_t *control_save(struct daemon *d, uint64_t asker)
+{
+	json_t *all = json_array();
+
+	list_for_each(it, tmp, &d->clients)
+	{
+		struct client *c = container_of(it, struct client, link);
+		json_array_append_new(all,
+		                      json_pack("{s:i, s:b, s:b, s:o, s:o}", "fd", c->sock.fd,
+		                                "last", c->last, "asker", c->serial == asker, "in",
+		                                bytes_save(c->in, c->in_len), "out",
+		                                bytes_save(c->out ? c->out + c->out_at : "",
+		                                           c->out ? c->out_len - c->out_at : 0)));
+	}
+	return all;
+}
+
+uint64_t control_restore(struct daemon *d, json_t *all)
+{
+	uint64_t asker = 0;
+	size_t i;
+	json_t *one;
+
+	json_array_foreach(all, i, one)
+	{
+		struct client *c =
+		    client_new(d, (int)json_integer_value(json_object_get(one, "fd")));
+		if (!c)
+			continue;
+		fcntl(c->sock.fd, F_SETFD, FD_CLOEXEC);
+		c->last = json_is_true(json_object_get(one, "last"));
+		c->waiting = json_is_true(json_object_get(one, "asker"));
+		if (c->waiting)
+			asker = c->serial;
+		if (!bytes_restore(json_object_get(one, "in"), &c->in, &c->in_len) ||
+		    !bytes_restore(json_object_get(one, "out"), &c->out, &c->out_len) ||
+		    loop_mod(&d->loop, &c->sock, client_events(c)))
+			client_free(c);
+	}
+	return asker;
 }
 
 void control_stop(struct daemon *d)

@@ -39,8 +39,10 @@ struct daemon {
 	struct loop_fd store_fd, signal_fd, control_fd, uevent_fd;
 	int lock_fd;
 	unsigned own_domid;
-	char run_dir[RUN_DIR_MAX];                 /* absolute */
-	char program_dir[PATH_MAX];                /* where our own program stands */
+	char run_dir[RUN_DIR_MAX];  /* absolute */
+	char program_dir[PATH_MAX]; /* where the other programs stand */
+	int worker_fd; /* O_PATH: xenblkd-worker as it was when we started, whatever stands there
+	                  now */
 	char roots[MAX_KINDS][STORE_PATH_MAX / 2]; /* /local/domain/N/backend/KIND */
 	/* devices: by domain and number, and by domain */
 	struct list by_id[TABLE_BUCKETS], by_domain[TABLE_BUCKETS];
@@ -49,9 +51,13 @@ struct daemon {
 	unsigned last_watch;               /* serial of the last front end watch */
 	struct log_limit limit;            /* lines about nodes that are no devices */
 	char last_ignored[STORE_PATH_MAX]; /* the node of the last such line */
+	struct list leftovers;             /* workers without a device, on their way out */
 	struct list clients;               /* of the control socket */
 	unsigned nr_clients;
-	pid_t xen_pid; /* of the embedded Xen if xenblkd started it, else 0 */
+	uint64_t last_client;   /* serial */
+	char **argv;            /* ours, for the program that replaces us */
+	char program[PATH_MAX]; /* where it stands */
+	pid_t xen_pid;          /* of the embedded Xen if xenblkd started it, else 0 */
 	bool stopping;
 	int exit_status;
 	struct loop_timer stop_timer;
@@ -65,9 +71,12 @@ void daemon_stop_check(struct daemon *d); /* a worker ended: was it the last? */
 int embedded_start(struct daemon *d, struct error *err); /* starts one unless one is alive */
 void embedded_stop(struct daemon *d); /* ends the one that xenblkd started, if no device is left */
 
-/* leftovers.c: workers and folders of an earlier supervisor */
-void leftovers_end_workers(struct daemon *d);
-void leftovers_remove_folders(struct daemon *d); /* of devices that are gone */
+/* leftovers.c: ends the workers and removes the folders of devices that went while no supervisor
+ * was there. After the first scan; returns at once. */
+void leftovers_start(struct daemon *d);
+void leftovers_stop(struct daemon *d); /* forgets those that still end */
+/* A connection to the worker that listens there, and its process; or -errno: nobody does. */
+int leftovers_reach(const char *path, pid_t *pid, int *pidfd);
 
 /* table.c */
 void table_init(struct daemon *d);
@@ -76,6 +85,7 @@ void table_add(struct device *dev);
 void table_remove(struct device *dev);
 /* fn may remove the device it is called with. */
 void table_each(struct daemon *d, void (*fn)(struct device *dev, void *arg), void *arg);
+bool table_has_worker(struct daemon *d, pid_t pid);
 void table_each_of_domain(struct daemon *d, uint16_t domid,
                           void (*fn)(struct device *dev, void *arg), void *arg);
 
@@ -96,8 +106,19 @@ int change_start(struct daemon *d);
 void change_stop(struct daemon *d);
 
 /* control.c */
-int control_start(struct daemon *d, struct error *err);
+struct json_t;
+int control_start(struct daemon *d, struct error *err); /* on d->control_fd, if that is open */
 void control_stop(struct daemon *d);
+/* To the client whose request was to be answered later, if it is still there. Takes the reference.
+ */
+void control_answer(struct daemon *d, uint64_t client, struct json_t *answer);
+/* Clients across an exec: each with what it has sent and not been sent yet. */
+void control_each_fd(struct daemon *d, void (*fn)(int fd, void *arg), void *arg);
+struct json_t *control_save(struct daemon *d, uint64_t asker);
+uint64_t control_restore(struct daemon *d, struct json_t *all); /* the asker, or 0 */
+
+/* notify.c: a message to systemd, if that started us */
+void notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Whether a line may be logged now; *dropped: how many were not since the last one. */
 bool log_limit_pass(struct log_limit *l, unsigned *dropped);

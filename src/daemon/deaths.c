@@ -12,16 +12,19 @@
 
 #define BACKOFF_NS (100 * NS_PER_MS)
 #define BACKOFF_MAX_NS (5 * NS_PER_S)
-#define STREAK_NS (60 * NS_PER_S) /* a death that long after the one before starts a new count */
 
 static void backoff_expired(struct loop_timer *t)
 {
 	device_dirty(container_of(t, struct device, worker.backoff));
 }
 
-static void describe(int code, int status, char *text, size_t cap)
+static void describe(const struct worker *w, int code, int status, char *text, size_t cap)
 {
-	if (code == CLD_EXITED && status == 127)
+	if (!code)
+		snprintf(text, cap, "cause unknown, as an earlier xenblkd had started it");
+	else if (w->hung)
+		snprintf(text, cap, "it hung and was killed");
+	else if (code == CLD_EXITED && status == 127)
 		snprintf(text, cap, "could not be started, or exit status 127");
 	else if (code == CLD_EXITED)
 		snprintf(text, cap, "exit status %d", status);
@@ -38,72 +41,156 @@ static bool is_fault(int code, int status)
 	       status == SIGABRT || status == SIGSYS;
 }
 
-/* Whether it is one too many. */
-static bool count(struct worker *w, uint64_t now)
+/* Whether it died of itself. What somebody else ends, as often as he likes, is no crash loop. */
+static bool own_doing(const struct worker *w, int code, int status)
 {
-	uint64_t last = w->nr_deaths ? w->deaths[(w->nr_deaths - 1) % WORKER_DEATHS] : 0;
-	uint64_t *oldest = &w->deaths[w->nr_deaths % WORKER_DEATHS];
-
-	w->streak = w->nr_deaths && now - last < STREAK_NS ? w->streak + 1 : 1;
-	*oldest = now;
-	w->nr_deaths++;
-	/* After this one is stored, the next slot holds the oldest of the last WORKER_DEATHS. */
-	oldest = &w->deaths[w->nr_deaths % WORKER_DEATHS];
-	return w->nr_deaths >= WORKER_DEATHS && now - *oldest < WORKER_DEATHS_NS;
+	return w->hung || code == CLD_EXITED || is_fault(code, status);
 }
 
-static void arm_backoff(struct device *dev)
+/* Whether it is one too many: of those in a row that did not live long. */
+static bool count(struct worker *w)
+{
+	bool short_life = w->hung || clock_ns() - w->start_ns < WORKER_LIFE_NS;
+
+	w->streak = short_life ? w->streak + 1 : 1;
+	return w->streak >= WORKER_DEATHS;
+}
+
+/* The first restart is at once. */
+static void arm_backoff(struct device *dev, unsigned streak)
 {
 	struct worker *w = &dev->worker;
 	uint64_t ns = BACKOFF_MAX_NS;
 
-	if (w->streak < 2)
+	if (streak < 2)
 		return;
-	if (w->streak - 2 < 6)
-		ns = BACKOFF_NS << (w->streak - 2);
+	if (streak - 2 < 6)
+		ns = BACKOFF_NS << (streak - 2);
 	w->backoff.expired = backoff_expired;
 	loop_timer_arm(&dev->d->loop, &w->backoff, ns < BACKOFF_MAX_NS ? ns : BACKOFF_MAX_NS);
 }
 
+/* The disk has failed. Connected, it stays so, and its guest waits: whatever is in flight is not
+ * lost, and goes on when `recover` finds a worker that lives. */
+static void give_up(struct device *dev, const char *text)
+{
+	struct worker *w = &dev->worker;
+
+	if (dev->ours == XS_CONNECTED) {
+		device_hold(dev,
+		            "worker died %u times in a row, last: %s, with %s; the guest waits; "
+		            "`xenblkctl recover %s` tries again",
+		            w->streak, text, w->in_hand, dev->id);
+		return;
+	}
+	if (!dev->fatal)
+		device_fatal(
+		    dev, -EIO, false,
+		    "worker died %u times in a row, last: %s, with %s; see its log lines above",
+		    w->streak, text, w->in_hand);
+}
+
+static void note_fault(struct device *dev)
+{
+	struct error err;
+
+	dev->conn.faults++;
+	if (folder_save_connection(dev, &err))
+		log_warn("%s: %s", dev->id, err.text);
+}
+
+/* One that an earlier supervisor started is no child of ours, and the kernel does not tell how it
+ * ended. It noted itself if that was a fault; and if it was told to end, and nothing is left in its
+ * hands, it ended in order. */
+static void find_cause(const struct device *dev, int *code, int *status)
+{
+	int sig = *code ? 0 : peek_signal(dev);
+
+	if (*code)
+		return;
+	*status = sig;
+	if (sig)
+		*code = CLD_KILLED;
+	else if (dev->worker.killed && !peek_requests(dev))
+		*code = CLD_EXITED;
+}
+
 void worker_ended(struct device *dev, int code, int status)
 {
-	bool expected = dev->worker.killed, ringed = dev->ring != RING_IDLE;
-	struct error err;
+	struct worker *w = &dev->worker;
+	bool ringed = dev->ring != RING_IDLE, useful = dev->image == IMAGE_OPEN;
+	/* An adopted one that ends at once was at it already, or had nothing. */
+	bool expected = (w->killed && !w->hung) || w->was_adopting;
 	char text[80];
 
-	if (dev->image != IMAGE_NONE && dev->image != IMAGE_FAILED &&
-	    (code != CLD_EXITED || status))
+	find_cause(dev, &code, &status);
+	bool clean = code == CLD_EXITED && !status;
+	if (!clean && (w->was_adopting || (dev->image != IMAGE_NONE && dev->image != IMAGE_FAILED)))
 		dev->unfenced = true;
-	describe(code, status, text, sizeof text);
-	loop_timer_cancel(&dev->slow);
+	describe(w, code, status, text, sizeof text);
+	patience_over(dev);
 	if (dev->image != IMAGE_FAILED)
 		dev->image = dev->image == IMAGE_CLOSING ? IMAGE_CLOSED : IMAGE_NONE;
 	dev->ring = RING_IDLE;
 	dev->wait_lock = true;
 	device_dirty(dev);
+	upgrade_drained(dev);
 	if (dev->d->stopping) {
 		log_debug("%s: worker: %s", dev->id, text);
 		daemon_stop_check(dev->d);
 		return;
 	}
-	if (expected && code == CLD_EXITED && !status)
+	if (expected && clean)
 		return;
-	if (ringed && is_fault(code, status)) {
-		dev->conn.faults++;
-		if (folder_save_connection(dev, &err))
-			log_warn("%s: %s", dev->id, err.text);
-	}
+	if ((ringed || w->was_adopting) && is_fault(code, status))
+		note_fault(dev);
 	if (expected) {
 		device_log(dev, "worker ended: %s", text);
 		return;
 	}
-	bool too_many = count(&dev->worker, clock_ns());
-	if (too_many && !dev->fatal) {
-		device_fatal(dev, -EIO, false,
-		             "worker died %u times within 10 s: %s; see its log lines above",
-		             WORKER_DEATHS, text);
+	snprintf(w->last_death, sizeof w->last_death, "%s", text);
+	peek_in_hand(dev, w->in_hand, sizeof w->in_hand);
+	if (own_doing(w, code, status) && count(w)) {
+		give_up(dev, text);
 		return;
 	}
-	log_warn("%s: worker died: %s; starting another one", dev->id, text);
-	arm_backoff(dev);
+	log_warn("%s: worker died: %s, with %s; starting another one", dev->id, text, w->in_hand);
+	/* Not even one that others kill may spin: one that is killed at its start does. */
+	if (!own_doing(w, code, status)) {
+		w->unborn = useful ? 0 : w->unborn + 1;
+		arm_backoff(dev, w->unborn);
+	} else {
+		arm_backoff(dev, w->streak);
+	}
+}
+
+void worker_died_unseen(struct device *dev)
+{
+	int sig = dev->conn.generation ? peek_signal(dev) : 0;
+
+	if (!sig)
+		return;
+	describe(&dev->worker, CLD_KILLED, sig, dev->worker.last_death,
+	         sizeof dev->worker.last_death);
+	peek_in_hand(dev, dev->worker.in_hand, sizeof dev->worker.in_hand);
+	log_warn("%s: its worker had died: %s, with %s", dev->id, dev->worker.last_death,
+	         dev->worker.in_hand);
+	/* Perhaps counted already by a supervisor that died, too: an epoch more does no harm. */
+	if (is_fault(CLD_KILLED, sig))
+		note_fault(dev);
+}
+
+const char *worker_revive(struct device *dev)
+{
+	struct worker *w = &dev->worker;
+
+	if (!dev->held && !timer_armed(&w->backoff))
+		return dev->fatal ? "its front end was told: detach the disk and attach it again"
+		                  : "it has not failed";
+	w->streak = w->unborn = 0;
+	loop_timer_cancel(&w->backoff);
+	if (dev->held)
+		device_recover(dev);
+	device_dirty(dev);
+	return NULL;
 }

@@ -54,14 +54,6 @@ static void removal_expired(struct loop_timer *t)
 	device_dirty(dev);
 }
 
-static void slow_expired(struct loop_timer *t)
-{
-	struct device *dev = container_of(t, struct device, slow);
-
-	dev->slow_opening = true;
-	device_dirty(dev);
-}
-
 /* Once per node in a row, for each of its keys comes as an event. */
 static bool may_complain(struct daemon *d, const char *backend)
 {
@@ -127,7 +119,6 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	dev->worker.sock.fd = -1;
 	dev->retry.expired = retry_expired;
 	dev->removal.expired = removal_expired;
-	dev->slow.expired = slow_expired;
 	vdev_name(devid, dev->vdev);
 	snprintf(dev->id, sizeof dev->id, "%u:%s", domid, dev->vdev);
 	memcpy(dev->backend, backend, sizeof backend);
@@ -137,11 +128,15 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	table_add(dev);
 	discovery_watch_frontend(dev, frontend);
 	device_log(dev, "found %s", dev->backend);
+	device_load_error(dev);
+	if (!adopt_begin(dev))
+		worker_died_unseen(dev);
 	return dev;
 }
 
 void device_forget(struct device *dev)
 {
+	upgrade_failed(dev, "it is not there any more");
 	discovery_unwatch_frontend(dev);
 	worker_abandon(dev);
 	loop_timer_cancel(&dev->retry);
@@ -248,6 +243,9 @@ static void read_stale(struct device *dev)
 static void check_source(struct device *dev)
 {
 	int rc = dev->wanted_rc;
+	/* Adopted without a record of what was opened. */
+	if (!rc && dev->image == IMAGE_OPEN && dev->source.kind == SOURCE_WAIT)
+		dev->source = dev->wanted;
 	bool wanted =
 	    dev->ours == XS_INITWAIT || dev->ours == XS_INITIALISED || dev->ours == XS_CONNECTED;
 
@@ -267,6 +265,14 @@ static void check_source(struct device *dev)
 		    dev->source.text);
 }
 
+/* Whether a worker may be started now. Of a disk that has failed only to see the last one's I/O
+ * out, when the front end lets go. */
+static bool may_start(const struct device *dev)
+{
+	return !timer_armed(&dev->worker.backoff) && !(dev->worker.pid && dev->worker.killed) &&
+	       !(dev->held && dev->ours != XS_CLOSING);
+}
+
 static void read_all(struct device *dev, struct snapshot *s)
 {
 	dev->warning.text[0] = '\0';
@@ -275,6 +281,11 @@ static void read_all(struct device *dev, struct snapshot *s)
 		    dev,
 		    "still opening \"%.200s\": its lock is held, or its storage does not answer",
 		    dev->source.text);
+	if (dev->worker.other)
+		device_warn(
+		    dev, "its worker is of another version (%u, xenblkd's is %u), and stays so: %s",
+		    dev->worker.other, WM_VERSION,
+		    dev->worker.why_other[0] ? dev->worker.why_other : "not replaced yet");
 	dev->ours = read_ours(dev);
 	/* InitWait is waited for, and depends on nothing of this. */
 	if (dev->ours > XS_INITIALISING && dev->keys_stale)
@@ -297,8 +308,7 @@ static void read_all(struct device *dev, struct snapshot *s)
 	    .fatal = dev->fatal && !dev->foreign,
 	    .foreign = dev->foreign,
 	    .retake = dev->retake,
-	    .source_ready = dev->wanted.kind != SOURCE_WAIT && !timer_armed(&dev->worker.backoff) &&
-	                    !(dev->worker.pid && dev->worker.killed),
+	    .source_ready = dev->wanted.kind != SOURCE_WAIT && may_start(dev),
 	    /* Without a source there is nothing to lock. */
 	    .unfenced = dev->unfenced && dev->wanted.kind != SOURCE_WAIT,
 	    .away = dev->away,
@@ -370,6 +380,9 @@ void device_update(struct device *dev)
 	struct snapshot s;
 	enum action a;
 
+	/* Marked again when the worker has said what it has, or has ended. */
+	if (dev->worker.adopting)
+		return;
 	for (int i = 0; i < ACTIONS_MAX; i++) {
 		read_all(dev, &s);
 		a = decide(&s);

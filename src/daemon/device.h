@@ -14,8 +14,11 @@
 #define DEVICE_ID_MAX (VDEV_NAME_MAX + 8)
 #define FOLDER_MAX (RUN_DIR_MAX + DEVICE_ID_MAX + 7)
 #define SOCKET_PATH_MAX (FOLDER_MAX + 12) /* of worker.sock */
-#define WORKER_DEATHS 5 /* so many within WORKER_DEATHS_NS, and the device has failed */
-#define WORKER_DEATHS_NS (10 * NS_PER_S)
+/* So many deaths in a row, of their own doing and after lives shorter than that: the disk has
+ * failed.
+ */
+#define WORKER_DEATHS 5
+#define WORKER_LIFE_NS (10 * NS_PER_S)
 
 /* The process that serves a disk, and the line to it. Owned by the supervisor's thread. */
 struct worker {
@@ -25,8 +28,16 @@ struct worker {
 	uint32_t last_serial, open_serial, ring_serial; /* of the answers that count */
 	struct loop_timer kill;                         /* it was told to end */
 	bool killed;                                    /* by us: no fault of its own */
-	uint64_t deaths[WORKER_DEATHS];                 /* when; the oldest is overwritten */
-	unsigned nr_deaths, streak;
+	bool adopting;       /* an earlier supervisor's; it was asked what it has got */
+	bool was_adopting;   /* when it ended */
+	bool pinged, hung;   /* see patience.c */
+	uint32_t other;      /* the version that it speaks, if that is not ours; else 0 */
+	char why_other[200]; /* why it cannot be replaced; "" if it can, or that is not known yet */
+	uint64_t start_ns;
+	unsigned streak;     /* deaths of its own doing in a row, after short lives */
+	unsigned unborn;     /* killed by others before they had the image, in a row */
+	char last_death[80]; /* how the last one died; "" if none did */
+	char in_hand[160];   /* and what it had in hand */
 	struct loop_timer backoff;
 };
 
@@ -73,8 +84,11 @@ struct device {
 	bool unfenced;          /* see struct snapshot */
 	bool wait_lock;         /* the image's lock may still be held by I/O of a dead worker */
 	struct worker worker;
+	struct upgrade *upgrade; /* of the worker, see upgrade.c; or NULL */
 	/* trouble */
 	bool fatal, fatal_image, stopped, error_node;
+	bool held; /* failed while Connected: no worker is started, nothing is said to the front end
+	            */
 	uint64_t fatal_fingerprint; /* of the image's keys when it failed */
 	struct error error;         /* until it recovers */
 	struct error warning;       /* as of the last look at the keys */
@@ -122,6 +136,9 @@ int device_act(struct device *dev, enum action a);
 /* image.c */
 void image_open(struct device *dev);
 void image_release(struct device *dev);
+void image_wrong_program(struct device *dev, uint32_t version); /* that is what the worker speaks */
+int image_resolve(struct device *dev, int *fd,
+                  struct error *err); /* O_PATH, of the open one's name */
 void image_answer(struct device *dev, const struct wm *m);
 bool image_differs(const struct device *dev); /* the keys name another image than the open one */
 
@@ -141,27 +158,70 @@ void ring_void(struct device *dev);
 void change_ask_size(struct device *dev); /* the worker is to look again */
 void change_answer(struct device *dev, const struct wm *m);
 void change_check(struct device *dev); /* connected again: does the front end know the size? */
+/* What happened to the disk of an adopted worker while nobody listened; what: enum wm_withdrawn. */
+void change_adopted(struct device *dev, uint32_t what);
+void ring_describe(struct device *dev, struct wm_connect *c); /* all but resume */
+void ring_guest_uuid(struct device *dev, char uuid[37]);      /* "" if it has none */
+/* The ring that an earlier supervisor connected is ours: dev->keys is what that promised. False: it
+ * is not the one on record (dev->conn), or makes no sense. */
+bool ring_adopt(struct device *dev, const struct wm_connect *c);
 
-/* worker.c. Sends; fd is lent, -1 for none. Returns the serial. A worker that takes nothing is
- * killed. */
-int worker_start(struct device *dev, struct error *err);
+/* patience.c: what the worker does now must end, or show that it is alive */
+void patience_start(struct device *dev);
+void patience_over(struct device *dev);
+
+/* worker.c */
+/* O_PATH descriptor of the program that is installed now, or -errno. */
+int worker_program(struct daemon *d, struct error *err);
+int worker_start(struct device *dev, struct error *err); /* unless there is one */
+/* Starts the program, listening on that name in the disk's folder, and connects to it. */
+int worker_spawn(struct device *dev, int prog_fd, const char *name, pid_t *pid, int *pidfd,
+                 int *sock, struct error *err);
+/* Makes this process the device's worker; the descriptors are its own then. 0 or -errno. */
+int worker_line(struct device *dev, pid_t pid, int pidfd, int sock);
+int wm_send(int sock, struct wm *m, uint32_t serial, int fd); /* 0, or -1 and errno */
+/* fd is lent, -1 for none. Returns the serial. A worker that takes nothing is killed. */
 uint32_t worker_send(struct device *dev, struct wm *m, int fd);
 void worker_quit(struct device *dev, uint64_t kill_after_ns);
 void worker_kill(struct device *dev);
 void worker_abandon(struct device *dev); /* closes our ends; the process goes on */
 
-/* deaths.c: what follows from a worker's end; info as waitid gives it */
-void worker_ended(struct device *dev, int code, int status);
+/* adopt.c: the worker that an earlier supervisor left. False: there is none. */
+bool adopt_begin(struct device *dev);
+void adopt_answer(struct device *dev, const struct wm *m);
+void adopt_other(struct device *dev, const struct wm *m); /* of another version: m's head only */
 
-/* spawn.c: starts prog with that listening socket as descriptor 3; pid or -errno */
-pid_t spawn_worker(const char *prog, char *const argv[], int listen_fd);
+/* upgrade.c: replaces the worker by that program, which is ours then (also on failure). client:
+ * whom to answer (control.c), 0 for nobody. 0, or -errno: nothing was done. */
+int upgrade_begin(struct device *dev, int prog_fd, uint64_t client, struct error *err);
+bool upgrade_take_over(struct device *dev); /* the new worker, if one waits, is the device's */
+void upgrade_drained(struct device *dev);   /* the old worker has ended */
+void upgrade_settled(struct device *dev);   /* the ring is connected again */
+void upgrade_failed(struct device *dev, const char *why); /* if one is under way */
+
+/* deaths.c: what follows from a worker's end; as waitid gives it, code 0: not known */
+void worker_ended(struct device *dev, int code, int status);
+/* No worker was found: did the last one die by a fault that no supervisor saw? */
+void worker_died_unseen(struct device *dev);
+/* A failed disk is tried again, a back-off is cut short. NULL, or why not. */
+const char *worker_revive(struct device *dev);
+
+/* peek.c: what the dead worker had in hand: how many requests, and in words */
+unsigned peek_requests(const struct device *dev);
+int peek_signal(const struct device *dev); /* the fault that it died by, as it noted itself; or 0 */
+void peek_in_hand(const struct device *dev, char *text, size_t cap);
+
+/* spawn.c: starts a program with that listening socket as descriptor 3; pid or -errno */
+pid_t spawn_worker(int prog_fd, char *const argv[], int listen_fd);
 pid_t spawn_session(const char *prog, char *const argv[]); /* in a session of its own */
 
 /* fault.c: errors and warnings of a device: log line, error node and status, in the same words */
 void device_fatal(struct device *dev, int rc, bool image, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void device_stopped(struct device *dev, const char *text);
-void device_recover(struct device *dev); /* errors are history; warnings, too */
+void device_hold(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void device_load_error(struct device *dev); /* of an earlier supervisor, from the error node */
+void device_recover(struct device *dev);    /* errors are history; warnings, too */
 void device_warn(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void device_log(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -173,6 +233,11 @@ void folder_remove(const char *folder);
 int folder_load_connection(const struct device *dev, struct connection *out);
 int folder_save_connection(struct device *dev, struct error *err); /* dev->conn */
 void folder_drop_connection(struct device *dev);                   /* with the journals */
+/* Whether there is a journal of each of n queues. */
+bool folder_has_journals(struct device *dev, unsigned n);
+/* What is open: what the keys said when it was opened. */
+void folder_save_source(struct device *dev); /* dev->source */
+int folder_load_source(const struct device *dev, struct source *out);
 
 /* status.c */
 struct json_t;

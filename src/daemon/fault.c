@@ -81,6 +81,7 @@ void device_fatal(struct device *dev, int rc, bool image, const char *fmt, ...)
 	dev->fatal_image = image;
 	dev->fatal_fingerprint = dev->wanted.fingerprint;
 	report(dev, rc);
+	upgrade_failed(dev, dev->error.text);
 }
 
 void device_stopped(struct device *dev, const char *text)
@@ -90,11 +91,42 @@ void device_stopped(struct device *dev, const char *text)
 	report(dev, -EIO);
 }
 
+void device_hold(struct device *dev, const char *fmt, ...)
+{
+	char text[ERROR_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	dev->held = true;
+	error_set(&dev->error, 0, "%s", text);
+	report(dev, -EIO);
+	upgrade_failed(dev, dev->error.text);
+}
+
+/* The disk may be what it was then: failed until its front end comes again. */
+void device_load_error(struct device *dev)
+{
+	char path[STORE_PATH_MAX], text[STORE_VALUE_MAX];
+	const char *words;
+
+	error_path(dev, path, sizeof path);
+	if (store_read(dev->d->store, XBT_NULL, path, "error", text, sizeof text) < 0)
+		return;
+	dev->error_node = true;
+	/* "5 what went wrong" */
+	words = text + strspn(text, "0123456789");
+	words += *words == ' ';
+	if (words != text)
+		error_set(&dev->error, 0, "%s", words);
+}
+
 void device_recover(struct device *dev)
 {
 	char path[STORE_PATH_MAX];
 
-	dev->fatal = dev->fatal_image = dev->stopped = false;
+	dev->fatal = dev->fatal_image = dev->stopped = dev->held = false;
 	dev->error.text[0] = dev->warned.text[0] = '\0';
 	if (!dev->error_node)
 		return;

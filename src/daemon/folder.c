@@ -15,6 +15,7 @@
 #include "disk/stats.h"
 
 #define CONNECTION_MAGIC "xenblkd-connection-2"
+#define SOURCE_MAGIC "xenblkd-source-1"
 
 static int make_dir(const char *path, struct error *err)
 {
@@ -118,6 +119,18 @@ void folder_remove(const char *folder)
 	rmdir(folder);
 }
 
+bool folder_has_journals(struct device *dev, unsigned n)
+{
+	char path[FOLDER_MAX + 24];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(path, sizeof path, "%s/journal-%u", dev->folder, i);
+		if (access(path, F_OK))
+			return false;
+	}
+	return true;
+}
+
 void folder_drop_connection(struct device *dev)
 {
 	char path[FOLDER_MAX + 16];
@@ -190,6 +203,44 @@ int folder_load_connection(const struct device *dev, struct connection *out)
 	*out = c;
 	rc = 0;
 out:
+	fclose(f);
+	return rc;
+}
+
+void folder_save_source(struct device *dev)
+{
+	const struct source *s = &dev->source;
+	char mode[sizeof s->mode];
+
+	/* A word, whatever the toolstack wrote. */
+	snprintf(mode, sizeof mode, "%s", s->mode[0] ? s->mode : "-");
+	mode[strcspn(mode, " \t\n\v\f\r")] = '\0';
+	folder_write(dev, "source", SOURCE_MAGIC " %d %x %x %d %d %u %s\n%s", (int)s->kind,
+	             s->major, s->minor, s->readonly, s->shared, s->info, mode[0] ? mode : "-",
+	             s->text);
+}
+
+int folder_load_source(const struct device *dev, struct source *out)
+{
+	char path[FOLDER_MAX + 16];
+	int kind, readonly, shared, rc = -EINVAL;
+
+	*out = (struct source){0};
+	snprintf(path, sizeof path, "%s/source", dev->folder);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	if (fscanf(f, SOURCE_MAGIC " %d %x %x %d %d %u %15s", &kind, &out->major, &out->minor,
+	           &readonly, &shared, &out->info, out->mode) == 7 &&
+	    (kind == SOURCE_DEVICE || kind == SOURCE_TARGET) && fgetc(f) == '\n') {
+		out->kind = (enum source_kind)kind;
+		out->readonly = readonly;
+		out->shared = shared;
+		if (!strcmp(out->mode, "-"))
+			out->mode[0] = '\0';
+		out->text[fread(out->text, 1, sizeof out->text - 1, f)] = '\0';
+		rc = 0;
+	}
 	fclose(f);
 	return rc;
 }

@@ -9,8 +9,8 @@
 
 #include "base/clock.h"
 #include "daemon/device.h"
+#include "daemon/steps.h"
 
-#define SLOW_OPEN_NS (2 * NS_PER_S)
 #define QUIT_NS (5 * NS_PER_S)
 
 /* The node of a block device: udev's link, else the name that the kernel gave it. */
@@ -85,11 +85,37 @@ static int resolve(const struct device *dev, struct storage_target *target, int 
 	                 s->minor, target->path);
 }
 
+int image_resolve(struct device *dev, int *fd, struct error *err)
+{
+	struct storage_target target;
+
+	return resolve(dev, &target, fd, err);
+}
+
 static void failed(struct device *dev, int rc, const char *text)
 {
 	dev->image = IMAGE_FAILED;
 	dev->unfenced = false;
 	device_fatal(dev, rc, true, "%s", text);
+}
+
+void image_wrong_program(struct device *dev, uint32_t version)
+{
+	struct error err;
+
+	patience_over(dev);
+	error_set(
+	    &err, 0,
+	    "xenblkd-worker speaks version %u, this xenblkd %u: install both from one package, "
+	    "then `xenblkctl upgrade`",
+	    version, WM_VERSION);
+	if (dev->ours != XS_CONNECTED) {
+		failed(dev, -EPROTO, err.text);
+		return;
+	}
+	/* No reason to take the disk from its guest: it waits. */
+	dev->image = IMAGE_NONE;
+	device_hold(dev, "%s", err.text);
 }
 
 void image_open(struct device *dev)
@@ -113,9 +139,10 @@ void image_open(struct device *dev)
 	m.open.has_fd = fd >= 0;
 	m.open.wait_lock = dev->wait_lock;
 	dev->image = IMAGE_OPENING;
-	dev->slow_opening = false;
-	loop_timer_arm(&dev->d->loop, &dev->slow, SLOW_OPEN_NS);
+	folder_save_source(dev);
+	patience_start(dev);
 	dev->worker.open_serial = worker_send(dev, &m, fd);
+	upgrade_step(STEP_OPENING, 0, dev->worker.pid);
 	if (fd >= 0)
 		close(fd);
 }
@@ -136,7 +163,7 @@ void image_answer(struct device *dev, const struct wm *m)
 
 	if (dev->image != IMAGE_OPENING)
 		return;
-	loop_timer_cancel(&dev->slow);
+	patience_over(dev);
 	if (m->type == WM_FAILED) {
 		error_set(&err, 0, "%.*s", (int)sizeof m->text - 1, m->text);
 		failed(dev, m->rc, err.text);

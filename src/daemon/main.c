@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "daemon/config.h"
 #include "daemon/device.h"
+#include "daemon/reexec.h"
 
 #define WORKERS_QUIT_NS (10 * NS_PER_S) /* drain, then kill: journals survive that */
 
@@ -68,6 +69,9 @@ static int take_lock(struct daemon *d, struct error *err)
 	char path[RUN_DIR_MAX + 8], pid[16] = "?";
 	int rc;
 
+	/* Handed over by the program that we replaced: it is ours as long as it is open. */
+	if (d->lock_fd >= 0)
+		return 0;
 	snprintf(path, sizeof path, "%s/lock", d->run_dir);
 	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (d->lock_fd < 0)
@@ -92,21 +96,24 @@ static int take_lock(struct daemon *d, struct error *err)
 }
 
 /* The other programs stand beside ours, or where a package puts them. */
-static void find_programs(struct daemon *d)
+static int find_programs(struct daemon *d, struct error *err)
 {
 	char path[PATH_MAX + 32];
-	ssize_t n = readlink("/proc/self/exe", d->program_dir, sizeof d->program_dir - 1);
+	ssize_t n = readlink("/proc/self/exe", d->program, sizeof d->program - 1);
 
-	d->program_dir[n > 0 ? n : 0] = '\0';
+	d->program[n > 0 ? n : 0] = '\0';
+	strcpy(d->program_dir, d->program);
 	char *slash = strrchr(d->program_dir, '/');
 	if (slash)
 		*slash = '\0';
 	snprintf(path, sizeof path, "%s/xenblkd-worker", d->program_dir);
-	if (!access(path, X_OK))
-		return;
-	n = snprintf(path, sizeof path, "%s/../libexec/xenblkd", d->program_dir);
-	if (!access(path, X_OK) && (size_t)n < sizeof d->program_dir)
-		strcpy(d->program_dir, path);
+	if (access(path, X_OK)) {
+		n = snprintf(path, sizeof path, "%s/../libexec/xenblkd", d->program_dir);
+		if ((size_t)n < sizeof d->program_dir && !access(path, X_OK))
+			strcpy(d->program_dir, path);
+	}
+	d->worker_fd = worker_program(d, err);
+	return d->worker_fd < 0 ? d->worker_fd : 0;
 }
 
 static void count_worker(struct device *dev, void *arg)
@@ -125,6 +132,7 @@ void daemon_stop_check(struct daemon *d)
 
 static void quit_worker(struct device *dev, void *arg)
 {
+	upgrade_failed(dev, "xenblkd is stopping");
 	loop_timer_cancel(&dev->worker.backoff);
 	worker_quit(dev, WORKERS_QUIT_NS);
 }
@@ -140,6 +148,7 @@ void daemon_stop(struct daemon *d)
 	if (d->stopping)
 		return;
 	d->stopping = true;
+	notify("STOPPING=1");
 	table_each(d, quit_worker, NULL);
 	d->stop_timer.expired = stop_expired;
 	loop_timer_arm(&d->loop, &d->stop_timer, WORKERS_QUIT_NS + 2 * NS_PER_S);
@@ -194,7 +203,8 @@ static int start(struct daemon *d, struct error *err)
 {
 	int rc = setup_process(d, err);
 
-	find_programs(d);
+	if (!rc)
+		rc = find_programs(d, err);
 	if (!rc)
 		rc = options_settings(&d->opt, &d->config, err);
 	if (!rc)
@@ -212,7 +222,6 @@ static int start(struct daemon *d, struct error *err)
 	if (!xen_platform_limits(d->platform).grant_copy)
 		log_warn(
 		    "this kernel has no grant copy: every page is mapped for it, which is slow");
-	leftovers_end_workers(d);
 	int heard = change_start(d);
 	if (heard)
 		log_warn("block devices that change their size are not noticed: %s; tell it with "
@@ -221,9 +230,11 @@ static int start(struct daemon *d, struct error *err)
 	rc = discovery_start(d, err);
 	if (!rc)
 		rc = control_start(d, err);
-	if (!rc)
-		leftovers_remove_folders(d);
-	return rc;
+	if (rc)
+		return rc;
+	leftovers_start(d);
+	reexec_clients(d);
+	return 0;
 }
 
 static void run(struct daemon *d)
@@ -232,9 +243,11 @@ static void run(struct daemon *d)
 
 	puts("ready");
 	fflush(stdout);
+	notify("READY=1\nSTATUS=%u disk%s", d->nr_devices, d->nr_devices == 1 ? "" : "s");
 	while (!rc && !d->loop.stop) {
 		rc = loop_once(&d->loop, list_empty(&d->dirty) ? -1 : 0);
 		discovery_run_dirty(d);
+		reexec_settle(d);
 	}
 	if (rc) {
 		log_error("event loop: %s", error_name(rc));
@@ -260,6 +273,7 @@ static void finish(struct daemon *d)
 
 	control_stop(d);
 	change_stop(d);
+	leftovers_stop(d);
 	table_each(d, forget, NULL);
 	if (d->store) {
 		discovery_stop(d);
@@ -281,6 +295,26 @@ static void finish(struct daemon *d)
 		close(d->lock_fd);
 }
 
+/* Asked by an older program whether it could become this one. */
+static int check_upgrade(struct daemon *d)
+{
+	struct error err;
+
+	if (d->opt.check_upgrade != REEXEC_VERSION) {
+		printf("version %s cannot take over from the xenblkd that runs: stop that and "
+		       "start this "
+		       "one\n",
+		       XENBLKD_VERSION);
+		return 1;
+	}
+	if (find_programs(d, &err)) {
+		puts(err.text);
+		return 1;
+	}
+	puts("xenblkd " XENBLKD_VERSION);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct daemon d;
@@ -290,9 +324,15 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	log_init("xenblkd", d.opt.verbose);
-	d.lock_fd = d.signal_fd.fd = d.control_fd.fd = d.uevent_fd.fd = d.loop.epfd = -1;
+	d.argv = argv;
+	d.lock_fd = d.worker_fd = d.signal_fd.fd = d.control_fd.fd = d.uevent_fd.fd = -1;
+	d.loop.epfd = -1;
 	list_init(&d.clients);
+	list_init(&d.leftovers);
 	table_init(&d);
+	if (d.opt.check_upgrade)
+		return check_upgrade(&d);
+	reexec_load(&d);
 	if (start(&d, &err)) {
 		log_error("%s", err.text);
 		d.exit_status = 1;

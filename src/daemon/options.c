@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "daemon/config.h"
 
 #define DEFAULT_RUN_DIR "/run/xenblkd"
@@ -22,6 +23,7 @@ enum {
 	OPT_VERBOSE,
 	OPT_HELP,
 	OPT_VERSION,
+	OPT_CHECK_UPGRADE,
 	OPT_SETTING /* and one for each line of the table of settings */
 };
 
@@ -37,6 +39,7 @@ static const struct option own_options[] = {
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
+    {"check-upgrade", required_argument, NULL, OPT_CHECK_UPGRADE}, /* for xenblkd itself */
 };
 #define OWN_OPTIONS (sizeof own_options / sizeof *own_options)
 #define OPTIONS_MAX (OWN_OPTIONS + SETTINGS_MAX + 1)
@@ -143,6 +146,10 @@ static int parse_one(struct options *opt, int c)
 		return -1;
 	case OPT_VERBOSE:
 		opt->verbose = true;
+		return -1;
+	case OPT_CHECK_UPGRADE:
+		if (parse_u32(optarg, 1, UINT32_MAX, &opt->check_upgrade))
+			return bad("check-upgrade", optarg, "is no number");
 		return -1;
 	case OPT_HELP:
 		return show_help();

@@ -25,6 +25,7 @@ struct options {
 	const char *config;              /* file, or NULL */
 	const char *given[SETTINGS_MAX]; /* on the command line, checked; by index into the table */
 	struct settings settings;        /* of all disks, but for what their own sections say */
+	unsigned check_upgrade; /* only say whether we could replace a xenblkd that hands over so */
 };
 
 struct config;

@@ -4,9 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "blkif/request.h"
 #include "daemon/device.h"
+#include "daemon/steps.h"
+
+#define QUIT_NS (10 * NS_PER_S)
 
 _Static_assert(RING_MAX_REFS == WM_MAX_REFS && RING_MAX_QUEUES == WM_MAX_QUEUES,
                "the worker takes what we advertise");
@@ -49,7 +53,7 @@ bool ring_keys_changed(struct device *dev)
 
 /* What stays out of reach of the guest: the name of a save or migration survives, the number does
  * not. */
-static void guest_uuid(struct device *dev, char uuid[37])
+void ring_guest_uuid(struct device *dev, char uuid[37])
 {
 	char path[64], vm[64];
 	const char *last;
@@ -97,9 +101,10 @@ uint64_t ring_sectors(const struct device *dev)
 	return dev->caps.size / size * (dev->conn.sector_units == UNITS_SPEC ? size / 512 : 1);
 }
 
+/* m->sector_size is set. */
 static void set_units(const struct device *dev, struct wm_connect *m)
 {
-	uint32_t shift = (uint32_t)__builtin_ctz(dev->keys.sector_size / 512);
+	uint32_t shift = (uint32_t)__builtin_ctz(m->sector_size / 512);
 
 	switch ((enum sector_units)dev->conn.sector_units) {
 	case UNITS_SPEC:
@@ -112,13 +117,11 @@ static void set_units(const struct device *dev, struct wm_connect *m)
 		m->sector_shift = m->segment_shift = shift;
 		break;
 	}
-	m->sector_size = dev->keys.sector_size;
 }
 
-static void offer(struct device *dev, const struct settings *set, const struct offered *offered)
+static void offer(struct device *dev, const struct settings *set, uint32_t size)
 {
 	const struct storage_caps *c = &dev->caps;
-	uint32_t size = sector_size(dev, set, offered);
 	bool readonly = dev->source.readonly || c->readonly;
 	bool discard = c->discard && !readonly && discard_enabled(dev);
 
@@ -150,7 +153,8 @@ static uint32_t persistent_grants(const struct device *dev, const struct setting
 
 /* Whether this is the connection that an earlier worker of ours had, and its journal counts.
  * *noted: the disk's folder says so already. */
-static bool resumes(struct device *dev, const struct ring_keys *keys, bool *noted)
+static bool resumes(struct device *dev, const struct ring_keys *keys, enum sector_units units,
+                    bool *noted)
 {
 	struct connection old;
 
@@ -159,11 +163,95 @@ static bool resumes(struct device *dev, const struct ring_keys *keys, bool *note
 		dev->conn.generation = old.generation;
 		dev->conn.faults = old.faults;
 		dev->conn.sector_units = old.sector_units;
-		*noted = !memcmp(&old.keys, keys, sizeof *keys);
+		/* All journals are there before the first queue starts: killed in between, a worker
+		 * has executed nothing, and the connection is a new one still. */
+		*noted = !memcmp(&old.keys, keys, sizeof *keys) &&
+		         (dev->ours == XS_CONNECTED || folder_has_journals(dev, keys->nr_queues));
 		return *noted;
 	}
+	/* Nothing says in which units the front end counts but the settings of today. */
+	dev->conn.sector_units = units;
 	/* Connected, but not by us, nor disconnected by us: the run directory was lost. */
 	return dev->ours == XS_CONNECTED && !dev->conn.generation;
+}
+
+/* All of dev->conn and dev->keys but for `resume`. */
+static void describe(struct device *dev, const struct settings *set, const struct offered *offered,
+                     struct wm_connect *c)
+{
+	const struct ring_keys *keys = &dev->conn.keys;
+
+	/* Of a connection whose worker speaks another version, only what xenstore says is known. */
+	c->sector_size = dev->keys.sector_size ?: sector_size(dev, set, offered);
+	set_units(dev, c);
+	c->protocol = keys->protocol;
+	c->order = keys->order;
+	c->nr_queues = keys->nr_queues;
+	c->generation = dev->conn.generation;
+	c->fault_epoch = dev->conn.faults;
+	ring_guest_uuid(dev, c->guest_uuid);
+	for (uint32_t i = 0; i < keys->nr_queues; i++) {
+		memcpy(c->queue[i].refs, keys->queue[i].refs, sizeof keys->queue[i].refs);
+		c->queue[i].port = keys->queue[i].port;
+	}
+	c->flush = dev->keys.flush;
+	c->barrier = dev->keys.barrier;
+	c->discard = dev->keys.discard;
+	c->discard_secure = dev->keys.discard_secure;
+	c->indirect_segments = offered->indirect_segments;
+	c->persistent_grants = persistent_grants(dev, set, keys, offered);
+	c->persistent_idle_seconds = set->persistent_idle_seconds;
+}
+
+void ring_describe(struct device *dev, struct wm_connect *c)
+{
+	struct offered offered = {0};
+	struct ring_keys keys;
+	struct settings set;
+	struct error err;
+
+	/* What the front end offers now is none of this connection's business. */
+	read_keys(dev, &keys, &offered, &err);
+	device_settings(dev, &set);
+	describe(dev, &set, &offered, c);
+}
+
+static bool same_ring(const struct ring_keys *k, const struct wm_connect *c)
+{
+	bool same = c->protocol == k->protocol && c->order == k->order && k->nr_queues &&
+	            c->nr_queues == k->nr_queues;
+
+	for (uint32_t i = 0; same && i < k->nr_queues; i++)
+		same = c->queue[i].port == k->queue[i].port &&
+		       !memcmp(c->queue[i].refs, k->queue[i].refs, sizeof(uint32_t) << k->order);
+	return same;
+}
+
+bool ring_adopt(struct device *dev, const struct wm_connect *c)
+{
+	struct wm_connect units = {.sector_size = c->sector_size};
+	struct offered offered = {0};
+	struct ring_keys keys;
+	struct settings set;
+	struct error err;
+
+	if (!same_ring(&dev->conn.keys, c) || c->sector_size < 512 || c->sector_size > 4096 ||
+	    c->sector_size & (c->sector_size - 1))
+		return false;
+	set_units(dev, &units);
+	if (c->sector_shift != units.sector_shift || c->segment_shift != units.segment_shift)
+		return false;
+	read_keys(dev, &keys, &offered, &err);
+	device_settings(dev, &set);
+	/* As it was told, whatever the settings are by now. */
+	set.persistent = dev->ours == XS_CONNECTED ? offered.persistent : c->persistent_grants != 0;
+	offer(dev, &set, c->sector_size);
+	dev->keys.flush = c->flush;
+	dev->keys.barrier = c->barrier;
+	dev->keys.discard = c->discard;
+	dev->keys.discard_secure = c->discard_secure;
+	dev->ring = RING_CONNECTED;
+	return true;
 }
 
 void ring_connect(struct device *dev)
@@ -178,7 +266,7 @@ void ring_connect(struct device *dev)
 
 	device_settings(dev, &set);
 	if (!rc) {
-		m.connect.resume = resumes(dev, &keys, &noted);
+		m.connect.resume = resumes(dev, &keys, set.sector_units, &noted);
 		if (!m.connect.resume) {
 			folder_drop_connection(dev);
 			dev->conn.generation++;
@@ -196,27 +284,12 @@ void ring_connect(struct device *dev)
 		device_fatal(dev, rc, false, "%s", err.text);
 		return;
 	}
-	offer(dev, &set, &offered);
-	set_units(dev, &m.connect);
-	m.connect.protocol = keys.protocol;
-	m.connect.order = keys.order;
-	m.connect.nr_queues = keys.nr_queues;
-	m.connect.generation = dev->conn.generation;
-	m.connect.fault_epoch = dev->conn.faults;
-	guest_uuid(dev, m.connect.guest_uuid);
-	for (uint32_t i = 0; i < keys.nr_queues; i++) {
-		memcpy(m.connect.queue[i].refs, keys.queue[i].refs, sizeof keys.queue[i].refs);
-		m.connect.queue[i].port = keys.queue[i].port;
-	}
-	m.connect.flush = dev->keys.flush;
-	m.connect.barrier = dev->keys.barrier;
-	m.connect.discard = dev->keys.discard;
-	m.connect.discard_secure = dev->keys.discard_secure;
-	m.connect.indirect_segments = offered.indirect_segments;
-	m.connect.persistent_grants = persistent_grants(dev, &set, &keys, &offered);
-	m.connect.persistent_idle_seconds = set.persistent_idle_seconds;
+	offer(dev, &set, sector_size(dev, &set, &offered));
+	describe(dev, &set, &offered, &m.connect);
 	dev->ring = RING_CONNECTING;
+	patience_start(dev);
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
+	upgrade_step(STEP_CONNECTING, 0, dev->worker.pid);
 }
 
 void ring_disconnect(struct device *dev)
@@ -228,17 +301,27 @@ void ring_disconnect(struct device *dev)
 		return;
 	}
 	dev->ring = RING_DISCONNECTING;
+	/* One of another version only knows how to end, which drains as well. */
+	if (dev->worker.other) {
+		worker_quit(dev, QUIT_NS);
+		return;
+	}
+	patience_start(dev);
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
 }
 
 void ring_answer(struct device *dev, const struct wm *m)
 {
+	patience_over(dev);
 	if (m->type == WM_CONNECTED && dev->ring == RING_CONNECTING) {
 		dev->ring = RING_CONNECTED;
 		if (dev->ours == XS_CONNECTED) {
 			device_log(dev, "connected again: the guest goes on");
 			change_check(dev);
+			if (!dev->stopped)
+				device_recover(dev);
 		}
+		upgrade_settled(dev);
 	} else if (m->type == WM_DISCONNECTED && dev->ring == RING_DISCONNECTING) {
 		dev->ring = RING_IDLE;
 		ring_forget(dev);

@@ -47,9 +47,10 @@ struct json_t *status_json(struct device *dev)
 	json_object_set_new(j, "online", json_boolean(dev->online));
 	json_object_set_new(j, "mode", text(s->mode));
 	json_object_set_new(j, "target", text(s->text));
-	json_object_set_new(
-	    j, "image_state",
-	    json_string(dev->foreign && !open ? "failed" : image_phase_name(dev->image)));
+	json_object_set_new(j, "image_state",
+	                    json_string((dev->foreign && !open) || dev->held
+	                                    ? "failed"
+	                                    : image_phase_name(dev->image)));
 	json_object_set_new(j, "direct", json_boolean(open && dev->caps.direct));
 	json_object_set_new(j, "sectors",
 	                    json_integer(open ? (json_int_t)(dev->caps.size / 512) : 0));
@@ -68,6 +69,9 @@ struct json_t *status_json(struct device *dev)
 	    j, "ring_state",
 	    json_string(dev->stopped && connected ? "stopped" : ring_phase_name(dev->ring)));
 	json_object_set_new(j, "worker_pid", json_integer(dev->worker.pid));
+	json_object_set_new(j, "last_death", text_or_null(dev->worker.last_death));
+	json_object_set_new(j, "last_death_with", text_or_null(dev->worker.in_hand));
+	json_object_set_new(j, "faults", json_integer((json_int_t)dev->conn.faults));
 	json_object_set_new(j, "error", text_or_null(dev->error.text));
 	json_object_set_new(j, "warning", text_or_null(dev->warning.text));
 	return j;

@@ -63,3 +63,23 @@ void table_each_of_domain(struct daemon *d, uint16_t domid,
 			fn(dev, arg);
 	}
 }
+
+struct search {
+	pid_t pid;
+	bool hit;
+};
+
+static void compare(struct device *dev, void *arg)
+{
+	struct search *s = arg;
+
+	s->hit |= dev->worker.pid == s->pid;
+}
+
+bool table_has_worker(struct daemon *d, pid_t pid)
+{
+	struct search s = {.pid = pid};
+
+	table_each(d, compare, &s);
+	return s.hit || pid == d->xen_pid;
+}

@@ -2,6 +2,7 @@
 /* The line to a worker: starting it, messages both ways, and noticing its end. Nothing here waits.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,7 +33,12 @@ static void answer(struct device *dev, const struct wm *m)
 	char text[ERROR_TEXT_MAX];
 
 	log_debug("%s: worker: message %u serial %u", dev->id, m->type, m->serial);
-	if (m->type == WM_STOPPED) {
+	if (m->type == WM_STATE) {
+		adopt_answer(dev, m);
+	} else if (dev->worker.adopting) {
+		/* It is in the answer, too. */
+		return;
+	} else if (m->type == WM_STOPPED) {
 		snprintf(text, sizeof text, "%.*s", (int)sizeof m->text - 1, m->text);
 		device_stopped(dev, text);
 	} else if (m->type == WM_RESIZED || m->type == WM_WITHDRAWN) {
@@ -46,6 +52,25 @@ static void answer(struct device *dev, const struct wm *m)
 	device_dirty(dev);
 }
 
+/* It ends by itself, with a status that says why; or else it is made to. */
+static void hang_up(struct device *dev, uint64_t kill_after_ns)
+{
+	sock_close(dev);
+	if (!timer_armed(&dev->worker.kill))
+		loop_timer_arm(&dev->d->loop, &dev->worker.kill, kill_after_ns);
+}
+
+/* A program of another version stands where ours should. */
+static void other_version(struct device *dev, const struct wm *m)
+{
+	if (dev->worker.adopting && m->type == WM_STATE) {
+		adopt_other(dev, m);
+		return;
+	}
+	image_wrong_program(dev, m->version);
+	worker_kill(dev);
+}
+
 /* One message. False when there is none, or no more. */
 static bool receive(struct device *dev)
 {
@@ -54,16 +79,17 @@ static bool receive(struct device *dev)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
-	if (n == (ssize_t)sizeof m && m.version == WM_VERSION) {
+	if (n >= WM_HEAD_BYTES && m.version != WM_VERSION) {
+		other_version(dev, &m);
+		return true;
+	}
+	if (n == (ssize_t)sizeof m) {
 		answer(dev, &m);
 		return true;
 	}
 	if (n > 0)
 		log_error("%s: worker sent %zd bytes that are no message", dev->id, n);
-	sock_close(dev);
-	/* It ends by itself, with a status that says why; or else it is made to. */
-	if (!timer_armed(&dev->worker.kill))
-		loop_timer_arm(&dev->d->loop, &dev->worker.kill, n > 0 ? 0 : HANGUP_NS);
+	hang_up(dev, n > 0 ? 0 : HANGUP_NS);
 	return false;
 }
 
@@ -80,11 +106,14 @@ static void exit_ready(struct loop_fd *lfd, uint32_t events)
 	struct device *dev = container_of(lfd, struct device, worker.exit_fd);
 	siginfo_t info = {0};
 
-	if (waitid(P_PIDFD, (id_t)lfd->fd, &info, WEXITED | WNOHANG) || !info.si_pid)
+	/* One that an earlier supervisor started is no child of ours: si_code stays 0. */
+	if (waitid(P_PIDFD, (id_t)lfd->fd, &info, WEXITED | WNOHANG) ? errno != ECHILD
+	                                                             : !info.si_pid)
 		return;
 	/* Its last words may explain it. */
 	for (int i = 0; i < MESSAGES_PER_ROUND && dev->worker.sock.fd >= 0 && receive(dev); i++)
 		;
+	dev->worker.was_adopting = dev->worker.adopting;
 	worker_abandon(dev);
 	worker_ended(dev, info.si_code, info.si_status);
 }
@@ -93,9 +122,16 @@ static void kill_expired(struct loop_timer *t)
 {
 	struct device *dev = container_of(t, struct device, worker.kill);
 
+	if (!dev->worker.pid)
+		return;
+	if (dev->worker.adopting) {
+		dev->worker.killed = true;
+		log_warn("%s: the worker left by an earlier xenblkd (process %d) does not answer; "
+		         "killed",
+		         dev->id, dev->worker.pid);
+	}
 	/* Whether that counts as a death of its own is known already: see worker_quit. */
-	if (dev->worker.pid)
-		pidfd_send_signal(dev->worker.exit_fd.fd, SIGKILL, NULL, 0);
+	pidfd_send_signal(dev->worker.exit_fd.fd, SIGKILL, NULL, 0);
 }
 
 void worker_abandon(struct device *dev)
@@ -108,6 +144,7 @@ void worker_abandon(struct device *dev)
 		close(w->exit_fd.fd);
 	}
 	w->pid = 0;
+	w->adopting = false;
 	loop_timer_cancel(&w->kill);
 	loop_timer_cancel(&w->backoff);
 }
@@ -131,7 +168,7 @@ void worker_quit(struct device *dev, uint64_t kill_after_ns)
 	loop_timer_arm(&dev->d->loop, &dev->worker.kill, kill_after_ns);
 }
 
-uint32_t worker_send(struct device *dev, struct wm *m, int fd)
+int wm_send(int sock, struct wm *m, uint32_t serial, int fd)
 {
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
@@ -141,7 +178,7 @@ uint32_t worker_send(struct device *dev, struct wm *m, int fd)
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	m->version = WM_VERSION;
-	m->serial = ++dev->worker.last_serial;
+	m->serial = serial;
 	if (fd >= 0) {
 		h.msg_control = control.buf;
 		h.msg_controllen = sizeof control.buf;
@@ -151,13 +188,33 @@ uint32_t worker_send(struct device *dev, struct wm *m, int fd)
 		c->cmsg_len = CMSG_LEN(sizeof fd);
 		memcpy(CMSG_DATA(c), &fd, sizeof fd);
 	}
-	if (dev->worker.sock.fd < 0 ||
-	    sendmsg(dev->worker.sock.fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+	return sendmsg(sock, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+uint32_t worker_send(struct device *dev, struct wm *m, int fd)
+{
+	uint32_t serial = ++dev->worker.last_serial;
+
+	if (dev->worker.sock.fd < 0 || wm_send(dev->worker.sock.fd, m, serial, fd)) {
 		log_warn("%s: worker takes no messages: %s", dev->id, error_name(errno));
 		if (!timer_armed(&dev->worker.kill))
 			loop_timer_arm(&dev->d->loop, &dev->worker.kill, HANGUP_NS);
 	}
-	return m->serial;
+	return serial;
+}
+
+int worker_program(struct daemon *d, struct error *err)
+{
+	char path[PATH_MAX + 32];
+	int fd, rc;
+
+	snprintf(path, sizeof path, "%s/xenblkd-worker", d->program_dir);
+	fd = access(path, X_OK) ? -1 : open(path, O_PATH | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	rc = -errno;
+	return error_set(err, rc, "cannot start %s: %s; install xenblkd completely", path,
+	                 error_name(rc));
 }
 
 /* The socket on which the worker will listen. */
@@ -176,15 +233,12 @@ static int listener(const char path[SOCKET_PATH_MAX], struct sockaddr_un *addr)
 	return fd < 0 ? -errno : fd;
 }
 
-static pid_t spawn_for(struct device *dev, int listen_fd)
+static pid_t spawn_for(struct device *dev, int prog_fd, int listen_fd)
 {
-	char prog[PATH_MAX + 16], title[32], domid[8], devid[16];
+	char title[32], domid[8], devid[16];
 	char *argv[16];
 	int n = 0;
 
-	snprintf(prog, sizeof prog, "%s/xenblkd-worker", dev->d->program_dir);
-	if (access(prog, X_OK))
-		return -errno;
 	snprintf(title, sizeof title, "xenblkd.%u.%s", dev->domid, dev->vdev);
 	snprintf(domid, sizeof domid, "%u", dev->domid);
 	snprintf(devid, sizeof devid, "%u", dev->devid);
@@ -204,64 +258,80 @@ static pid_t spawn_for(struct device *dev, int listen_fd)
 	if (dev->d->opt.verbose)
 		argv[n++] = (char *)"--verbose";
 	argv[n] = NULL;
-	return spawn_worker(prog, argv, listen_fd);
+	return spawn_worker(prog_fd, argv, listen_fd);
 }
 
-/* Watches the process and connects to it; on failure it is killed and reaped. */
-static int attach(struct device *dev, pid_t pid, const struct sockaddr_un *addr, struct error *err)
+int worker_line(struct device *dev, pid_t pid, int pidfd, int sock)
 {
 	struct worker *w = &dev->worker;
 	int rc;
 
-	w->exit_fd = (struct loop_fd){.fd = pidfd_open(pid, 0), .ready = exit_ready};
-	w->sock = (struct loop_fd){
-	    .fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
-	    .ready = sock_ready};
-	if (w->exit_fd.fd < 0 || w->sock.fd < 0 ||
-	    connect(w->sock.fd, (const struct sockaddr *)addr, sizeof *addr)) {
-		rc = -errno;
-		goto out;
-	}
+	w->exit_fd = (struct loop_fd){.fd = pidfd, .ready = exit_ready};
+	w->sock = (struct loop_fd){.fd = sock, .ready = sock_ready};
+	w->kill.expired = kill_expired;
+	w->killed = w->pinged = w->hung = false;
+	w->start_ns = clock_ns();
+	w->other = 0;
+	w->why_other[0] = '\0';
 	rc = loop_add(&dev->d->loop, &w->exit_fd, EPOLLIN);
-	if (!rc)
-		rc = loop_add(&dev->d->loop, &w->sock, EPOLLIN);
-	if (!rc) {
+	if (!rc && (rc = loop_add(&dev->d->loop, &w->sock, EPOLLIN)))
+		loop_del(&dev->d->loop, &w->exit_fd);
+	if (rc)
+		w->sock.fd = -1;
+	else
 		w->pid = pid;
+	return rc;
+}
+
+int worker_spawn(struct device *dev, int prog_fd, const char *name, pid_t *pid, int *pidfd,
+                 int *sock, struct error *err)
+{
+	struct sockaddr_un addr;
+	char path[SOCKET_PATH_MAX];
+	int rc, fd;
+
+	snprintf(path, sizeof path, "%s/%s", dev->folder, name);
+	fd = listener(path, &addr);
+	if (fd < 0)
+		return error_set(err, fd, "cannot make %s: %s", path, error_name(fd));
+	*pid = spawn_for(dev, prog_fd, fd);
+	close(fd);
+	if (*pid < 0)
+		return error_set(err, *pid, "cannot start xenblkd-worker: %s", error_name(*pid));
+	*pidfd = pidfd_open(*pid, 0);
+	*sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (*pidfd >= 0 && *sock >= 0 &&
+	    !connect(*sock, (const struct sockaddr *)&addr, sizeof addr))
 		return 0;
-	}
-	loop_del(&dev->d->loop, &w->exit_fd);
-out:
-	if (w->exit_fd.fd >= 0)
-		close(w->exit_fd.fd);
-	if (w->sock.fd >= 0)
-		close(w->sock.fd);
-	w->sock.fd = -1;
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	return error_set(err, rc, "cannot reach the worker just started: %s", error_name(rc));
+	rc = -errno;
+	if (*pidfd >= 0)
+		close(*pidfd);
+	if (*sock >= 0)
+		close(*sock);
+	kill(*pid, SIGKILL);
+	waitpid(*pid, NULL, 0);
+	return error_set(err, rc, "the new xenblkd-worker ended at once: %s; see the log",
+	                 error_name(rc));
 }
 
 int worker_start(struct device *dev, struct error *err)
 {
-	struct sockaddr_un addr;
-	char path[SOCKET_PATH_MAX];
-	int fd, rc;
+	int pidfd, sock, rc;
+	pid_t pid;
 
-	if (dev->worker.pid)
+	if (dev->worker.pid || upgrade_take_over(dev))
 		return 0;
 	rc = folder_make(dev, err);
+	if (!rc)
+		rc = worker_spawn(dev, dev->d->worker_fd, "worker.sock", &pid, &pidfd, &sock, err);
 	if (rc)
 		return rc;
-	snprintf(path, sizeof path, "%s/worker.sock", dev->folder);
-	fd = listener(path, &addr);
-	if (fd < 0)
-		return error_set(err, fd, "cannot make %s: %s", path, error_name(fd));
-	pid_t pid = spawn_for(dev, fd);
-	close(fd);
-	if (pid < 0)
-		return error_set(err, pid, "cannot start %s/xenblkd-worker: %s",
-		                 dev->d->program_dir, error_name(pid));
-	dev->worker.killed = false;
-	dev->worker.kill.expired = kill_expired;
-	return attach(dev, pid, &addr, err);
+	rc = worker_line(dev, pid, pidfd, sock);
+	if (!rc)
+		return 0;
+	close(pidfd);
+	close(sock);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return error_set(err, rc, "cannot watch the worker: %s", error_name(rc));
 }

@@ -18,6 +18,12 @@
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELEASE)
 #define LOAD(field) __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
 
+static uint32_t header_bytes(uint32_t version)
+{
+	return version == 1 ? offsetof(struct journal_header, signal)
+	                    : sizeof(struct journal_header);
+}
+
 static size_t journal_bytes(uint32_t slots)
 {
 	return JOURNAL_HEADER_BYTES + (size_t)slots * sizeof(struct journal_slot);
@@ -71,7 +77,7 @@ int journal_create(struct journal *j, const char *path, const struct journal_ide
 	*j->h = (struct journal_header){
 	    .magic = JOURNAL_MAGIC,
 	    .version = JOURNAL_VERSION,
-	    .header_size = sizeof(struct journal_header),
+	    .header_size = header_bytes(JOURNAL_VERSION),
 	    .slot_size = sizeof(struct journal_slot),
 	    .slots = slots,
 	    .identity = *id,
@@ -105,10 +111,11 @@ static int header_check(const struct journal_header *h, off_t size,
 {
 	if (size < (off_t)JOURNAL_HEADER_BYTES || h->magic != JOURNAL_MAGIC)
 		return error_set(err, -EBADMSG, "is not a journal of xenblkd");
-	if (h->version != JOURNAL_VERSION)
-		return error_set(err, -EBADMSG, "has version %u, this worker knows %u", h->version,
-		                 JOURNAL_VERSION);
-	if (h->header_size != sizeof *h || h->slot_size != sizeof(struct journal_slot))
+	if (h->version != JOURNAL_VERSION && h->version != JOURNAL_VERSION - 1)
+		return error_set(err, -EBADMSG, "has version %u, this worker knows %u and %u",
+		                 h->version, JOURNAL_VERSION - 1, JOURNAL_VERSION);
+	if (h->header_size != header_bytes(h->version) ||
+	    h->slot_size != sizeof(struct journal_slot))
 		return error_set(err, -EBADMSG, "is damaged: sizes do not fit its version");
 	if (memcmp(&h->identity, id, sizeof *id))
 		return error_set(err, -ESTALE, "belongs to another %s",
@@ -146,6 +153,17 @@ static int open_locked(const char *path, struct stat *st, struct error *err)
 	return error_set(err, -errno, "journal %s: %s", path, error_name(errno));
 }
 
+/* Of the version before, to ours: in one store, so that whatever cuts this off, the journal is of
+ * one version or of the other. */
+static void journal_convert(struct journal *j)
+{
+	const struct journal_header now = {.version = JOURNAL_VERSION,
+	                                   .header_size = header_bytes(JOURNAL_VERSION)};
+
+	STORE(j->h->signal, 0);
+	STORE(j->h->format, now.format);
+}
+
 int journal_open(struct journal *j, const char *path, const struct journal_identity *id,
                  uint32_t slots, struct error *err)
 {
@@ -170,7 +188,35 @@ int journal_open(struct journal *j, const char *path, const struct journal_ident
 	if (rc) {
 		close(fd);
 		error_set(err, rc, "journal %s %s", path, why.text[0] ? why.text : error_name(rc));
+	} else if (head.version != JOURNAL_VERSION) {
+		journal_convert(j);
 	}
+	return rc;
+}
+
+int journal_check(const char *path, const struct journal_identity *id, uint32_t slots,
+                  struct error *err)
+{
+	struct journal_header head = {0};
+	struct journal_identity want = *id;
+	struct error why = {""};
+	struct stat st;
+	int rc = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return error_set(err, -errno, "journal %s: %s", path, error_name(errno));
+	if (fstat(fd, &st) || pread(fd, &head, sizeof head, 0) < 0)
+		rc = -errno;
+	if (!want.image_dev && !want.image_ino) {
+		want.image_dev = head.identity.image_dev;
+		want.image_ino = head.identity.image_ino;
+	}
+	if (!rc)
+		rc = header_check(&head, st.st_size, &want, slots, &why);
+	close(fd);
+	if (rc)
+		error_set(err, rc, "journal %s %s", path, why.text[0] ? why.text : error_name(rc));
 	return rc;
 }
 
@@ -235,6 +281,11 @@ void journal_stop(struct journal *j)
 	STORE(j->h->stopped, 1);
 }
 
+void journal_fault(struct journal *j, int sig)
+{
+	STORE(j->h->signal, (uint32_t)sig);
+}
+
 /* ---- recovery ---- */
 
 bool journal_names_suspect(const char *path)
@@ -247,7 +298,8 @@ bool journal_names_suspect(const char *path)
 	if (fd < 0)
 		return false;
 	if (pread(fd, &h, sizeof h, 0) != sizeof h || h.magic != JOURNAL_MAGIC ||
-	    h.version != JOURNAL_VERSION || h.slots > JOURNAL_SLOTS_MAX || !h.current)
+	    (h.version != JOURNAL_VERSION && h.version != JOURNAL_VERSION - 1) ||
+	    h.slots > JOURNAL_SLOTS_MAX || !h.current)
 		h.slots = 0;
 	for (uint32_t i = 0; i < h.slots && !found; i++) {
 		off_t at = JOURNAL_HEADER_BYTES + (off_t)i * (off_t)sizeof s;
@@ -391,6 +443,7 @@ int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_ep
 	/* Only now: a recovery that was cut off must still find it. */
 	STORE(j->h->current, 0);
 	crash_point(CRASH_RECOVER_CURRENT, fault_epoch);
+	STORE(j->h->signal, 0);
 	out->cons = cons;
 	out->published = published;
 	return 0;

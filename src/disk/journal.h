@@ -18,7 +18,10 @@
 #include "disk/message.h"
 
 #define JOURNAL_MAGIC 0x78656e626c6b6a31ull /* "xenblkj1" */
-#define JOURNAL_VERSION 1
+#ifndef JOURNAL_VERSION                     /* a test builds a worker of another one */
+/* 2 has `signal`. The version before is read, and becomes this one when it is opened. */
+#define JOURNAL_VERSION 2
+#endif
 #define JOURNAL_SLOTS_MAX 512 /* ring of 16 pages */
 
 enum journal_state {
@@ -49,13 +52,21 @@ struct journal_identity {
 
 struct journal_header {
 	uint64_t magic;
-	uint32_t version, header_size, slot_size, slots;
+	union {
+		struct {
+			uint32_t version, header_size;
+		};
+		uint64_t format; /* both, to be changed in one store */
+	};
+	uint32_t slot_size, slots;
 	struct journal_identity identity;
 	uint64_t cons; /* requests taken */
 	uint64_t rsp;  /* responses published (never ahead of the ring) */
 	uint32_t stopped;
 	uint64_t fault_epoch;
 	uint64_t current; /* seq + 1 of the suspect that runs alone; 0: none */
+	uint32_t signal;  /* by which the worker died, if that was a fault; since version 2 */
+	uint32_t pad;
 };
 
 #define JOURNAL_HEADER_BYTES 4096
@@ -84,6 +95,10 @@ int journal_create(struct journal *j, const char *path, const struct journal_ide
  */
 int journal_open(struct journal *j, const char *path, const struct journal_identity *id,
                  uint32_t slots, struct error *err);
+/* Whether journal_open would take it, now. Neither waits nor changes anything; its owner may be at
+ * work on it. Without numbers of the image in id, it may be of any. Results as of journal_open. */
+int journal_check(const char *path, const struct journal_identity *id, uint32_t slots,
+                  struct error *err);
 /* unlink_it: the connection has ended. Idempotent. */
 void journal_close(struct journal *j, bool unlink_it);
 
@@ -99,6 +114,8 @@ void journal_free(struct journal *j, uint32_t slot);
 /* A suspect starts alone: if the worker falls now, this one did it. With false: it is answered. */
 void journal_suspect(struct journal *j, uint32_t slot, bool runs);
 void journal_stop(struct journal *j);
+/* From a signal handler: the worker dies by this fault. */
+void journal_fault(struct journal *j, int sig);
 
 /* ---- recovery ---- */
 

@@ -2,15 +2,24 @@
 /*
  * What supervisor and worker say to each other over the disk's seqpacket socket: one struct a
  * packet. The worker sends unasked only what has serial 0. Both sides check version and size.
+ *
+ * A worker outlives supervisors, so it may meet one of another version. What every version has and
+ * understands, whatever else changes: the head (the first WM_HEAD_BYTES of struct wm), the types
+ * WM_HELLO, WM_QUIT and WM_STATE with these numbers, and the meaning of enum wm_flags. Anything
+ * else is answered to another version with WM_FAILED, -EPROTO. Each answer carries the version of
+ * who sends it.
  */
 #ifndef DISK_MESSAGE_H
 #define DISK_MESSAGE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "storage/storage.h"
 
-#define WM_VERSION 1
+#ifndef WM_VERSION /* a test builds a worker of another one */
+#define WM_VERSION 3
+#endif
 #define WM_MAX_REFS 16 /* max-ring-page-order 4 */
 #define WM_MAX_QUEUES 16
 
@@ -23,15 +32,27 @@ enum wm_type {
 	WM_QUIT, /* drain, close the image, exit 0; the socket's end is the answer. The journal of a
 	          * ring that was connected stays for the next worker */
 	WM_RESIZE, /* look at the image's size again; WM_RESIZED is the answer in any case */
+	WM_CHECK,  /* could you go on with this connection? `connect` as it would come, nr_queues 0
+	            * if there is none, the image's O_PATH descriptor along; nothing is changed */
+	WM_HELLO = 16, /* what have you got? Answered also while the image is being opened */
 	/* worker → supervisor; serial repeats that of the message answered */
 	WM_OPENED = 64,
 	WM_CONNECTED,
 	WM_DISCONNECTED,
-	WM_FAILED,    /* the answer to OPEN or CONNECT: rc and text */
-	WM_STOPPED,   /* serial 0: a ring was stopped for good: text */
-	WM_RESIZED,   /* the image's size in `opened`; serial 0: it has changed */
-	WM_WITHDRAWN, /* serial 0: the device says that it cannot do what it promised: `withdrawn`
-	               */
+	WM_FAILED,     /* the answer to OPEN or CONNECT: rc and text */
+	WM_STOPPED,    /* serial 0: a ring was stopped for good: text */
+	WM_RESIZED,    /* the image's size in `opened`; serial 0: it has changed */
+	WM_WITHDRAWN,  /* serial 0: the device says that it cannot do what it promised: `withdrawn`
+	                */
+	WM_READY,      /* the answer to CHECK: yes */
+	WM_STATE = 80, /* the answer to HELLO: flags, generation, pending, state; text: why the ring
+	                  was stopped, or "" */
+};
+
+enum wm_flags {
+	WM_HAS_IMAGE = 1, /* an image is open */
+	WM_HAS_RING = 2,  /* the ring of `generation` is connected */
+	WM_OPENING = 4,   /* an image is being opened: the answer to request `pending` comes */
 };
 
 struct wm_queue {
@@ -75,17 +96,33 @@ enum wm_withdrawn {
 	WM_NO_SECURE_DISCARD = 4,
 };
 
+struct wm_state {
+	uint32_t domid, devid;
+	struct storage_caps caps;  /* HAS_IMAGE: with the size that it has now */
+	uint32_t withdrawn;        /* HAS_IMAGE: enum wm_withdrawn */
+	struct wm_connect connect; /* HAS_RING: as it came */
+};
+
 struct wm {
 	uint32_t version, type;
 	uint32_t serial;
-	int32_t rc;                /* FAILED: -errno */
-	char text[ERROR_TEXT_MAX]; /* FAILED, STOPPED */
+	int32_t rc;          /* FAILED: -errno */
+	uint32_t flags;      /* STATE: enum wm_flags */
+	uint32_t pending;    /* STATE: see OPENING */
+	uint64_t generation; /* STATE: of the ring that is connected, or else of the last one that
+	                        was disconnected in order; 0: none */
+	/* the head ends here */
+	char text[ERROR_TEXT_MAX]; /* FAILED, STOPPED, STATE */
 	union {
 		struct wm_open open;
 		struct wm_connect connect;
 		struct storage_caps opened;
 		uint32_t withdrawn; /* enum wm_withdrawn */
+		struct wm_state state;
 	};
 };
+
+#define WM_HEAD_BYTES 32
+_Static_assert(offsetof(struct wm, text) == WM_HEAD_BYTES, "the head is the same for ever");
 
 #endif

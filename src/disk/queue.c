@@ -14,7 +14,10 @@
 #include "disk/crash.h"
 #include "disk/request.h"
 
-#define BIND_TRIES 100 /* of 10 ms: a dead worker's end of the channel may linger */
+/* A dead worker's end of the channel may linger: so long until the first try again, twice as long
+ * until the next, and so on. */
+#define BIND_FIRST_NS 250000L
+#define BIND_TRIES 13 /* one second */
 
 static int queue_alloc(struct queue *q, struct error *err)
 {
@@ -122,7 +125,7 @@ static int attach_journal(struct queue *q, struct journal_recovery *rec, bool *r
 
 static int bind_port(struct queue *q, struct error *err)
 {
-	struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+	struct timespec pause = {.tv_nsec = BIND_FIRST_NS};
 	int rc = xen_evtchn_open(q->c.platform, &q->evtchn, err);
 
 	if (rc)
@@ -136,6 +139,8 @@ static int bind_port(struct queue *q, struct error *err)
 		if (!q->c.resume)
 			break;
 		nanosleep(&pause, NULL);
+		if (i < 10)
+			pause.tv_nsec *= 2;
 	}
 	return error_set(err, rc, "cannot bind event-channel %u of domain %u: %s", q->c.wire.port,
 	                 q->c.domid, error_name(rc));
@@ -237,4 +242,10 @@ void queue_free(struct queue *q, bool keep_journal)
 const char *queue_stopped_reason(const struct queue *q)
 {
 	return __atomic_load_n(&q->stopped, __ATOMIC_ACQUIRE);
+}
+
+void queue_note_fault(struct queue *q, int sig)
+{
+	if (q->journal.h)
+		journal_fault(&q->journal, sig);
 }

@@ -52,6 +52,8 @@ void queue_stop(struct queue *q);
 /* After queue_stop of all the disk's queues: unmaps, unbinds, closes the journal and (keep_journal
  * false) deletes it. */
 void queue_free(struct queue *q, bool keep_journal);
+/* From a signal handler, on any thread: its journal notes the fault that ends the worker. */
+void queue_note_fault(struct queue *q, int sig);
 /* Why the ring was stopped for good, or NULL. Control thread, after a notice. */
 const char *queue_stopped_reason(const struct queue *q);
 

@@ -2,13 +2,17 @@
 /* The worker's disk: opening the image, connecting and disconnecting the rings. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "blkif/ring.h"
 #include "worker/worker.h"
 
 /* FNV-1a. */
@@ -42,40 +46,115 @@ static uint64_t owner_number(const struct worker *w)
 	return h >> 3 | 1;
 }
 
-int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_caps *caps,
-              struct error *err)
+/* An image on its way. Owned by the thread until it has written to w->opened, then by the main
+ * thread. */
+struct opening {
+	pthread_t thread;
+	int done_fd;
+	struct storage_spec spec;
+	struct stat st;
+	struct storage *storage;
+	int rc;
+	struct error err;
+};
+
+static void *open_thread(void *arg)
 {
-	struct storage_spec spec = {
+	struct opening *o = arg;
+	uint64_t one = 1;
+
+	o->rc = storage_open(&o->spec, &o->storage, &o->err);
+	/* Cannot fail; and if it did, the supervisor would end this worker in time. */
+	if (write(o->done_fd, &one, sizeof one) < 0)
+		log_error("cannot tell that the image is open: %s", error_name(errno));
+	return NULL;
+}
+
+static void opened_ready(struct loop_fd *lfd, uint32_t events)
+{
+	uint64_t count;
+
+	if (read(lfd->fd, &count, sizeof count) > 0)
+		session_opened(container_of(lfd, struct worker, opened));
+}
+
+int disk_init(struct worker *w)
+{
+	w->opened =
+	    (struct loop_fd){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = opened_ready};
+	return w->opened.fd < 0 ? -errno : loop_add(&w->loop, &w->opened, EPOLLIN);
+}
+
+int disk_open(struct worker *w, const struct wm_open *m, int *fd, struct error *err)
+{
+	struct opening *o;
+	int rc;
+
+	if (w->storage || w->opening)
+		return error_set(err, -EBUSY, "an image is open already");
+	o = calloc(1, sizeof *o);
+	if (!o)
+		return error_set(err, -ENOMEM, "out of memory");
+	o->done_fd = w->opened.fd;
+	o->spec = (struct storage_spec){
 	    .target = m->target,
-	    .fd = m->has_fd ? fd : -1,
+	    .fd = m->has_fd ? *fd : -1,
 	    .readonly = m->readonly,
 	    .shared = m->shared,
 	    .owner = owner_number(w),
 	    .wait_lock = m->wait_lock,
 	};
-	struct stat st = {0};
-	int rc;
-
-	if (w->storage)
-		return error_set(err, -EBUSY, "an image is open already");
-	spec.target.path[sizeof spec.target.path - 1] = 0;
-	spec.target.fault[sizeof spec.target.fault - 1] = 0;
-	if (m->has_fd && (fd < 0 || fstat(fd, &st)))
+	o->spec.target.path[sizeof o->spec.target.path - 1] = 0;
+	o->spec.target.fault[sizeof o->spec.target.fault - 1] = 0;
+	if (m->has_fd && (*fd < 0 || fstat(*fd, &o->st))) {
+		free(o);
 		return error_set(err, -EBADF, "the image's descriptor did not arrive");
-	rc = storage_open(&spec, &w->storage, err);
-	if (rc)
-		return rc;
-	w->readonly = m->readonly;
-	w->image_dev = st.st_dev;
-	w->image_ino = st.st_ino;
-	*caps = *storage_caps(w->storage);
-	/* The node of a device stays when another disk is put behind it. */
-	if (caps->diskseq) {
-		w->image_dev = st.st_rdev;
-		w->image_ino = caps->diskseq;
+	}
+	w->opening = o;
+	rc = -pthread_create(&o->thread, NULL, open_thread, o);
+	if (rc) {
+		w->opening = NULL;
+		free(o);
+		return error_set(err, rc, "cannot start a thread: %s", error_name(rc));
 	}
 	if (m->has_fd)
-		resize_watch(w, fd);
+		*fd = -1;
+	return 0;
+}
+
+static void opened(struct worker *w, const struct opening *o)
+{
+	w->storage = o->storage;
+	w->readonly = o->spec.readonly;
+	w->image_dev = o->st.st_dev;
+	w->image_ino = o->st.st_ino;
+	/* The node of a device stays when another disk is put behind it. */
+	if (storage_caps(w->storage)->diskseq) {
+		w->image_dev = o->st.st_rdev;
+		w->image_ino = storage_caps(w->storage)->diskseq;
+	}
+	if (o->spec.fd >= 0)
+		resize_watch(w, o->spec.fd);
+}
+
+int disk_opened(struct worker *w, struct storage_caps *caps, struct error *err)
+{
+	struct opening *o = w->opening;
+	int rc = o->rc;
+
+	w->opening = NULL;
+	pthread_join(o->thread, NULL);
+	if (rc)
+		*err = o->err;
+	else
+		opened(w, o);
+	if (o->spec.fd >= 0)
+		close(o->spec.fd);
+	free(o);
+	if (rc)
+		return rc;
+	*caps = *storage_caps(w->storage);
+	/* Of this thread, and of all that it starts from now on: there is no other. */
 	if (!w->sandboxed) {
 		rc = sandbox_enter(w->dir, err);
 		if (rc) {
@@ -177,13 +256,8 @@ static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned 
 	return queue_new(&c, &w->queue[i], err);
 }
 
-int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err)
+static int supported(const struct wm_connect *m, struct error *err)
 {
-	unsigned guilty;
-	int rc = 0;
-
-	if (!w->storage)
-		return error_set(err, -EINVAL, "no image is open");
 	if (m->order > 4 || m->nr_queues < 1 || m->nr_queues > WM_MAX_QUEUES ||
 	    (m->protocol != BLKIF_PROTO_X86_32 && m->protocol != BLKIF_PROTO_X86_64))
 		return error_set(err, -EINVAL,
@@ -194,6 +268,44 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 	    512u << m->sector_shift > m->sector_size || 512u << m->segment_shift > m->sector_size)
 		return error_set(err, -EINVAL, "sectors of %u bytes: not supported",
 		                 m->sector_size);
+	return 0;
+}
+
+int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct error *err)
+{
+	struct blkif_ring ring;
+	struct stat st = {0};
+	char path[256];
+	int rc;
+
+	if (!m->nr_queues)
+		return 0;
+	if (fd >= 0 && fstat(fd, &st))
+		return error_set(err, -errno, "cannot look at the image: %s", error_name(errno));
+	rc = supported(m, err);
+	/* Overwritten when the image is opened. What is behind a device's node only an open tells.
+	 */
+	w->image_dev = S_ISREG(st.st_mode) ? st.st_dev : 0;
+	w->image_ino = S_ISREG(st.st_mode) ? st.st_ino : 0;
+	for (unsigned i = 0; i < m->nr_queues && !rc; i++) {
+		struct journal_identity id = identity_of(w, m, i);
+		blkif_ring_attach(&ring, NULL, m->order, (enum blkif_protocol)m->protocol);
+		journal_path(w, i, path, sizeof path);
+		rc = journal_check(path, &id, ring.slots, err);
+	}
+	return rc;
+}
+
+int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err)
+{
+	unsigned guilty;
+	int rc;
+
+	if (!w->storage)
+		return error_set(err, -EINVAL, "no image is open");
+	rc = supported(m, err);
+	if (rc)
+		return rc;
 	disk_disconnect(w, false);
 	w->stop_reported = false;
 	w->withdrawn_reported = 0;
@@ -208,13 +320,17 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 	/* All of them are sound before the first one does anything. */
 	for (unsigned i = 0; i < w->nr_queues && !rc; i++)
 		rc = queue_start(w->queue[i], err);
-	if (rc)
+	if (rc) {
 		disk_disconnect(w, m->resume);
-	else
-		log_info("connected: %u queue%s of %u page%s, %s", m->nr_queues,
-		         m->nr_queues > 1 ? "s" : "", 1u << m->order, m->order ? "s" : "",
-		         blkif_protocol_name((enum blkif_protocol)m->protocol));
-	return rc;
+		return rc;
+	}
+	w->connected = *m;
+	w->connected.guest_uuid[sizeof w->connected.guest_uuid - 1] = '\0';
+	w->generation = m->generation;
+	log_info("connected: %u queue%s of %u page%s, %s", m->nr_queues,
+	         m->nr_queues > 1 ? "s" : "", 1u << m->order, m->order ? "s" : "",
+	         blkif_protocol_name((enum blkif_protocol)m->protocol));
+	return 0;
 }
 
 void disk_disconnect(struct worker *w, bool keep_journal)
@@ -227,6 +343,8 @@ void disk_disconnect(struct worker *w, bool keep_journal)
 	}
 	if (w->nr_queues)
 		stats_text_write(w);
+	if (keep_journal)
+		w->generation = 0;
 	w->nr_queues = 0;
 }
 

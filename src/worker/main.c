@@ -101,11 +101,14 @@ int main(int argc, char **argv)
 	log_init(ident, verbose);
 	set_title(&w);
 	signal(SIGPIPE, SIG_IGN);
+	faults_init(&w);
 	rc = loop_init(&w.loop);
 	if (!rc)
 		rc = xen_platform_open(w.embedded, 0, &w.platform, &err);
 	if (!rc)
 		rc = stats_init(&w, &err);
+	if (!rc)
+		rc = disk_init(&w);
 	if (!rc)
 		rc = session_init(&w, LISTEN_FD);
 	if (!rc)

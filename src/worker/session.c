@@ -26,10 +26,17 @@ static void peer_drop(struct worker *w)
 	w->peer.fd = -1;
 }
 
-static void reply(struct worker *w, const struct wm *request, enum wm_type type, int rc,
+/* Without a supervisor, and with nothing that its successor could want. */
+static void end_if_useless(struct worker *w)
+{
+	if (w->peer.fd < 0 && !w->storage && !w->opening)
+		loop_stop(&w->loop);
+}
+
+static void reply(struct worker *w, uint32_t serial, enum wm_type type, int rc,
                   const struct error *err, const struct storage_caps *caps)
 {
-	struct wm m = {.version = WM_VERSION, .type = type, .serial = request->serial, .rc = rc};
+	struct wm m = {.version = WM_VERSION, .type = type, .serial = serial, .rc = rc};
 
 	if (rc) {
 		m.type = WM_FAILED;
@@ -40,32 +47,72 @@ static void reply(struct worker *w, const struct wm *request, enum wm_type type,
 	session_send(w, &m);
 }
 
-static void dispatch(struct worker *w, const struct wm *m, int fd)
+/* What there is, for a supervisor that did not see it come. Its first part is understood by those
+ * of all versions. */
+static void say_state(struct worker *w, const struct wm *request)
 {
-	struct storage_caps caps = {0};
+	struct wm m = {
+	    .version = WM_VERSION,
+	    .type = WM_STATE,
+	    .serial = request->serial,
+	    .flags = (w->storage ? WM_HAS_IMAGE : 0) | (w->nr_queues ? WM_HAS_RING : 0) |
+	             (w->opening ? WM_OPENING : 0),
+	    .pending = w->open_serial,
+	    .generation = w->generation,
+	};
+
+	m.state.domid = w->domid;
+	m.state.devid = w->devid;
+	if (w->storage)
+		m.state.caps = *storage_caps(w->storage);
+	/* Relaxed: what a queue withdraws after this is told by its notice. */
+	m.state.withdrawn = __atomic_load_n(&w->shared.withdrawn, __ATOMIC_RELAXED);
+	m.state.connect = w->connected;
+	stopped_text(w, m.text, sizeof m.text);
+	session_send(w, &m);
+}
+
+static void quit(struct worker *w)
+{
+	disk_close(w);
+	loop_stop(&w->loop);
+}
+
+/* *fd: -1 when it was kept. */
+static void dispatch(struct worker *w, const struct wm *m, int *fd)
+{
 	struct error err = {""};
 	int rc;
 
 	switch ((enum wm_type)m->type) {
 	case WM_OPEN:
-		rc = disk_open(w, &m->open, fd, &caps, &err);
-		reply(w, m, WM_OPENED, rc, &err, &caps);
+		w->open_serial = m->serial;
+		rc = disk_open(w, &m->open, fd, &err);
+		if (rc)
+			reply(w, m->serial, WM_OPENED, rc, &err, NULL);
 		return;
 	case WM_CONNECT:
 		rc = disk_connect(w, &m->connect, &err);
-		reply(w, m, WM_CONNECTED, rc, &err, NULL);
+		reply(w, m->serial, WM_CONNECTED, rc, &err, NULL);
 		return;
 	case WM_DISCONNECT:
 		disk_disconnect(w, false);
-		reply(w, m, WM_DISCONNECTED, 0, &err, NULL);
+		reply(w, m->serial, WM_DISCONNECTED, 0, &err, NULL);
+		return;
+	case WM_CHECK:
+		rc = disk_check(w, &m->connect, *fd, &err);
+		reply(w, m->serial, WM_READY, rc, &err, NULL);
 		return;
 	case WM_QUIT:
-		disk_close(w);
-		loop_stop(&w->loop);
+		quit(w);
 		return;
 	case WM_RESIZE:
 		resize_check(w, m->serial);
 		return;
+	case WM_HELLO:
+		say_state(w, m);
+		return;
+	case WM_READY:
 	case WM_OPENED:
 	case WM_CONNECTED:
 	case WM_DISCONNECTED:
@@ -73,15 +120,45 @@ static void dispatch(struct worker *w, const struct wm *m, int fd)
 	case WM_STOPPED:
 	case WM_RESIZED:
 	case WM_WITHDRAWN:
+	case WM_STATE:
 		break;
 	}
 	log_warn("message of unknown type %u from the supervisor, ignored", m->type);
 }
 
+/* From a supervisor of another version: only what all of them understand. */
+static void dispatch_foreign(struct worker *w, const struct wm *m)
+{
+	struct error err;
+
+	switch (m->type) {
+	case WM_HELLO:
+		say_state(w, m);
+		return;
+	case WM_QUIT:
+		quit(w);
+		return;
+	}
+	error_set(&err, 0, "xenblkd speaks version %u to its workers, this xenblkd-worker %u",
+	          m->version, WM_VERSION);
+	log_error("%s", err.text);
+	reply(w, m->serial, WM_FAILED, -EPROTO, &err, NULL);
+}
+
+void session_opened(struct worker *w)
+{
+	struct storage_caps caps = {0};
+	struct error err = {""};
+	int rc = disk_opened(w, &caps, &err);
+
+	reply(w, w->open_serial, WM_OPENED, rc, &err, &caps);
+	end_if_useless(w);
+}
+
 static void peer_ready(struct loop_fd *lfd, uint32_t events)
 {
 	struct worker *w = container_of(lfd, struct worker, peer);
-	struct wm m;
+	struct wm m = {0};
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
@@ -99,16 +176,18 @@ static void peer_ready(struct loop_fd *lfd, uint32_t events)
 	if (n <= 0) {
 		/* The supervisor is gone; its successor will connect. */
 		peer_drop(w);
+		end_if_useless(w);
 		return;
 	}
 	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(c), sizeof fd);
-	if (n != sizeof m || m.version != WM_VERSION)
-		log_error("supervisor and worker are of different versions (%zd bytes, version %u)",
-		          n, n >= 4 ? m.version : 0);
+	if (n >= WM_HEAD_BYTES && m.version != WM_VERSION)
+		dispatch_foreign(w, &m);
+	else if (n == sizeof m)
+		dispatch(w, &m, &fd);
 	else
-		dispatch(w, &m, fd);
+		log_error("%zd bytes from the supervisor are no message", n);
 	if (fd >= 0)
 		close(fd);
 }

@@ -73,6 +73,17 @@ static void timer_ready(struct loop_fd *lfd, uint32_t events)
 	stats_text_write(w);
 }
 
+bool stopped_text(const struct worker *w, char *text, size_t cap)
+{
+	text[0] = '\0';
+	for (unsigned i = 0; i < w->nr_queues && !text[0]; i++) {
+		const char *reason = queue_stopped_reason(w->queue[i]);
+		if (reason)
+			snprintf(text, cap, "queue %u stopped for good: %s", i, reason);
+	}
+	return text[0];
+}
+
 static void report_withdrawn(struct worker *w)
 {
 	struct wm m = {.version = WM_VERSION, .type = WM_WITHDRAWN};
@@ -89,16 +100,10 @@ static void report_stopped(struct worker *w)
 {
 	struct wm m = {.version = WM_VERSION, .type = WM_STOPPED};
 
-	if (w->stop_reported)
+	if (w->stop_reported || !stopped_text(w, m.text, sizeof m.text))
 		return;
-	for (unsigned i = 0; i < w->nr_queues; i++) {
-		const char *reason = queue_stopped_reason(w->queue[i]);
-		if (!reason)
-			continue;
-		w->stop_reported = true;
-		snprintf(m.text, sizeof m.text, "queue %u stopped for good: %s", i, reason);
-		session_send(w, &m);
-	}
+	w->stop_reported = true;
+	session_send(w, &m);
 }
 
 static void notice_ready(struct loop_fd *lfd, uint32_t events)

@@ -16,15 +16,21 @@ struct worker {
 	uint32_t domid, devid;
 	/* the supervisor */
 	struct loop_fd listener;
-	struct loop_fd peer; /* fd -1: none at the moment */
+	struct loop_fd peer;  /* fd -1: none at the moment */
+	uint32_t open_serial; /* of the last OPEN */
 	/* the disk */
 	struct xen_platform *platform;
 	struct storage *storage;
+	struct opening *opening; /* by a thread of its own, so that the supervisor is answered
+	                            meanwhile; or NULL */
+	struct loop_fd opened;   /* eventfd of that thread */
 	uint64_t image_dev, image_ino;
 	bool readonly;
 	struct queue *queue[WM_MAX_QUEUES];
-	unsigned nr_queues; /* 0: not connected */
 	struct disk_shared shared;
+	unsigned nr_queues;          /* 0: not connected */
+	struct wm_connect connected; /* the last one that succeeded */
+	uint64_t generation;         /* of it; 0 if its journal was left to a later worker */
 	/* statistics */
 	struct stats_page *stats;
 	struct loop_fd stats_timer;
@@ -42,15 +48,23 @@ struct worker {
 /* session.c: messages of the supervisor */
 int session_init(struct worker *w, int listen_fd);
 void session_send(struct worker *w, const struct wm *m);
+void session_opened(struct worker *w); /* disk_open's thread has ended */
 
 /* disk.c: what the messages ask for. 0 or -errno with *err. */
-int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_caps *caps,
-              struct error *err);
+int disk_init(struct worker *w);
+/* Starts opening; session_opened is called when that has ended. *fd becomes ours (-1) on success.
+ */
+int disk_open(struct worker *w, const struct wm_open *m, int *fd, struct error *err);
+int disk_opened(struct worker *w, struct storage_caps *caps, struct error *err); /* the result */
+/* Whether that connection could be gone on with; fd: of its image, lent, or -1. */
+int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct error *err);
 int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err);
 /* Idempotent. keep_journal: the front end is still connected, and a later worker goes on with it.
  */
 void disk_disconnect(struct worker *w, bool keep_journal);
-void disk_close(struct worker *w); /* idempotent; disconnects first, keeping the journal */
+/* Idempotent; disconnects first, keeping the journal. What is still being opened is left to the
+ * end of the process, which must follow. */
+void disk_close(struct worker *w);
 
 /* resize.c: size changes of an image in a file. The watch is made before the sandbox. */
 void resize_watch(struct worker *w, int image_fd);
@@ -62,6 +76,11 @@ void resize_check(struct worker *w, uint32_t serial);
 /* stats_text.c: statistics as plain files in DIR/statistics */
 int stats_init(struct worker *w, struct error *err);
 void stats_text_write(struct worker *w);
+/* Why a ring was stopped for good; false and "" if none was. */
+bool stopped_text(const struct worker *w, char *text, size_t cap);
+
+/* faults.c: signals that are faults end the worker as ever, but leave a note in its journals */
+void faults_init(struct worker *w);
 
 /* sandbox.c: gives up all that serving an open disk does not need; for good. dir: the disk's
  * folder. */

@@ -61,11 +61,20 @@ static inline void node_wait(struct host *h, const struct node *n, int state)
 	wait_until(node_state(h, n) == state);
 }
 
+/* In one transaction, as libxl: a back end that removes its own node may do so between the two. */
 static inline void node_offline(struct host *h, const struct node *n)
 {
-	host_write(h, n->be, "online", "0");
-	if (node_state(h, n) != XS_CLOSED)
-		host_write(h, n->be, "state", "5");
+	xs_transaction_t t;
+	int rc;
+
+	do {
+		assert_int_equal(store_begin(h->store, &t), 0);
+		assert_int_equal(store_write(h->store, t, n->be, "online", "0"), 0);
+		if (store_read_state(h->store, t, n->be) != XS_CLOSED)
+			assert_int_equal(store_write(h->store, t, n->be, "state", "5"), 0);
+		rc = store_end(h->store, t, true);
+	} while (rc == -EAGAIN);
+	assert_int_equal(rc, 0);
 }
 
 static inline void node_remove(struct host *h, const struct node *n)

@@ -22,18 +22,20 @@ static void pause_ms(unsigned ms)
 	usleep(ms * 1000);
 }
 
-/* The program stands somewhere below BUILD. */
+/* The test stands somewhere below the directory of the programs. */
 static void find_build(struct host *h)
 {
 	ssize_t n = readlink("/proc/self/exe", h->build, sizeof h->build - 1);
-	char program[300];
+	char path[300], *slash;
 
 	assert_true(n > 0);
 	h->build[n] = 0;
 	do {
-		*strrchr(h->build, '/') = 0;
-		snprintf(program, sizeof program, "%s/xenblkd", h->build);
-	} while (access(program, X_OK) && strrchr(h->build, '/') != h->build);
+		slash = strrchr(h->build, '/');
+		assert_true(slash && slash > h->build);
+		*slash = 0;
+		snprintf(path, sizeof path, "%s/xenblkd", h->build);
+	} while (access(path, X_OK));
 }
 
 void host_daemon_start(struct host *h, const char *const *extra)

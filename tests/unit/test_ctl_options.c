@@ -81,6 +81,15 @@ static void devices(void **state)
 	assert_int_equal(parse("stats 7:hda", &opt, &err), 0);
 	assert_true(opt.has_device);
 	assert_int_equal(opt.devid, 768);
+	assert_int_equal(parse("upgrade", &opt, &err), 0);
+	assert_false(opt.has_device || opt.all);
+	assert_int_equal(parse("upgrade 7:xvda", &opt, &err), 0);
+	assert_string_equal(opt.id, "7:xvda");
+	assert_int_equal(parse("upgrade --all", &opt, &err), 0);
+	assert_true(opt.all);
+	assert_int_equal(parse("recover 7:xvda", &opt, &err), 0);
+	assert_int_equal(opt.command, CTL_RECOVER);
+	assert_string_equal(opt.id, "7:xvda");
 	unsetenv("XENBLKD_RUN_DIR");
 }
 
@@ -104,6 +113,8 @@ static void refused(void **state)
 	    {"", "no command"},
 	    {"frobnicate", "`frobnicate`"},
 	    {"list --frob", "--frob"},
+	    {"upgrade 7:xvda --all", "not both"},
+	    {"recover", "recover wants one ID"},
 	    {"list -x", "-x"},
 	    {"list more", "list wants"},
 	    {"list --force", "list has no option --force"},
@@ -145,10 +156,10 @@ static void refused(void **state)
 static void help(void **state)
 {
 	static const char *const words[] = {
-	    "--run-dir", "--json",  "--force",     "--domain",     "--vdev",
-	    "--mode",    "--cdrom", "--removable", "--no-discard", "--no-script",
-	    "--timeout", "list",    "status",      "stats",        "attach",
-	    "detach",    "fault",   "usage",       "shutdown",     "version"};
+	    "--run-dir", "--json",      "--force",      "--domain",    "--vdev",    "--mode",
+	    "--cdrom",   "--removable", "--no-discard", "--no-script", "--timeout", "list",
+	    "status",    "stats",       "attach",       "detach",      "fault",     "usage",
+	    "shutdown",  "version",     "upgrade",      "recover",     "--all"};
 	struct ctl_options opt;
 	struct error err;
 

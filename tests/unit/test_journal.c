@@ -280,13 +280,15 @@ static void foreign_files(void **state)
 	id.refs[0] = 9;
 	assert_int_equal(journal_open(&other, "/nonexistent/journal", &f->id, SLOTS, &f->err),
 	                 -ENOENT);
-	f->j.h->version = 2;
+	f->j.h->version = JOURNAL_VERSION + 1;
 	journal_close(&f->j, false);
 	assert_int_equal(journal_open(&other, f->path, &f->id, SLOTS, &f->err), -EBADMSG);
-	assert_non_null(strstr(f->err.text, "has version 2, this worker knows 1"));
+	assert_non_null(strstr(f->err.text, "has version 3, this worker knows 1 and 2"));
+	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), -EBADMSG);
 	int fd = open(f->path, O_RDWR);
-	uint32_t one = 1;
-	assert_int_equal(pwrite(fd, &one, 4, offsetof(struct journal_header, version)), 4);
+	uint32_t ours = JOURNAL_VERSION;
+	assert_int_equal(pwrite(fd, &ours, 4, offsetof(struct journal_header, version)), 4);
+	assert_int_equal(journal_check(f->path, &id, SLOTS, &f->err), -ESTALE);
 	assert_int_equal(journal_open(&other, f->path, &id, SLOTS, &f->err), -ESTALE);
 	assert_int_equal(ftruncate(fd, 5000), 0);
 	assert_int_equal(journal_open(&other, f->path, &f->id, SLOTS, &f->err), -EBADMSG);
@@ -344,6 +346,62 @@ static void attempts_do_not_wrap(void **state)
 	f->j.slot[0].attempts = UINT16_MAX;
 	assert_int_equal(recover(f, base, 1), 0);
 	assert_int_equal(f->j.slot[0].attempts, UINT16_MAX);
+}
+
+/* As a worker of version 1 left it: no signal, and whatever stands in its place. */
+static void version_before(void **state)
+{
+	struct fixture *f = *state;
+	const uint32_t old_bytes = offsetof(struct journal_header, signal);
+
+	journal_take(&f->j, 5, 0xfffffff0u);
+	f->j.h->version = 1;
+	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), -EBADMSG);
+	f->j.h->header_size = old_bytes;
+	f->j.h->signal = 11;
+	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), 0);
+	assert_int_equal(f->j.h->version, 1);
+	journal_close(&f->j, false);
+	assert_int_equal(journal_open(&f->j, f->path, &f->id, SLOTS, &f->err), 0);
+	assert_int_equal(f->j.h->version, JOURNAL_VERSION);
+	assert_int_equal(f->j.h->header_size, sizeof(struct journal_header));
+	assert_int_equal(f->j.h->signal, 0);
+	assert_int_equal(recover(f, 0xfffffff0u, 0), 0);
+	assert_int_equal(f->rec.nr_taken, 1);
+	assert_int_equal(f->rec.taken[0], 5);
+	journal_close(&f->j, false);
+	assert_int_equal(journal_open(&f->j, f->path, &f->id, SLOTS, &f->err), 0);
+}
+
+/* The check neither waits for the owner nor changes a byte; a missing one is no journal. */
+static void check_only_looks(void **state)
+{
+	struct fixture *f = *state;
+	struct journal_header before = *f->j.h;
+
+	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), 0);
+	assert_memory_equal(f->j.h, &before, sizeof before);
+	/* Of which image, the asker may not know yet; but a wrong one is a wrong one. */
+	f->j.h->identity.image_ino = 4711;
+	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), 0);
+	f->id.image_ino = 4712;
+	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), -ESTALE);
+	f->id.image_ino = 0;
+	assert_int_equal(journal_check(f->path, &f->id, 2 * SLOTS, &f->err), -EBADMSG);
+	assert_int_equal(journal_check("/nonexistent/journal", &f->id, SLOTS, &f->err), -ENOENT);
+}
+
+/* The note of the fault is there until a recovery has counted it. */
+static void signal_noted(void **state)
+{
+	struct fixture *f = *state;
+
+	journal_fault(&f->j, 11);
+	journal_close(&f->j, false);
+	assert_int_equal(journal_open(&f->j, f->path, &f->id, SLOTS, &f->err), 0);
+	assert_int_equal(f->j.h->signal, 11);
+	assert_int_equal(recover(f, 0xfffffff0u, 1), 0);
+	assert_int_equal(f->j.h->signal, 0);
 }
 
 static void one_owner(void **state)
@@ -414,6 +472,9 @@ int main(void)
 	    T(foreign_text),
 	    T(deleted_while_waiting),
 	    T(attempts_do_not_wrap),
+	    T(version_before),
+	    T(check_only_looks),
+	    T(signal_noted),
 	    T(one_owner),
 	};
 
