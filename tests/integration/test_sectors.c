@@ -254,6 +254,31 @@ static void other_units(void **state)
 	}
 }
 
+/* Nothing says any more in which units the front end counts, but the settings, which are the same.
+ */
+static void units_after_a_lost_run_directory(void **state)
+{
+	const char *extra[] = {"--sector-units", "freebsd", NULL};
+	struct fixture x;
+	char line[300];
+
+	start(&x, extra);
+	assert_int_equal(request(&x, BLKIF_OP_READ, 8, 0, 7), BLKIF_RSP_OKAY);
+	assert_page(&x, 8 * 4096, 0, 4096);
+	pid_t worker = host_worker(x.h, ID);
+	host_daemon_kill(x.h, SIGKILL);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	snprintf(line, sizeof line, "rm -rf %s/disks", x.h->dir);
+	assert_int_equal(system(line), 0);
+	host_daemon_start(x.h, extra);
+	wait_until(status_is(x.h, ID, "ring_state", "connected"));
+	memset(x.page, 0, 4096);
+	assert_int_equal(request(&x, BLKIF_OP_READ, 8, 0, 7), BLKIF_RSP_OKAY);
+	assert_page(&x, 8 * 4096, 0, 4096);
+	assert_key(&x, "sectors", "256");
+	finish(&x);
+}
+
 static void larger_than_the_file_needs(void **state)
 {
 	const char *extra[] = {"--sector-size", "4096", NULL};
@@ -378,6 +403,7 @@ int main(void)
 	    cmocka_unit_test(discards_of_parts),
 	    cmocka_unit_test(queues_write_parts_of_the_same_blocks),
 	    cmocka_unit_test(other_units),
+	    cmocka_unit_test(units_after_a_lost_run_directory),
 	    cmocka_unit_test(larger_than_the_file_needs),
 	    cmocka_unit_test(settings_of_one_disk),
 	    cmocka_unit_test(bad_settings),

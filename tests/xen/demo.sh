@@ -4,7 +4,7 @@
 # limit: 300
 . /lab/lib.sh
 run() {
-	echo "# $*"
+	echo "# $*" | sed 's/xl_/xl/; s/fs_sound/e2fsck -fp/'
 	"$@"
 }
 echo "This is domain 0 on $(xl info | sed -nE 's/^(xen_version) *: /Xen /p'), Linux $(uname -r); xen-blkback is not loaded."
@@ -46,4 +46,4 @@ run xenblkctl stats "$id:xvda"
 echo
 run xl_ destroy demo
 assert 'the worker is still there' wait_for 10 no_workers
-run e2fsck -fp root.img || fail "the file system is damaged: status $?"
+run fs_sound root.img || fail "the file system is damaged"

@@ -31,4 +31,4 @@ restart 'reboot in the guest' "guest_send g1 bye 'reboot -f'"
 restart 'xl reboot' 'xl_ reboot -F g1 || guest_send g1 bye "reboot -f"'
 restart panic "guest_send g1 bye 'echo c > /proc/sysrq-trigger'"
 assert 'xl destroy' guest_destroy g1
-assert 'file system' e2fsck -fp root.img
+assert 'file system' fs_sound root.img
