@@ -18,8 +18,8 @@ static inline void install(struct host *h, const char *build, const char *from, 
 	char command[2000];
 
 	snprintf(command, sizeof command, "cp '%s%s%s' '%s/%s.new' && mv '%s/%s.new' '%s/%s'",
-	         from[0] == '/' ? "" : build, from[0] == '/' ? "" : "/", from, h->build, name,
-	         h->build, name, h->build, name);
+	         from[0] == '/' ? "" : build, from[0] == '/' ? "" : "/", from, h->programs, name,
+	         h->programs, name, h->programs, name);
 	assert_int_equal(system(command), 0);
 }
 
@@ -27,7 +27,7 @@ static inline void uninstall(struct host *h, const char *name)
 {
 	char path[400];
 
-	snprintf(path, sizeof path, "%s/%s", h->build, name);
+	snprintf(path, sizeof path, "%s/%s", h->programs, name);
 	assert_int_equal(unlink(path), 0);
 }
 
@@ -38,9 +38,9 @@ static inline void package_start(struct host *h, char build[256], const char *da
 	host_start(h, NULL);
 	memcpy(build, h->build, 256);
 	host_daemon_kill(h, SIGKILL);
-	snprintf(h->build, sizeof h->build, "/var%s/bin", h->dir);
+	snprintf(h->programs, sizeof h->programs, "/var%s/bin", h->dir);
 	host_image(h, "unused", 512); /* makes the directory above */
-	assert_int_equal(mkdir(h->build, 0700), 0);
+	assert_int_equal(mkdir(h->programs, 0700), 0);
 	install(h, build, daemon, "xenblkd");
 	install(h, build, worker, "xenblkd-worker");
 	install(h, build, "xenblkd-xen", "xenblkd-xen");
@@ -68,7 +68,7 @@ static inline pid_t ctl_start(struct host *h, const char *words)
 	if (pid)
 		return pid;
 	snprintf(command, sizeof command, "exec '%s/xenblkctl' --run-dir '%s' %s >'%s/ctl' 2>&1",
-	         h->build, h->dir, words, h->dir);
+	         h->programs, h->dir, words, h->dir);
 	execl("/bin/sh", "sh", "-c", command, NULL);
 	_exit(127);
 }
@@ -116,7 +116,7 @@ static inline bool runs_installed(struct host *h, pid_t pid, const char *name)
 	snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
 	if (stat(path, &exe))
 		return false;
-	snprintf(path, sizeof path, "%s/%s", h->build, name);
+	snprintf(path, sizeof path, "%s/%s", h->programs, name);
 	return !stat(path, &file) && exe.st_dev == file.st_dev && exe.st_ino == file.st_ino;
 }
 

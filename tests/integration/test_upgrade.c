@@ -203,7 +203,7 @@ static void supervisor_replaced(void **state)
 	assert_int_equal(host_worker(h, "1:xvda"), worker);
 	assert_reads(f, 0, SEED);
 	snprintf(command, sizeof command,
-	         "'%s/xenblkd' --embedded '%s' 2>&1 | grep -q 'another xenblkd'", h->build, h->dir);
+	         "'%s/xenblkd' --embedded '%s' 2>&1 | grep -q 'another xenblkd'", h->programs, h->dir);
 	assert_int_equal(system(command), 0);
 	/* Its children are still its own: a fault of theirs is seen. */
 	assert_int_equal(kill(worker, SIGSYS), 0);
@@ -403,7 +403,7 @@ static void dies_at(struct host *h, struct xenblkfront *f, unsigned step, unsign
 		pid_t pid = fork();
 		if (!pid) {
 			char program[300];
-			snprintf(program, sizeof program, "%s/xenblkd", h->build);
+			snprintf(program, sizeof program, "%s/xenblkd", h->programs);
 			execl(program, "xenblkd", "--embedded", h->dir, NULL);
 			_exit(127);
 		}

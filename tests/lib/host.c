@@ -129,7 +129,7 @@ static void kill_leftovers(const struct host *h)
 
 void host_stop(struct host *h)
 {
-	char images[96];
+	char images[96], programs[96];
 
 	store_close(h->store);
 	xen_platform_close(h->xen);
@@ -146,8 +146,9 @@ void host_stop(struct host *h)
 	snprintf(images, sizeof images, "/var%s", h->dir);
 	nftw(images, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	unlink(h->log);
-	if (strcmp(h->programs, h->build))
-		nftw(h->programs, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	/* What host_start_with made; by no other name, which may be the build's. */
+	snprintf(programs, sizeof programs, "%s.bin", h->dir);
+	nftw(programs, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	assert_false(bad);
 }
 

@@ -19,18 +19,18 @@ keys() {
 		awk -F'\t' -v what="$1 $2" '$1 !~ / = / && NF == 2 { print what " " $1 "\t" $2 }'
 }
 
-# observe PEER KIND SPEC-OF-A SPEC-OF-B: everything into the file PEER
+# observe PEER KIND SPEC-OF-A [SPEC-OF-B]: everything into the file PEER
 observe() {
 	local peer=$1 kind=$2 id dev name
 	cp disk.img a.img
 	cp disk.img b.img
-	guest_create "$peer" pv "$3" "$4"
+	guest_create "$peer" pv "${@:3}"
 	id=$(guest_id "$peer")
-	for dev in 51712 51728; do
+	for dev in 51712 ${4:+51728}; do
 		wait_for 20 eval "[ \"\$(xenstore-read /local/domain/$id/device/vbd/$dev/state)\" = 4 ]" ||
 			fail "$peer: $dev is not connected: $(tail -n 5 /var/log/xen/qemu-*"$peer"*.log 2> /dev/null)"
 	done
-	for dev in 51712:xvda 51728:xvdb; do
+	for dev in 51712:xvda ${4:+51728:xvdb}; do
 		name=${dev#*:}
 		dev=${dev%:*}
 		keys back "$name" "/local/domain/0/backend/$kind/$id/$dev"
@@ -80,7 +80,9 @@ phy xenblkd
 compare blkback > unlisted
 if have_qemu; then
 	qdisk() { echo "vdev=$2,format=raw,access=$3,backendtype=qdisk,target=$1"; }
-	observe qdisk qdisk "$(qdisk "$PWD/a.img" xvda rw)" "$(qdisk "$PWD/b.img" xvdb ro)"
+	# no read-only one: QEMU 10 says "Block node is read-only" of its own raw node, and drops the disk
+	observe qdisk qdisk "$(qdisk "$PWD/a.img" xvda rw)"
+	sed -i '/xvdb\|read-only disk/d' qdisk xenblkd
 	compare qdisk | sed 's/^/qdisk: /' >> unlisted
 else
 	say 'no QEMU in this dom0: qdisk is not compared'
