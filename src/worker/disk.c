@@ -66,6 +66,7 @@ int disk_open(struct worker *w, const struct wm_open *m, int fd, struct storage_
 	if (rc)
 		return rc;
 	w->readonly = m->readonly;
+	w->image_shared = m->shared;
 	w->image_dev = st.st_dev;
 	w->image_ino = st.st_ino;
 	*caps = *storage_caps(w->storage);
@@ -177,6 +178,22 @@ static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned 
 	return queue_new(&c, &w->queue[i], err);
 }
 
+/* A write of less than a block is a read, a change and a write: the queues of one disk take turns
+ * at that, but disks that share a device know nothing of each other, and one's old copy of a block
+ * would undo what the other had written beside it. */
+static int check_turns(const struct worker *w, const struct wm_connect *m, struct error *err)
+{
+	uint32_t block = storage_caps(w->storage)->logical_block;
+
+	if (!w->image_shared || w->readonly || m->sector_size >= block)
+		return 0;
+	return error_set(err, -EINVAL,
+	                 "mode w! shares a device that has blocks of %u bytes, and writers that "
+	                 "are shown sectors of %u could lose each other's data in one block; set "
+	                 "sector-size to %u, or attach the disk with mode w",
+	                 block, m->sector_size, block);
+}
+
 int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err)
 {
 	unsigned guilty;
@@ -194,6 +211,8 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 	    512u << m->sector_shift > m->sector_size || 512u << m->segment_shift > m->sector_size)
 		return error_set(err, -EINVAL, "sectors of %u bytes: not supported",
 		                 m->sector_size);
+	if ((rc = check_turns(w, m, err)))
+		return rc;
 	disk_disconnect(w, false);
 	w->stop_reported = false;
 	w->withdrawn_reported = 0;

@@ -21,7 +21,7 @@ struct worker {
 	struct xen_platform *platform;
 	struct storage *storage;
 	uint64_t image_dev, image_ino;
-	bool readonly;
+	bool readonly, image_shared; /* as it was opened */
 	struct queue *queue[WM_MAX_QUEUES];
 	unsigned nr_queues; /* 0: not connected */
 	struct disk_shared shared;
