@@ -126,6 +126,7 @@ static void opened(struct worker *w, const struct opening *o)
 {
 	w->storage = o->storage;
 	w->readonly = o->spec.readonly;
+	w->image_shared = o->spec.shared;
 	w->image_dev = o->st.st_dev;
 	w->image_ino = o->st.st_ino;
 	/* The node of a device stays when another disk is put behind it. */
@@ -256,6 +257,22 @@ static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned 
 	return queue_new(&c, &w->queue[i], err);
 }
 
+/* A write of less than a block is a read, a change and a write: the queues of one disk take turns
+ * at that, but disks that share a device know nothing of each other, and one's old copy of a block
+ * would undo what the other had written beside it. */
+static int check_turns(const struct worker *w, const struct wm_connect *m, struct error *err)
+{
+	uint32_t block = storage_caps(w->storage)->logical_block;
+
+	if (!w->image_shared || w->readonly || m->sector_size >= block)
+		return 0;
+	return error_set(err, -EINVAL,
+	                 "mode w! shares a device that has blocks of %u bytes, and writers that "
+	                 "are shown sectors of %u could lose each other's data in one block; set "
+	                 "sector-size to %u, or attach the disk with mode w",
+	                 block, m->sector_size, block);
+}
+
 static int supported(const struct wm_connect *m, struct error *err)
 {
 	if (m->order > 4 || m->nr_queues < 1 || m->nr_queues > WM_MAX_QUEUES ||
@@ -304,6 +321,8 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 	if (!w->storage)
 		return error_set(err, -EINVAL, "no image is open");
 	rc = supported(m, err);
+	if (!rc)
+		rc = check_turns(w, m, err);
 	if (rc)
 		return rc;
 	disk_disconnect(w, false);

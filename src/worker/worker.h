@@ -25,7 +25,7 @@ struct worker {
 	                            meanwhile; or NULL */
 	struct loop_fd opened;   /* eventfd of that thread */
 	uint64_t image_dev, image_ino;
-	bool readonly;
+	bool readonly, image_shared; /* as it was opened */
 	struct queue *queue[WM_MAX_QUEUES];
 	struct disk_shared shared;
 	unsigned nr_queues;          /* 0: not connected */

@@ -25,18 +25,24 @@ static void connect(struct fixture *x, unsigned queues)
 	assert_front(x->f, xenblkfront_alloc(x->f, 1, true, (void **)&x->page, &x->ref));
 }
 
-/* xenblkd with these options, and a loop device with blocks of 4 KiB as disk. */
-static void start(struct fixture *x, const char *const *extra)
+/* xenblkd with these options, and a loop device with blocks of 4 KiB as disk, attached. */
+static void attach(struct fixture *x, const char *const *extra, const char *mode)
 {
 	x->h = malloc(sizeof *x->h);
 	host_start(x->h, extra);
 	make_image(x->h, "a.img", SEED, x->path);
 	loop_setup(x->path, 4096, x->dev, x->number);
-	host_disk(x->h, &(struct disk){.params = x->dev});
+	host_disk(x->h, &(struct disk){.params = x->dev, .mode = mode});
 	host_wait_state(x->h, 1, XVDA, XS_INITWAIT);
 	host_write(x->h, host_be(1, XVDA), "physical-device", "%s", x->number);
 	host_write(x->h, host_be(1, XVDA), "hotplug-status", "connected");
 	wait_image_open(x->h, ID);
+}
+
+/* … and connected. */
+static void start(struct fixture *x, const char *const *extra)
+{
+	attach(x, extra, NULL);
 	connect(x, 0);
 }
 
@@ -197,6 +203,32 @@ static void queues_write_parts_of_the_same_blocks(void **state)
 				fail_msg("round %u: byte %u is %u, not %u", round, i, got[i],
 				         (uint8_t)(round + i / 512));
 	}
+	finish(&x);
+}
+
+/* Disks that share a device do not take turns at the blocks that they write parts of. */
+static void small_sectors_of_a_shared_device(void **state)
+{
+	static const char *const as_it_is[] = {"--sector-size", "4096", NULL};
+	struct fixture x;
+
+	attach(&x, small, "w!");
+	struct xenblkfront *f = host_front(x.h, 1, "xvda", NULL, 0);
+	assert_true(xenblkfront_connect(f) < 0);
+	xenblkfront_close(f);
+	assert_error(x.h, 1, XVDA, ID, "mode w! shares a device that has blocks of 4096 bytes");
+	assert_non_null(strstr(status_text(x.h, ID, "error"),
+	                       "set sector-size to 4096, or attach the disk with mode w"));
+	host_detach(x.h, 1, XVDA);
+	host_teardown((void **)&x.h);
+	loop_end(x.dev);
+	/* Whole blocks need no turns; and who only reads, or shares with nobody, may have any. */
+	attach(&x, as_it_is, "w!");
+	connect(&x, 0);
+	finish(&x);
+	attach(&x, small, "r!");
+	connect(&x, 0);
+	assert_int_equal(request(&x, BLKIF_OP_READ, 1, 0, 0), BLKIF_RSP_OKAY);
 	finish(&x);
 }
 
@@ -402,6 +434,7 @@ int main(void)
 	    cmocka_unit_test(smaller_than_the_device_has),
 	    cmocka_unit_test(discards_of_parts),
 	    cmocka_unit_test(queues_write_parts_of_the_same_blocks),
+	    cmocka_unit_test(small_sectors_of_a_shared_device),
 	    cmocka_unit_test(other_units),
 	    cmocka_unit_test(units_after_a_lost_run_directory),
 	    cmocka_unit_test(larger_than_the_file_needs),
