@@ -144,12 +144,15 @@ void worker_ended(struct device *dev, int code, int status)
 		return;
 	if ((ringed || w->was_adopting) && is_fault(code, status))
 		note_fault(dev);
+	/* One that was about to be adopted may have been dying of a fault that nobody saw. */
+	if (!expected || is_fault(code, status)) {
+		snprintf(w->last_death, sizeof w->last_death, "%s", text);
+		peek_in_hand(dev, w->in_hand, sizeof w->in_hand);
+	}
 	if (expected) {
 		device_log(dev, "worker ended: %s", text);
 		return;
 	}
-	snprintf(w->last_death, sizeof w->last_death, "%s", text);
-	peek_in_hand(dev, w->in_hand, sizeof w->in_hand);
 	if (own_doing(w, code, status) && count(w)) {
 		give_up(dev, text);
 		return;
