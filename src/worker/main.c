@@ -86,7 +86,8 @@ static void set_title(const struct worker *w)
 
 int main(int argc, char **argv)
 {
-	struct worker w = {.image_fd = -1, .image_watch.fd = -1};
+	/* Static: a thread that waits for the image's lock may outlive this function. */
+	static struct worker w = {.image_fd = -1, .image_watch.fd = -1};
 	struct error err = {""};
 	bool verbose = false;
 	char ident[64];
