@@ -142,8 +142,8 @@ static int beneath(int ruleset, const char *dir, uint64_t access)
 	return rc;
 }
 
-/* From now on only files beneath dir can be opened, and on a real Xen its devices. -EOPNOTSUPP or
- * -ENOSYS: a kernel without it. */
+/* From now on only files beneath dir can be opened, and on a real Xen the devices of grants and
+ * event channels. -EOPNOTSUPP or -ENOSYS: a kernel without it. */
 static int files_restrict(const char *dir)
 {
 	const uint64_t all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1; /* all that version 1 knows */
@@ -156,8 +156,10 @@ static int files_restrict(const char *dir)
 		return -errno;
 	rc = beneath(ruleset, dir,
 	             use | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE);
-	if (!rc) {
-		rc = beneath(ruleset, "/dev/xen", use);
+	/* These two and no more: privcmd and hypercall beside them command the whole machine. */
+	static const char *const devices[] = {"/dev/xen/gntdev", "/dev/xen/evtchn"};
+	for (size_t i = 0; i < sizeof devices / sizeof *devices && !rc; i++) {
+		rc = beneath(ruleset, devices[i], use);
 		if (rc == -ENOENT)
 			rc = 0;
 	}
