@@ -139,18 +139,43 @@ static int take_lock(const struct file *f, const struct storage_spec *spec, stru
 	return 0;
 }
 
+/* Flushes what was written to the image before. The kernel tells each descriptor only once what the
+ * page cache lost, and with this call we have been told. After a death that was the promise of the
+ * dead owner, to whose front end it is passed on; else nobody knows whose it was. */
+static int flush_cache(struct file *f, const struct storage_spec *spec, struct error *err)
+{
+	char buf[STORAGE_SHORT_MAX];
+	const char *name = storage_short(buf, spec->target.path);
+
+	/* Others: a descriptor or file system that has nothing to flush. */
+	if (!fdatasync(f->fd) || errno == EBADF || errno == EROFS || errno == EINVAL)
+		return 0;
+	if (!spec->wait_lock)
+		return error_set(err, -errno,
+		                 "image %s: what was written to it before could not be flushed and "
+		                 "may be lost: %s; check its storage and what is in it, then "
+		                 "attach it again",
+		                 name, error_name(errno));
+	log_error("image %s: what was written to it before could not be flushed and may be lost: "
+	          "%s; the front end's next flush fails; check its storage",
+	          name, error_name(errno));
+	f->base.lost_writes = !spec->readonly;
+	return 0;
+}
+
 /* What others wrote through the page cache must be on the disk, and what they read must not stay
  * there: our direct I/O goes past it. */
-static void clean_caches(const struct file *f, const char *path)
+static int clean_caches(struct file *f, const struct storage_spec *spec, struct error *err)
 {
-	/* Others: a descriptor or file system that has nothing to flush. */
-	if (fdatasync(f->fd) && errno != EBADF && errno != EROFS && errno != EINVAL)
-		log_warn("image %s: what was written to it before could not be flushed: %s", path,
-		         error_name(errno));
+	int rc = flush_cache(f, spec, err);
+
+	if (rc)
+		return rc;
 	posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
 	/* Needs CAP_SYS_ADMIN; drops also what is mapped. Without it the above has to do. */
 	if (f->block)
 		ioctl(f->fd, BLKFLSBUF, 0);
+	return 0;
 }
 
 /* Opens with O_DIRECT where the file system knows it. */
@@ -224,7 +249,8 @@ static int file_open(const struct storage_spec *spec, struct storage **out, stru
 		rc = readonly_error(storage_short(buf, path), err);
 		goto out;
 	}
-	clean_caches(f, path);
+	if ((rc = clean_caches(f, spec, err)))
+		goto out;
 	/* Only now: before the lock was ours, its owner may have changed the size. */
 	if (fstat(f->fd, &st)) {
 		rc = error_set(err, -errno, "image %s: %s; check its file system",

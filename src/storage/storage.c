@@ -80,14 +80,19 @@ int storage_queue_open(struct storage *s, struct io_uring *ring, struct storage_
 	if (!rc) {
 		(*out)->storage = s;
 		(*out)->ring = ring;
+		/* Relaxed: the queues of a connection are closed after all have been opened. */
+		(*out)->lost_writes = __atomic_load_n(&s->lost_writes, __ATOMIC_RELAXED);
 	}
 	return rc;
 }
 
 void storage_queue_close(struct storage_queue *q)
 {
-	if (q)
-		q->storage->ops->queue_close(q);
+	if (!q)
+		return;
+	/* Relaxed: read when a queue is opened. */
+	__atomic_store_n(&q->storage->lost_writes, false, __ATOMIC_RELAXED);
+	q->storage->ops->queue_close(q);
 }
 
 /* 0: the engine does it. 1: nothing to do. -errno: refused. The caller has checked all this against
@@ -119,6 +124,10 @@ void storage_submit(struct storage_queue *q, struct storage_io *io)
 	int rc = submit_check(q->storage, io);
 
 	io->queue = q;
+	if (io->op == STORAGE_FLUSH && q->lost_writes) {
+		q->lost_writes = false;
+		rc = -EIO;
+	}
 	if (rc)
 		io->done(io, rc > 0 ? 0 : rc);
 	else

@@ -83,6 +83,7 @@ int storage_resolve(const struct storage_target *target, int *fd, struct error *
 /*
  * Opens, takes the lock (exclusive for a writer, shared for readers and for `shared` writers;
  * -EBUSY when another process has it), flushes and drops the page cache, finds the capabilities.
+ * What cannot be flushed is an error, or, with wait_lock, the matter of storage_submit.
  * The descriptor is opened through /proc/self/fd/N of spec->fd, so it is the file that was checked.
  * O_DIRECT, or buffered with a log line saying why. 0 or -errno with *err.
  */
@@ -127,7 +128,11 @@ struct storage_io {
 };
 
 /* Starts the operation. Never blocks, never allocates. A FLUSH covers every WRITE that was done
- * before it was submitted, from whatever queue. Discards do not delay other operations. */
+ * before it was submitted, from whatever queue. Discards do not delay other operations.
+ *
+ * If opening with wait_lock found that writes of the dead owner had been lost on their way from the
+ * page cache to the disk, the first FLUSH of each queue fails with -EIO: no other will ever be
+ * told. That ends when a queue is closed: the next front end was promised nothing. */
 void storage_submit(struct storage_queue *q, struct storage_io *io);
 
 #endif
