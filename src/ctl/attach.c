@@ -25,7 +25,8 @@ static const char *member(json_t *status, const char *key)
 	return json_string_value(json_object_get(status, key));
 }
 
-/* 1: the image is open. -EREMOTEIO: it will not be, *err says why. */
+/* 1: the image is open, or will be once a migration is done. -EREMOTEIO: it will not be, *err says
+ * why. */
 static int check_open(struct toolstack *ts, void *arg)
 {
 	struct open_wait *w = arg;
@@ -44,7 +45,8 @@ static int check_open(struct toolstack *ts, void *arg)
 
 	const char *image = member(status, "image_state") ?: "";
 	const char *why = member(status, "error") ?: "no reason given; see xenblkd's log";
-	if (!strcmp(image, "open"))
+	/* A guest is let go on where it comes from only after it has been taken in here. */
+	if (!strcmp(image, "open") || json_is_true(json_object_get(status, "awaits_handover")))
 		return 1;
 	if (!strcmp(image, "failed") || state == XS_UNKNOWN || state >= XS_CLOSING)
 		return error_set(w->err, -EREMOTEIO, "%s", why);

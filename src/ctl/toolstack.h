@@ -79,7 +79,8 @@ int toolstack_offline(struct toolstack *ts, unsigned domid, uint32_t devid, stru
 /* Waits until the back end's state is `state`. -ETIMEDOUT, -EINTR, -ENOENT: its node is gone. */
 int toolstack_wait_state(struct toolstack *ts, unsigned domid, uint32_t devid, int state,
                          unsigned ms, struct error *err);
-/* What the script does between InitWait and its end. */
+/* What the script does between InitWait and its end. For a guest that is arriving by migration that
+ * may be before its image is open: what still holds it lets go only afterwards. */
 int toolstack_hotplug(struct toolstack *ts, const struct toolstack_disk *disk, unsigned open_ms,
                       json_t **status, struct error *err);
 /* Waits until xenblkd has let go of the disk's image. */

@@ -194,18 +194,16 @@ static int read_theirs(struct device *dev)
 	return XS_UNKNOWN;
 }
 
-/* Whether the guest has been migrated: xl renames what it leaves behind before it lets the guest
- * run on the other host, on the same image. */
-static bool migrated_away(struct device *dev)
+bool device_guest_is(const struct device *dev, const char *mark)
 {
-	static const char mark[] = "--migratedaway";
 	char path[64], name[STORE_VALUE_MAX];
+	size_t length = strlen(mark);
 
 	snprintf(path, sizeof path, "/local/domain/%u", dev->domid);
 	if (store_read(dev->d->store, XBT_NULL, path, "name", name, sizeof name) < 0)
 		return false;
 	size_t n = strlen(name);
-	return n >= sizeof mark - 1 && !strcmp(name + n - (sizeof mark - 1), mark);
+	return n >= length && !strcmp(name + n - length, mark);
 }
 
 static bool read_flag(struct device *dev, const char *name, bool absent)
@@ -277,10 +275,12 @@ static void read_all(struct device *dev, struct snapshot *s)
 {
 	dev->warning.text[0] = '\0';
 	if (dev->slow_opening && dev->image == IMAGE_OPENING)
-		device_warn(
-		    dev,
-		    "still opening \"%.200s\": its lock is held, or its storage does not answer",
-		    dev->source.text);
+		device_warn(dev,
+		            dev->incoming ? "waits for the host that the guest comes from to let "
+		                            "go of \"%.200s\""
+		                          : "still opening \"%.200s\": its lock is held, or its "
+		                            "storage does not answer",
+		            dev->source.text);
 	if (dev->worker.other)
 		device_warn(
 		    dev, "its worker is of another version (%u, xenblkd's is %u), and stays so: %s",
@@ -299,7 +299,8 @@ static void read_all(struct device *dev, struct snapshot *s)
 	if (dev->ours > XS_INITIALISING)
 		check_source(dev);
 	/* Asked only before something is taken up again. */
-	dev->away = dev->ours == XS_CONNECTED && dev->ring == RING_IDLE && migrated_away(dev);
+	dev->away = dev->ours == XS_CONNECTED && dev->ring == RING_IDLE &&
+	            device_guest_is(dev, MIGRATED_AWAY);
 	*s = (struct snapshot){
 	    .ours = dev->ours,
 	    .theirs = dev->theirs,

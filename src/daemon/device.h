@@ -94,6 +94,7 @@ struct device {
 	struct error warning;       /* as of the last look at the keys */
 	struct error warned;        /* what was logged last */
 	bool slow_opening;
+	bool incoming; /* migrated to here: opened while where it comes from may hold the image */
 	struct log_limit limit;
 	/* removal */
 	bool force;
@@ -109,6 +110,12 @@ void device_dirty(struct device *dev);      /* update it soon */
 void device_keys_stale(struct device *dev); /* and read what others may have written */
 void device_update(struct device *dev);     /* may free it */
 void device_forget(struct device *dev);     /* frees it; its worker is gone or is left alone */
+
+/* Whether the domain's name ends with mark, by which xl tells what a migration made of it: what is
+ * left behind, renamed before the guest runs on the other host, and what is arriving. */
+#define MIGRATED_AWAY "--migratedaway"
+#define MIGRATION_INCOMING "--incoming"
+bool device_guest_is(const struct device *dev, const char *mark);
 
 /* Where a struct key_reader reads. */
 struct reader_arg {

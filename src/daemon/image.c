@@ -137,7 +137,10 @@ void image_open(struct device *dev)
 	m.open.readonly = dev->source.readonly;
 	m.open.shared = dev->source.shared;
 	m.open.has_fd = fd >= 0;
-	m.open.wait_lock = dev->wait_lock;
+	/* Who migrates holds the image until the guest runs here, or for good, if it does not come
+	 * about. On one host, or on a file system with locks across hosts, that is in our way. */
+	dev->incoming = device_guest_is(dev, MIGRATION_INCOMING);
+	m.open.wait_lock = dev->wait_lock || dev->incoming;
 	dev->image = IMAGE_OPENING;
 	folder_save_source(dev);
 	patience_start(dev);

@@ -10,7 +10,8 @@
 #include "base/log.h"
 #include "daemon/device.h"
 
-#define SLOW_NS (2 * NS_PER_S) /* then status says that it takes long */
+#define SLOW_NS (2 * NS_PER_S)     /* then status says that it takes long */
+#define INCOMING_NS (NS_PER_S / 2) /* the guest stands still meanwhile, see toolstack_hotplug */
 #define PING_NS (5 * NS_PER_S) /* for an answer, which comes at once from a worker that is well */
 #define CONNECT_NS (10 * NS_PER_S)
 #define DRAIN_NS (15 * NS_PER_S)
@@ -53,7 +54,7 @@ static void expired(struct loop_timer *t)
 
 void patience_start(struct device *dev)
 {
-	uint64_t ns = dev->image == IMAGE_OPENING       ? SLOW_NS
+	uint64_t ns = dev->image == IMAGE_OPENING       ? (dev->incoming ? INCOMING_NS : SLOW_NS)
 	              : dev->ring == RING_DISCONNECTING ? DRAIN_NS
 	                                                : CONNECT_NS;
 

@@ -51,6 +51,9 @@ struct json_t *status_json(struct device *dev)
 	                    json_string((dev->foreign && !open) || dev->held
 	                                    ? "failed"
 	                                    : image_phase_name(dev->image)));
+	json_object_set_new(
+	    j, "awaits_handover",
+	    json_boolean(dev->image == IMAGE_OPENING && dev->incoming && dev->slow_opening));
 	json_object_set_new(j, "direct", json_boolean(open && dev->caps.direct));
 	json_object_set_new(j, "sectors",
 	                    json_integer(open ? (json_int_t)(dev->caps.size / 512) : 0));
