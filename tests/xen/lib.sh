@@ -134,12 +134,17 @@ guest_start() {
 # guest_create NAME TYPE DISKSPEC…: and waits until it obeys.
 guest_create() {
 	guest_start "$@" || fail "xl create $1: status $?"
-	guest_wait_line "$1" 'GUEST UP' 240 || {
+	guest_up_or_gone() { guest_gone "$id" || guest_is_up "$1"; }
+	local id
+	id=$(guest_id "$1")
+	wait_for 240 guest_up_or_gone "$1"
+	guest_is_up "$1" || {
 		tail -n 15 "$(guest_log "$1")" | tr -d '\r'
-		fail "guest $1 is not up after 240 s"
+		fail "guest $1 $(guest_gone "$id" && echo 'ended before it was up' || echo 'is not up after 240 s')"
 	}
 	say "guest $1 is up ($2)"
 }
+guest_is_up() { grep -aqF 'GUEST UP' "$(guest_log "$1")"; }
 
 # guest_wait_line NAME TEXT SECONDS: until its console has said TEXT.
 guest_wait_line() {
