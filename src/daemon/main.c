@@ -23,6 +23,7 @@
 #include "daemon/reexec.h"
 
 #define WORKERS_QUIT_NS (10 * NS_PER_S) /* drain, then kill: journals survive that */
+#define LOCK_NS (2 * NS_PER_S)
 
 static int make_parents(const char *path)
 {
@@ -64,6 +65,20 @@ static int make_run_dir(struct daemon *d, struct error *err)
 	return 0;
 }
 
+/* One that was killed while it started a worker lives on in that child until it has become another
+ * program, and in it the lock. 0 or -errno. */
+static int flock_patient(int fd)
+{
+	uint64_t end = clock_ns() + LOCK_NS;
+
+	while (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno != EWOULDBLOCK || clock_ns() > end)
+			return -errno;
+		nanosleep(&(struct timespec){.tv_nsec = 10 * NS_PER_MS}, NULL);
+	}
+	return 0;
+}
+
 static int take_lock(struct daemon *d, struct error *err)
 {
 	char path[RUN_DIR_MAX + 8], pid[16] = "?";
@@ -76,14 +91,14 @@ static int take_lock(struct daemon *d, struct error *err)
 	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (d->lock_fd < 0)
 		return error_set(err, -errno, "cannot open %s: %s", path, error_name(errno));
-	if (!flock(d->lock_fd, LOCK_EX | LOCK_NB)) {
+	rc = flock_patient(d->lock_fd);
+	if (!rc) {
 		int n = snprintf(pid, sizeof pid, "%d\n", getpid());
 		if (ftruncate(d->lock_fd, 0) || pwrite(d->lock_fd, pid, (size_t)n, 0) != n)
 			return error_set(err, -errno, "cannot write %s: %s", path,
 			                 error_name(errno));
 		return 0;
 	}
-	rc = -errno;
 	if (rc != -EWOULDBLOCK)
 		return error_set(err, rc, "cannot lock %s: %s", path, error_name(rc));
 	ssize_t n = pread(d->lock_fd, pid, sizeof pid - 1, 0);

@@ -357,8 +357,10 @@ void disk_disconnect(struct worker *w, bool keep_journal)
 	for (unsigned i = 0; i < w->nr_queues; i++)
 		queue_stop(w->queue[i]);
 	for (unsigned i = 0; i < w->nr_queues; i++) {
-		queue_free(w->queue[i], keep_journal);
+		struct queue *q = w->queue[i];
+		/* First: a fault from now on finds no journal to note itself in. */
 		w->queue[i] = NULL;
+		queue_free(q, keep_journal);
 	}
 	if (w->nr_queues)
 		stats_text_write(w);

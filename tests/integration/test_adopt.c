@@ -537,6 +537,31 @@ static void stopped_ring(void **state)
 }
 
 /* Each supervisor of many dies while it takes over, or before. */
+/* Killed between fork and exec of a worker: for a moment the lock lives on in the child. */
+static void lock_in_a_child(void **state)
+{
+	struct host *h = *state;
+	struct disk_under_test t;
+	char path[160];
+
+	disk_start(h, &t);
+	supervisor_dies(h);
+	snprintf(path, sizeof path, "%s/lock", h->dir);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	pid_t child = fork();
+	if (!child) {
+		usleep(300 * 1000);
+		_exit(0);
+	}
+	close(fd);
+	host_daemon_start(h, NULL);
+	assert_int_equal(waitpid(child, NULL, WNOHANG), child);
+	assert_reads(t.front, 0, SEED);
+	disk_end(h, &t);
+}
+
 static void many_supervisors(void **state)
 {
 	struct host *h = *state;
@@ -585,6 +610,7 @@ int main(void)
 	    case_of(lying_worker),
 	    case_of(number_used_anew),
 	    case_of(stopped_ring),
+	    case_of(lock_in_a_child),
 	    case_of(many_supervisors),
 	};
 

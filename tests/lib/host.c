@@ -38,6 +38,15 @@ static void find_build(struct host *h)
 	} while (access(path, X_OK));
 }
 
+/* The log, or a part of it: what `filter FILE` prints. */
+static bool log_show(const struct host *h, const char *filter)
+{
+	char command[300];
+
+	snprintf(command, sizeof command, "%s '%s' | sed 's/^/# log: /' >&2", filter, h->log);
+	return !system(command);
+}
+
 void host_daemon_start(struct host *h, const char *const *extra)
 {
 	char program[sizeof h->programs + 16], ready[64] = "";
@@ -61,8 +70,10 @@ void host_daemon_start(struct host *h, const char *const *extra)
 	/* It prints "ready" once it serves; until then the pipe is empty. */
 	ssize_t n = read(out[0], ready, sizeof ready - 1);
 	close(out[0]);
-	if (n < 6 || !strstr(ready, "ready"))
-		fail_msg("xenblkd did not become ready; see %s", h->log);
+	if (n < 6 || !strstr(ready, "ready")) {
+		log_show(h, "tail -n 20");
+		fail_msg("xenblkd did not become ready; its log is above");
+	}
 }
 
 void host_daemon_kill(struct host *h, int sig)
@@ -136,12 +147,8 @@ void host_stop(struct host *h)
 	host_daemon_kill(h, SIGTERM);
 	kill_leftovers(h);
 	bool bad = host_log_has(h, "runtime error:") || host_log_has(h, "Sanitizer");
-	if (bad || getenv("HOST_KEEP_LOG")) {
-		char command[200];
-		snprintf(command, sizeof command, "sed 's/^/# log: /' %s >&2", h->log);
-		if (system(command))
-			bad = true;
-	}
+	if ((bad || getenv("HOST_KEEP_LOG")) && !log_show(h, "cat"))
+		bad = true;
 	nftw(h->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	snprintf(images, sizeof images, "/var%s", h->dir);
 	nftw(images, remove_one, 16, FTW_DEPTH | FTW_PHYS);

@@ -262,6 +262,13 @@ with_libraries() {
 	done
 }
 
+# initrd_with TREE OUT: the guests' initial file system with what is in TREE added. TREE is deleted.
+initrd_with() {
+	cp /lab/guest/initrd "$2"
+	(cd "$1" && find . | busybox cpio -o -H newc 2> /dev/null) >> "$2"
+	rm -rf "$1"
+}
+
 # driver_create NAME: a PV guest that can be a back end: our programs, xl, the xenstore tools. It has no disk;
 # images are in its memory.
 driver_create() {
@@ -271,9 +278,7 @@ driver_create() {
 		"/usr/lib/xen-$xen/bin/xl" /usr/bin/xenstore-{read,ls,exists,list}
 	mv "$tree"/lab/bin/* "$tree/usr/lib/xen-$xen/bin/xl" "$tree"/usr/bin/xenstore-* "$tree/bin/"
 	install -m 755 /lab/packaging/block-xenblkd "$tree/etc/xen/scripts/"
-	cp /lab/guest/initrd "/tmp/driver-$name.initrd"
-	(cd "$tree" && find . | busybox cpio -o -H newc 2> /dev/null) >> "/tmp/driver-$name.initrd"
-	rm -rf "$tree"
+	initrd_with "$tree" "/tmp/driver-$name.initrd"
 	GUEST_INITRD=/tmp/driver-$name.initrd GUEST_MEMORY=400 GUEST_CONFIG='driver_domain = 1' guest_create "$name" pv
 	guest_run "$name" 'mount -t xenfs xenfs /proc/xen; mount -t tmpfs run /run; mkdir -p /run/xen /run/lock; ifconfig lo up'
 }
