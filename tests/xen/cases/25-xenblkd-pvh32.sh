@@ -7,7 +7,7 @@ need_script
 make_image disk.img 4
 sum=$(sum_of disk.img)
 xenblkd_start
-GUEST_KERNEL=/lab/guest/vmlinuz32 GUEST_INITRD=/lab/guest/initrd32 GUEST_CONFIG='hap = 0' \
+GUEST_KERNEL=/lab/guest/vmlinuz32 GUEST_INITRD=/lab/guest/initrd32 \
 	guest_create g1 pvh "$(ours "$PWD/disk.img")"
 assert_match 'the guest' "$(guest_run g1 'uname -m')" i686
 assert_eq 'its layout' "$(xenstore-read "/local/domain/$(guest_id g1)/device/vbd/51712/protocol")" x86_32-abi
