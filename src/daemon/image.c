@@ -143,8 +143,7 @@ void image_open(struct device *dev)
 	patience_start(dev);
 	dev->worker.open_serial = worker_send(dev, &m, fd);
 	upgrade_step(STEP_OPENING, 0, dev->worker.pid);
-	if (fd >= 0)
-		close(fd);
+	size_hold(dev, fd);
 }
 
 void image_release(struct device *dev)
@@ -180,6 +179,7 @@ void image_answer(struct device *dev, const struct wm *m)
 	dev->image = IMAGE_OPEN;
 	dev->wait_lock = dev->unfenced = false;
 	dev->caps = m->opened;
+	size_watch(dev);
 	folder_write(dev, "physical_device", "%x:%x\n", dev->caps.major, dev->caps.minor);
 	folder_write(dev, "mode", "%s\n", dev->source.mode);
 }

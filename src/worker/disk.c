@@ -134,8 +134,6 @@ static void opened(struct worker *w, const struct opening *o)
 		w->image_dev = o->st.st_rdev;
 		w->image_ino = storage_caps(w->storage)->diskseq;
 	}
-	if (o->spec.fd >= 0)
-		resize_watch(w, o->spec.fd);
 }
 
 int disk_opened(struct worker *w, struct storage_caps *caps, struct error *err)
@@ -370,7 +368,6 @@ void disk_disconnect(struct worker *w, bool keep_journal)
 void disk_close(struct worker *w)
 {
 	disk_disconnect(w, true);
-	resize_unwatch(w);
 	storage_close(w->storage);
 	w->storage = NULL;
 }

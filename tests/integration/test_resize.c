@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 
 #include "loop_device.h"
 
@@ -178,6 +179,98 @@ static void while_no_worker_is_there(void **state)
 	front_end(f);
 }
 
+/* Who serves it may not read it any more once it is open. */
+static void a_file_of_another_user(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+
+	make_image(h, "a.img", SEED, path);
+	if (chown(path, 12345, 12345)) {
+		print_message("# only root gives files away\n");
+		skip();
+	}
+	assert_int_equal(chmod(path, 0600), 0);
+	host_attach(h, &(struct disk){.params = path}, path);
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	for (unsigned i = 2; i < 5; i++) {
+		assert_int_equal(truncate(path, i * MIB), 0);
+		wait_until(sectors(h) == i * 2048);
+		assert_int_equal(read_at(f, i * 2048 - 1), BLKIF_RSP_OKAY);
+	}
+	assert_false(host_log_has(h, "not watched"));
+	front_end(f);
+}
+
+/* The worker has read the size; nobody watches yet. */
+static void between_opening_and_watching(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+	struct xenblkfront *f = attach(h, path);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	pid_t first = host_worker(h, ID);
+
+	assert_int_equal(kill(h->daemon, SIGSTOP), 0);
+	assert_int_equal(kill(first, SIGKILL), 0);
+	/* The next one has to wait for it. */
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_int_equal(kill(h->daemon, SIGCONT), 0);
+	wait_until(host_worker(h, ID) && host_worker(h, ID) != first);
+	assert_int_equal(kill(h->daemon, SIGSTOP), 0);
+	assert_int_equal(flock(fd, LOCK_UN), 0);
+	/* It has it; were this too short, it would find the new size itself. */
+	usleep(300000);
+	assert_int_equal(truncate(path, 2 * MIB), 0);
+	assert_int_equal(kill(h->daemon, SIGCONT), 0);
+	wait_until(sectors(h) == 4096);
+	assert_int_equal(read_at(f, 4095), BLKIF_RSP_OKAY);
+	close(fd);
+	front_end(f);
+}
+
+static void while_no_supervisor_is_there(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+	struct xenblkfront *f = attach(h, path);
+	pid_t worker = host_worker(h, ID);
+
+	host_daemon_kill(h, SIGKILL);
+	assert_int_equal(truncate(path, 2 * MIB), 0);
+	host_daemon_start(h, NULL);
+	wait_until(sectors(h) == 4096);
+	/* And its successor watches. */
+	assert_int_equal(truncate(path, 3 * MIB), 0);
+	wait_until(sectors(h) == 6144);
+	assert_int_equal(host_worker(h, ID), worker);
+	assert_int_equal(read_at(f, 6143), BLKIF_RSP_OKAY);
+	front_end(f);
+}
+
+/* Each is told, also when the other one has gone. */
+static void two_disks_of_one_file(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+
+	make_image(h, "a.img", SEED, path);
+	host_attach(h, &(struct disk){.params = path, .mode = "r"}, path);
+	host_attach(h, &(struct disk){.devid = XVDB, .params = path, .mode = "r"}, path);
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	struct xenblkfront *g = host_front_connected(h, 1, "xvdb");
+	assert_int_equal(truncate(path, 2 * MIB), 0);
+	wait_until(sectors(h) == 4096);
+	wait_until(strtoull(host_read(h, host_be(1, XVDB), "sectors"), NULL, 10) == 4096);
+	front_end(g);
+	/* By now both are watched again. */
+	usleep(1200000);
+	host_detach(h, 1, XVDB);
+	assert_int_equal(truncate(path, 3 * MIB), 0);
+	wait_until(sectors(h) == 6144);
+	front_end(f);
+}
+
 static int resize_device(const char *dev, const char *path, uint64_t size)
 {
 	char command[300];
@@ -243,6 +336,10 @@ int main(void)
 	    case_of(shrinks_under_load),
 	    case_of(a_busy_file_grows),
 	    case_of(while_no_worker_is_there),
+	    case_of(a_file_of_another_user),
+	    case_of(between_opening_and_watching),
+	    case_of(while_no_supervisor_is_there),
+	    case_of(two_disks_of_one_file),
 	    case_of(a_device_grows_and_shrinks),
 	    case_of(asked_for_what_is_not_there),
 	};
