@@ -158,7 +158,9 @@ void ring_connect(struct device *dev);
 void ring_disconnect(struct device *dev);
 void ring_answer(struct device *dev, const struct wm *m);
 uint64_t
-ring_sectors(const struct device *dev);     /* what `sectors` says, in the units of dev->conn */
+ring_sectors(const struct device *dev); /* what `sectors` says, in the units of dev->conn */
+uint64_t
+ring_told_size(struct device *dev); /* bytes, as `sectors` stands there now; 0: it does not */
 bool ring_keys_changed(struct device *dev); /* against those connected */
 void ring_forget(struct device *dev);       /* nothing of the connection may be taken up again */
 /* The front end starts anew: whatever ring there was, connected or not, is not the one that it will

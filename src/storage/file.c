@@ -257,7 +257,7 @@ static int file_open(const struct storage_spec *spec, struct storage **out, stru
 		               storage_short(buf, path), error_name(errno));
 		goto out;
 	}
-	if ((rc = file_caps_find(f, &st, path, err)))
+	if ((rc = file_caps_find(f, &st, &spec->target, err)))
 		goto out;
 	rc = settle_direct(f, path, err);
 out:

@@ -33,7 +33,10 @@ enum storage_engine {
 struct storage_target {
 	enum storage_engine engine;
 	char path[STORAGE_TARGET_MAX]; /* FILE: absolute */
-	uint64_t size;                 /* NULL: bytes */
+	/* NULL: bytes. FILE: not 0 if a guest uses the disk already, which had that many bytes.
+	 * Then no size of the image is refused: it is rounded down, and an empty one leaves this
+	 * one. */
+	uint64_t size;
 	/* For tests: faults of storage/fault.h on top; "": none. No text in xenstore leads here
 	 * unless the supervisor was started with --test-faults. */
 	char fault[STORAGE_FAULT_MAX];
@@ -75,8 +78,9 @@ struct storage_caps {
 /*
  * Checks what the O_PATH descriptor (or path, to be opened here) is and that it can serve as a
  * disk, as far as that is possible without opening it: exists, regular file or block device, not
- * empty, multiple of 512. Returns the O_PATH descriptor (caller closes; -1 with *rc 0 for engines
- * without a file). The supervisor's half of opening. Errors: one line with cause and remedy.
+ * empty, multiple of 512 (unless it is in use: target->size). Returns the O_PATH descriptor (caller
+ * closes; -1 with *rc 0 for engines without a file). The supervisor's half of opening. Errors: one
+ * line with cause and remedy.
  */
 int storage_resolve(const struct storage_target *target, int *fd, struct error *err);
 
