@@ -350,6 +350,7 @@ void ring_void(struct device *dev)
 {
 	memset(&dev->conn.keys, 0, sizeof dev->conn.keys);
 	folder_drop_connection(dev);
+	folder_drop_lost(dev);
 }
 
 void ring_forget(struct device *dev)

@@ -6,6 +6,7 @@
 #include "base/loop.h"
 #include "disk/message.h"
 #include "disk/queue.h"
+#include "storage/lost.h"
 
 struct worker {
 	struct loop loop;
@@ -25,6 +26,7 @@ struct worker {
 	                            meanwhile; or NULL */
 	struct loop_fd opened;   /* eventfd of that thread */
 	uint64_t image_dev, image_ino;
+	struct lost lost;            /* what the guest has to be told */
 	bool readonly, image_shared; /* as it was opened */
 	struct queue *queue[WM_MAX_QUEUES];
 	struct disk_shared shared;

@@ -290,12 +290,12 @@ static void let_go_while_it_is_odd(void **state)
 	assert_int_equal(kill(worker, SIGKILL), 0);
 	assert_int_equal(flock(fd, LOCK_EX), 0);
 	assert_front(f, xenblkfront_set_state(f, XS_CLOSING));
+	assert_front(f, xenblkfront_set_state(f, XS_CLOSED));
 	assert_int_equal(kill(h->daemon, SIGCONT), 0);
-	host_wait_state(h, 1, XVDA, XS_CLOSING);
-	assert_true(host_state_stays(h, 1, XVDA, XS_CLOSING, 500));
+	assert_true(host_state_stays(h, 1, XVDA, XS_CONNECTED, 500));
 	close(fd);
-	front_end(f);
 	host_wait_state(h, 1, XVDA, XS_CLOSED);
+	xenblkfront_close(f);
 }
 
 /* Who serves it may not read it any more once it is open. */
