@@ -134,8 +134,10 @@ void adopt_answer(struct device *dev, const struct wm *m)
 	}
 	device_log(dev, "took over its worker, process %d", dev->worker.pid);
 	snprintf(text, sizeof text, "%.*s", (int)sizeof m->text - 1, m->text);
-	if (dev->image == IMAGE_OPEN)
+	if (dev->image == IMAGE_OPEN) {
 		change_adopted(dev, m->state.withdrawn);
+		size_watch(dev);
+	}
 	if (dev->ring == RING_CONNECTED && text[0])
 		device_stopped(dev, text);
 	else if (dev->ring == RING_CONNECTED && served)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What changes while a disk is in use: its size, which the worker notices (a file), the kernel
+ * What changes while a disk is in use: its size, which is noticed (a file, size.c), the kernel
  * tells (a block device), or the user says (xenblkctl resize); and features that the device turned
  * out not to have. The front end is told either.
  */

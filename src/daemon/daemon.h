@@ -18,6 +18,7 @@
 #define RUN_DIR_MAX \
 	61 /* with the NUL; DIR/disks/DOMID:VDEV/worker.sock must fit a socket address */
 #define TABLE_BUCKETS 1024
+#define WATCH_BUCKETS 1024
 #define EXIT_STORE_LOST 75 /* xenstored went away: start again (EX_TEMPFAIL of sysexits.h) */
 
 struct config;
@@ -36,7 +37,7 @@ struct daemon {
 	struct loop loop;
 	struct xen_platform *platform;
 	struct store *store;
-	struct loop_fd store_fd, signal_fd, control_fd, uevent_fd;
+	struct loop_fd store_fd, signal_fd, control_fd, uevent_fd, size_fd;
 	int lock_fd;
 	unsigned own_domid;
 	char run_dir[RUN_DIR_MAX];  /* absolute */
@@ -46,6 +47,7 @@ struct daemon {
 	char roots[MAX_KINDS][STORE_PATH_MAX / 2]; /* /local/domain/N/backend/KIND */
 	/* devices: by domain and number, and by domain */
 	struct list by_id[TABLE_BUCKETS], by_domain[TABLE_BUCKETS];
+	struct list by_watch[WATCH_BUCKETS]; /* size.c */
 	struct list dirty;
 	unsigned nr_devices;
 	unsigned last_watch;               /* serial of the last front end watch */
@@ -104,6 +106,10 @@ void discovery_run_dirty(struct daemon *d); /* updates every dirty device once *
 /* change.c: listens for block devices that change their size. 0 or -errno */
 int change_start(struct daemon *d);
 void change_stop(struct daemon *d);
+
+/* size.c: listens for images in files that change theirs. 0 or -errno */
+int size_start(struct daemon *d);
+void size_stop(struct daemon *d); /* no device is left */
 
 /* control.c */
 struct json_t;

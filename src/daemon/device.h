@@ -50,6 +50,16 @@ struct connection {
 	struct ring_keys keys;
 };
 
+/* The image in a file, and whether its size is watched. Owned by the supervisor's thread. */
+struct size_watch {
+	bool held;
+	int fd; /* O_PATH, ours; -1: none */
+	int wd; /* -1: no event can come */
+	struct list link;
+	uint64_t seen;           /* bytes; as the worker knows or was told to look */
+	struct loop_timer again; /* wd is to be set anew */
+};
+
 /* Owned by the supervisor's thread. */
 struct device {
 	struct list id_link, domain_link, dirty_link;
@@ -101,6 +111,7 @@ struct device {
 	struct loop_timer removal, retry, slow;
 	struct loop_timer resized; /* the front end was told a size less than a second ago */
 	uint64_t told_size;        /* bytes; then */
+	struct size_watch size;
 };
 
 /* device.c: what is read and decided. device_probe: the device at that path, made if its node
@@ -154,7 +165,9 @@ void ring_connect(struct device *dev);
 void ring_disconnect(struct device *dev);
 void ring_answer(struct device *dev, const struct wm *m);
 uint64_t
-ring_sectors(const struct device *dev);     /* what `sectors` says, in the units of dev->conn */
+ring_sectors(const struct device *dev); /* what `sectors` says, in the units of dev->conn */
+uint64_t
+ring_told_size(struct device *dev); /* bytes, as `sectors` stands there now; 0: it does not */
 bool ring_keys_changed(struct device *dev); /* against those connected */
 void ring_forget(struct device *dev);       /* nothing of the connection may be taken up again */
 /* The front end starts anew: whatever ring there was, connected or not, is not the one that it will
@@ -172,6 +185,14 @@ void ring_guest_uuid(struct device *dev, char uuid[37]);      /* "" if it has no
 /* The ring that an earlier supervisor connected is ours: dev->keys is what that promised. False: it
  * is not the one on record (dev->conn), or makes no sense. */
 bool ring_adopt(struct device *dev, const struct wm_connect *c);
+
+/* size.c: notices when the open image changes its size, if it is in a file, and lets the worker
+ * look. size_hold: that descriptor (O_PATH or -1; taken over) is the image that is being opened.
+ * size_watch: it is open; also for that of an adopted worker, which was not held. size_forget:
+ * idempotent. */
+void size_hold(struct device *dev, int fd);
+void size_watch(struct device *dev);
+void size_forget(struct device *dev);
 
 /* patience.c: what the worker does now must end, or show that it is alive */
 void patience_start(struct device *dev);
@@ -240,6 +261,7 @@ void folder_remove(const char *folder);
 int folder_load_connection(const struct device *dev, struct connection *out);
 int folder_save_connection(struct device *dev, struct error *err); /* dev->conn */
 void folder_drop_connection(struct device *dev);                   /* with the journals */
+void folder_drop_lost(struct device *dev); /* what the guest had to be told, see storage/lost.h */
 /* Whether there is a journal of each of n queues. */
 bool folder_has_journals(struct device *dev, unsigned n);
 /* What is open: what the keys said when it was opened. */

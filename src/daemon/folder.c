@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "daemon/device.h"
 #include "disk/stats.h"
+#include "storage/lost.h"
 
 #define CONNECTION_MAGIC "xenblkd-connection-2"
 #define SOURCE_MAGIC "xenblkd-source-1"
@@ -139,6 +140,14 @@ void folder_drop_connection(struct device *dev)
 	 * run directory, and be held against the connection that follows. */
 	clean(open_dir(dev->folder), of_journal);
 	snprintf(path, sizeof path, "%s/connection", dev->folder);
+	unlink(path);
+}
+
+void folder_drop_lost(struct device *dev)
+{
+	char path[FOLDER_MAX + 16];
+
+	snprintf(path, sizeof path, "%s/" LOST_NAME, dev->folder);
 	unlink(path);
 }
 

@@ -56,9 +56,16 @@ static const char *test_faults(const struct device *dev, const char *text, char 
 	return end + 1;
 }
 
+/* What the guest knows that uses the disk, or whose last I/O has to be seen out; 0: nobody does. */
+static uint64_t size_in_use(struct device *dev)
+{
+	if (dev->ours != XS_CONNECTED && !dev->unfenced)
+		return 0;
+	return dev->caps.size ?: ring_told_size(dev);
+}
+
 /* The target, and an O_PATH descriptor of it in *fd (-1: it needs none). */
-static int resolve(const struct device *dev, struct storage_target *target, int *fd,
-                   struct error *err)
+static int resolve(struct device *dev, struct storage_target *target, int *fd, struct error *err)
 {
 	const struct source *s = &dev->source;
 	char fault[STORAGE_FAULT_MAX] = "";
@@ -73,6 +80,8 @@ static int resolve(const struct device *dev, struct storage_target *target, int 
 		rc = storage_target_parse(test_faults(dev, s->text, fault, sizeof fault), target,
 		                          err);
 	memcpy(target->fault, fault, sizeof fault);
+	if (target->engine == STORAGE_FILE)
+		target->size = size_in_use(dev);
 	if (!rc)
 		rc = storage_resolve(target, fd, err);
 	if (rc || s->kind != SOURCE_DEVICE)
@@ -146,8 +155,7 @@ void image_open(struct device *dev)
 	patience_start(dev);
 	dev->worker.open_serial = worker_send(dev, &m, fd);
 	upgrade_step(STEP_OPENING, 0, dev->worker.pid);
-	if (fd >= 0)
-		close(fd);
+	size_hold(dev, fd);
 }
 
 void image_release(struct device *dev)
@@ -183,6 +191,7 @@ void image_answer(struct device *dev, const struct wm *m)
 	dev->image = IMAGE_OPEN;
 	dev->wait_lock = dev->unfenced = false;
 	dev->caps = m->opened;
+	size_watch(dev);
 	folder_write(dev, "physical_device", "%x:%x\n", dev->caps.major, dev->caps.minor);
 	folder_write(dev, "mode", "%s\n", dev->source.mode);
 }

@@ -202,7 +202,7 @@ static int setup_process(struct daemon *d, struct error *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	/* Two descriptors a disk. */
+	/* Three descriptors a disk. */
 	raise_limit(RLIMIT_NOFILE, false);
 	/* Of the workers, for their io_urings. */
 	raise_limit(RLIMIT_MEMLOCK, true);
@@ -240,6 +240,11 @@ static int start(struct daemon *d, struct error *err)
 	int heard = change_start(d);
 	if (heard)
 		log_warn("block devices that change their size are not noticed: %s; tell it with "
+		         "`xenblkctl resize`",
+		         error_name(heard));
+	heard = size_start(d);
+	if (heard)
+		log_warn("images that change their size are not noticed: %s; tell it with "
 		         "`xenblkctl resize`",
 		         error_name(heard));
 	rc = discovery_start(d, err);
@@ -290,6 +295,7 @@ static void finish(struct daemon *d)
 	change_stop(d);
 	leftovers_stop(d);
 	table_each(d, forget, NULL);
+	size_stop(d);
 	if (d->store) {
 		discovery_stop(d);
 		store_close(d->store);
@@ -340,7 +346,8 @@ int main(int argc, char **argv)
 		return status;
 	log_init("xenblkd", d.opt.verbose);
 	d.argv = argv;
-	d.lock_fd = d.worker_fd = d.signal_fd.fd = d.control_fd.fd = d.uevent_fd.fd = -1;
+	d.lock_fd = d.worker_fd = d.signal_fd.fd = d.control_fd.fd = d.uevent_fd.fd = d.size_fd.fd =
+	    -1;
 	d.loop.epfd = -1;
 	list_init(&d.clients);
 	list_init(&d.leftovers);

@@ -101,6 +101,18 @@ uint64_t ring_sectors(const struct device *dev)
 	return dev->caps.size / size * (dev->conn.sector_units == UNITS_SPEC ? size / 512 : 1);
 }
 
+uint64_t ring_told_size(struct device *dev)
+{
+	const char *dir = dev->backend;
+	uint64_t sectors, size;
+
+	if (store_read_u64(dev->d->store, XBT_NULL, dir, "sectors", 0, INT64_MAX / 4096,
+	                   &sectors) ||
+	    store_read_u64(dev->d->store, XBT_NULL, dir, "sector-size", 512, 4096, &size))
+		return 0;
+	return sectors * (dev->conn.sector_units == UNITS_SPEC ? 512 : size);
+}
+
 /* m->sector_size is set. */
 static void set_units(const struct device *dev, struct wm_connect *m)
 {
@@ -338,6 +350,7 @@ void ring_void(struct device *dev)
 {
 	memset(&dev->conn.keys, 0, sizeof dev->conn.keys);
 	folder_drop_connection(dev);
+	folder_drop_lost(dev);
 }
 
 void ring_forget(struct device *dev)

@@ -139,6 +139,7 @@ void worker_abandon(struct device *dev)
 	struct worker *w = &dev->worker;
 
 	sock_close(dev);
+	size_forget(dev);
 	if (w->pid) {
 		loop_del(&dev->d->loop, &w->exit_fd);
 		close(w->exit_fd.fd);

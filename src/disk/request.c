@@ -84,6 +84,10 @@ static void storage_step(struct queue *q, struct request *r, enum storage_op op,
 	r->io.length = length;
 	r->io.buf = r->buf ? r->buf + (at - r->at) : NULL;
 	r->io.done = storage_done;
+	if (op == STORAGE_FLUSH) {
+		r->io.asker = q->c.index;
+		r->io.request = q->journal.slot[r->slot].seq;
+	}
 	storage_submit(q->storage, &r->io);
 }
 

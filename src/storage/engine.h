@@ -19,20 +19,18 @@ struct storage_ops {
 	void (*close)(struct storage *s);
 };
 
-/* Control thread; constant after open but for caps.size and lost_writes, so data threads may read
- * it. Embedded in the engine's own.
- */
+/* Control thread; constant after open but for caps.size, so data threads may read it. Embedded in
+ * the engine's own. */
 struct storage {
 	const struct storage_ops *ops; /* set by storage_open */
 	struct storage_caps caps;
-	bool lost_writes; /* atomic: see storage_submit; until the first of its queues is closed */
+	struct lost *lost; /* see storage_submit; or NULL */
 };
 
 /* The data thread that opened it. Embedded in the engine's own; filled by storage_queue_open. */
 struct storage_queue {
 	struct storage *storage;
 	struct io_uring *ring;
-	bool lost_writes; /* its next flush has to say so */
 };
 
 extern const struct storage_ops storage_file_ops, storage_null_ops;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "storage/lost.h"
 
 /* udev locks a block device (shared) while it looks at it: no reason to refuse the disk. */
 #define PROBER_TRIES 50
@@ -159,7 +160,8 @@ static int flush_cache(struct file *f, const struct storage_spec *spec, struct e
 	log_error("image %s: what was written to it before could not be flushed and may be lost: "
 	          "%s; the front end's next flush fails; check its storage",
 	          name, error_name(errno));
-	f->base.lost_writes = !spec->readonly;
+	if (spec->lost && !spec->readonly)
+		lost_note(spec->lost, spec->lost_path);
 	return 0;
 }
 
@@ -243,6 +245,7 @@ static int file_open(const struct storage_spec *spec, struct storage **out, stru
 	}
 	f->block = S_ISBLK(st.st_mode);
 	f->base.caps.readonly = spec->readonly;
+	f->base.lost = spec->lost;
 	if ((rc = open_image(f, spec, err)) || (rc = take_lock(f, spec, err)))
 		goto out;
 	if (f->block && !spec->readonly && device_readonly(f->fd)) {
@@ -257,7 +260,7 @@ static int file_open(const struct storage_spec *spec, struct storage **out, stru
 		               storage_short(buf, path), error_name(errno));
 		goto out;
 	}
-	if ((rc = file_caps_find(f, &st, path, err)))
+	if ((rc = file_caps_find(f, &st, &spec->target, err)))
 		goto out;
 	rc = settle_direct(f, path, err);
 out:

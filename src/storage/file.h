@@ -23,13 +23,14 @@ struct file_queue {
 };
 
 /* Fills f->base.caps (but for readonly and direct) of the open image. 0 or -errno. */
-int file_caps_find(struct file *f, const struct stat *st, const char *path, struct error *err);
+int file_caps_find(struct file *f, const struct stat *st, const struct storage_target *target,
+                   struct error *err);
 
 /* Whether the regular file can be used with O_DIRECT in units of 512 bytes. If not, *why says why
  * (static). Needs f->fd open with O_DIRECT. */
 bool file_direct_usable(const struct file *f, const char **why);
 
-/* Whether a regular file's size can be a disk's. 0 or -EINVAL. */
+/* Whether a regular file's size can be a disk's that nobody uses yet. 0 or -EINVAL. */
 int file_size_check(uint64_t size, const char *path, struct error *err);
 
 /* The data calls of the engine. */

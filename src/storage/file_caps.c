@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/parse.h"
 #include "storage/file.h"
 
@@ -102,9 +103,23 @@ static void device_discard_caps(const struct file *f, const struct stat *st,
 	caps->discard_alignment = clamp32(sys_number(st, "discard_alignment"));
 }
 
-static int device_caps(const struct file *f, const struct stat *st, const char *name,
-                       struct storage_caps *caps, struct error *err)
+/* Of a disk in use: what storage_resize would have made of it. logical_block is known. */
+static void settle_size(struct storage_caps *caps, const struct storage_target *target)
 {
+	caps->size -= caps->size % caps->logical_block;
+	if (caps->size || !target->size)
+		return;
+	caps->size = target->size - target->size % caps->logical_block;
+	log_warn("image %s has size 0 now; the disk keeps the size of %llu bytes", target->path,
+	         (unsigned long long)caps->size);
+}
+
+static int device_caps(const struct file *f, const struct stat *st,
+                       const struct storage_target *target, struct storage_caps *caps,
+                       struct error *err)
+{
+	char buf[STORAGE_SHORT_MAX];
+	const char *name = storage_short(buf, target->path);
 	unsigned physical = 0;
 	int logical = 0;
 
@@ -118,7 +133,7 @@ static int device_caps(const struct file *f, const struct stat *st, const char *
 		    "block device %s has blocks of %d bytes; only 512 to 4096 are possible", name,
 		    logical);
 	caps->logical_block = (uint32_t)logical;
-	caps->size -= caps->size % caps->logical_block;
+	settle_size(caps, target);
 	if (!caps->size)
 		return error_set(err, -EINVAL,
 		                 "block device %s has size 0; set it up or insert a medium first",
@@ -142,11 +157,12 @@ static bool holes_possible(int fd, uint64_t size)
 	return !fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)size, 4096);
 }
 
-static int regular_caps(const struct file *f, const struct stat *st, const char *path,
-                        struct storage_caps *caps, struct error *err)
+static int regular_caps(const struct file *f, const struct stat *st,
+                        const struct storage_target *target, struct storage_caps *caps,
+                        struct error *err)
 {
 	uint32_t block = (uint32_t)st->st_blksize;
-	int rc = file_size_check((uint64_t)st->st_size, path, err);
+	int rc = target->size ? 0 : file_size_check((uint64_t)st->st_size, target->path, err);
 
 	if (rc)
 		return rc;
@@ -154,6 +170,9 @@ static int regular_caps(const struct file *f, const struct stat *st, const char 
 		block = 4096;
 	caps->size = (uint64_t)st->st_size;
 	caps->logical_block = 512;
+	settle_size(caps, target);
+	if (!caps->size)
+		return error_set(err, -EINVAL, "the size that the disk had is none");
 	/* A hint: smaller writes make the file system work harder. */
 	caps->physical_block = block < 4096 ? block : 4096;
 	caps->discard = !caps->readonly && holes_possible(f->fd, caps->size);
@@ -161,12 +180,12 @@ static int regular_caps(const struct file *f, const struct stat *st, const char 
 	return 0;
 }
 
-int file_caps_find(struct file *f, const struct stat *st, const char *path, struct error *err)
+int file_caps_find(struct file *f, const struct stat *st, const struct storage_target *target,
+                   struct error *err)
 {
 	struct storage_caps *caps = &f->base.caps;
-	char buf[STORAGE_SHORT_MAX];
 
 	caps->flush = true;
-	return f->block ? device_caps(f, st, storage_short(buf, path), caps, err)
-	                : regular_caps(f, st, path, caps, err);
+	return f->block ? device_caps(f, st, target, caps, err)
+	                : regular_caps(f, st, target, caps, err);
 }

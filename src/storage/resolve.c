@@ -72,8 +72,9 @@ int file_size_check(uint64_t size, const char *path, struct error *err)
 	return 0;
 }
 
-static int check(int fd, const char *path, struct error *err)
+static int check(int fd, const struct storage_target *target, struct error *err)
 {
+	const char *path = target->path;
 	char buf[STORAGE_SHORT_MAX];
 	struct stat st;
 
@@ -86,7 +87,9 @@ static int check(int fd, const char *path, struct error *err)
 		                 "image %s is %s; give a regular file or a block device",
 		                 storage_short(buf, path), kind);
 	/* A block device tells its size only to those who open it. */
-	return S_ISREG(st.st_mode) ? file_size_check((uint64_t)st.st_size, path, err) : 0;
+	if (!S_ISREG(st.st_mode) || target->size)
+		return 0;
+	return file_size_check((uint64_t)st.st_size, path, err);
 }
 
 int storage_resolve(const struct storage_target *target, int *fd, struct error *err)
@@ -97,7 +100,7 @@ int storage_resolve(const struct storage_target *target, int *fd, struct error *
 	int found = open(target->path, O_PATH | O_CLOEXEC);
 	if (found < 0)
 		return open_error(-errno, target->path, err);
-	int rc = check(found, target->path, err);
+	int rc = check(found, target, err);
 	if (rc)
 		close(found);
 	else

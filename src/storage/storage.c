@@ -8,6 +8,7 @@
 
 #include "storage/engine.h"
 #include "storage/fault.h"
+#include "storage/lost.h"
 
 static const struct storage_ops *engine_ops(enum storage_engine engine)
 {
@@ -80,8 +81,6 @@ int storage_queue_open(struct storage *s, struct io_uring *ring, struct storage_
 	if (!rc) {
 		(*out)->storage = s;
 		(*out)->ring = ring;
-		/* Relaxed: the queues of a connection are closed after all have been opened. */
-		(*out)->lost_writes = __atomic_load_n(&s->lost_writes, __ATOMIC_RELAXED);
 	}
 	return rc;
 }
@@ -90,8 +89,6 @@ void storage_queue_close(struct storage_queue *q)
 {
 	if (!q)
 		return;
-	/* Relaxed: read when a queue is opened. */
-	__atomic_store_n(&q->storage->lost_writes, false, __ATOMIC_RELAXED);
 	q->storage->ops->queue_close(q);
 }
 
@@ -124,10 +121,9 @@ void storage_submit(struct storage_queue *q, struct storage_io *io)
 	int rc = submit_check(q->storage, io);
 
 	io->queue = q;
-	if (io->op == STORAGE_FLUSH && q->lost_writes) {
-		q->lost_writes = false;
+	if (!rc && io->op == STORAGE_FLUSH && q->storage->lost &&
+	    lost_tell(q->storage->lost, io->asker, io->request))
 		rc = -EIO;
-	}
 	if (rc)
 		io->done(io, rc > 0 ? 0 : rc);
 	else

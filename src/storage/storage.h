@@ -20,6 +20,7 @@
 
 struct storage;
 struct storage_queue;
+struct lost;
 
 #define STORAGE_TARGET_MAX 1024
 #define STORAGE_FAULT_MAX 256
@@ -33,7 +34,10 @@ enum storage_engine {
 struct storage_target {
 	enum storage_engine engine;
 	char path[STORAGE_TARGET_MAX]; /* FILE: absolute */
-	uint64_t size;                 /* NULL: bytes */
+	/* NULL: bytes. FILE: not 0 if a guest uses the disk already, which had that many bytes.
+	 * Then no size of the image is refused: it is rounded down, and an empty one leaves this
+	 * one. */
+	uint64_t size;
 	/* For tests: faults of storage/fault.h on top; "": none. No text in xenstore leads here
 	 * unless the supervisor was started with --test-faults. */
 	char fault[STORAGE_FAULT_MAX];
@@ -52,8 +56,11 @@ struct storage_spec {
 	int fd;        /* FILE: an O_PATH descriptor of the image, which fixes its identity; lent */
 	bool readonly; /* opened O_RDONLY, too */
 	bool shared;   /* writers may share the image (mode "w!") */
-	uint64_t owner; /* shared: which of the disks on this image; its own lock is its fence.
-	                   Below 2^61; 0: none */
+	uint64_t owner;    /* shared: which of the disks on this image; its own lock is its fence.
+	                      Below 2^61; 0: none */
+	struct lost *lost; /* what earlier workers noted, and a loss is noted in; lent until
+	                      storage_close; NULL: no flush fails for it */
+	const char *lost_path; /* its file */
 	bool wait_lock; /* wait for the lock without limit instead of -EBUSY: the fence after a
 	                   death */
 };
@@ -75,8 +82,9 @@ struct storage_caps {
 /*
  * Checks what the O_PATH descriptor (or path, to be opened here) is and that it can serve as a
  * disk, as far as that is possible without opening it: exists, regular file or block device, not
- * empty, multiple of 512. Returns the O_PATH descriptor (caller closes; -1 with *rc 0 for engines
- * without a file). The supervisor's half of opening. Errors: one line with cause and remedy.
+ * empty, multiple of 512 (unless it is in use: target->size). Returns the O_PATH descriptor (caller
+ * closes; -1 with *rc 0 for engines without a file). The supervisor's half of opening. Errors: one
+ * line with cause and remedy.
  */
 int storage_resolve(const struct storage_target *target, int *fd, struct error *err);
 
@@ -116,6 +124,9 @@ struct storage_io {
 	void *buf;   /* READ, WRITE: aligned to 4096, lent until done */
 	uint64_t offset;
 	uint64_t length; /* any length for DISCARD; READ and WRITE at most 1 GiB */
+	/* FLUSH: which queue of the disk asks, and its request's number: see storage/lost.h */
+	unsigned asker;
+	uint64_t request;
 	/* rc: 0, or -errno: nothing is known about how much was done. May be called from within
 	 * storage_submit. */
 	void (*done)(struct storage_io *io, int rc);
@@ -131,8 +142,8 @@ struct storage_io {
  * before it was submitted, from whatever queue. Discards do not delay other operations.
  *
  * If opening with wait_lock found that writes of the dead owner had been lost on their way from the
- * page cache to the disk, the first FLUSH of each queue fails with -EIO: no other will ever be
- * told. That ends when a queue is closed: the next front end was promised nothing. */
+ * page cache to the disk, or a worker before us did, the first FLUSH of each queue fails with -EIO:
+ * no other will ever be told (storage/lost.h). */
 void storage_submit(struct storage_queue *q, struct storage_io *io);
 
 #endif

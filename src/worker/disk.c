@@ -51,12 +51,18 @@ static uint64_t owner_number(const struct worker *w)
 struct opening {
 	pthread_t thread;
 	int done_fd;
+	char lost_path[256];
 	struct storage_spec spec;
 	struct stat st;
 	struct storage *storage;
 	int rc;
 	struct error err;
 };
+
+static void lost_path(const struct worker *w, char *path, size_t cap)
+{
+	snprintf(path, cap, "%s/" LOST_NAME, w->dir);
+}
 
 static void *open_thread(void *arg)
 {
@@ -103,13 +109,17 @@ int disk_open(struct worker *w, const struct wm_open *m, int *fd, struct error *
 	    .shared = m->shared,
 	    .owner = owner_number(w),
 	    .wait_lock = m->wait_lock,
+	    .lost = &w->lost,
+	    .lost_path = o->lost_path,
 	};
+	lost_path(w, o->lost_path, sizeof o->lost_path);
 	o->spec.target.path[sizeof o->spec.target.path - 1] = 0;
 	o->spec.target.fault[sizeof o->spec.target.fault - 1] = 0;
 	if (m->has_fd && (*fd < 0 || fstat(*fd, &o->st))) {
 		free(o);
 		return error_set(err, -EBADF, "the image's descriptor did not arrive");
 	}
+	lost_load(&w->lost, o->lost_path);
 	w->opening = o;
 	rc = -pthread_create(&o->thread, NULL, open_thread, o);
 	if (rc) {
@@ -134,8 +144,6 @@ static void opened(struct worker *w, const struct opening *o)
 		w->image_dev = o->st.st_rdev;
 		w->image_ino = storage_caps(w->storage)->diskseq;
 	}
-	if (o->spec.fd >= 0)
-		resize_watch(w, o->spec.fd);
 }
 
 int disk_opened(struct worker *w, struct storage_caps *caps, struct error *err)
@@ -329,6 +337,8 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 	w->stop_reported = false;
 	w->withdrawn_reported = 0;
 	shared_init(&w->shared);
+	if (!m->resume)
+		lost_renew(&w->lost);
 	guilty = suspects(w, m);
 	for (unsigned i = 0; i < m->nr_queues && !rc; i++) {
 		uint64_t epoch = guilty && !(guilty & 1u << i) ? 0 : m->fault_epoch;
@@ -354,6 +364,8 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 
 void disk_disconnect(struct worker *w, bool keep_journal)
 {
+	char path[256];
+
 	for (unsigned i = 0; i < w->nr_queues; i++)
 		queue_stop(w->queue[i]);
 	for (unsigned i = 0; i < w->nr_queues; i++) {
@@ -362,6 +374,9 @@ void disk_disconnect(struct worker *w, bool keep_journal)
 		w->queue[i] = NULL;
 		queue_free(q, keep_journal);
 	}
+	lost_path(w, path, sizeof path);
+	if (w->nr_queues && !keep_journal)
+		lost_forget(&w->lost, path);
 	if (w->nr_queues)
 		stats_text_write(w);
 	if (keep_journal)
@@ -372,7 +387,6 @@ void disk_disconnect(struct worker *w, bool keep_journal)
 void disk_close(struct worker *w)
 {
 	disk_disconnect(w, true);
-	resize_unwatch(w);
 	storage_close(w->storage);
 	w->storage = NULL;
 }

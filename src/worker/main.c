@@ -87,7 +87,7 @@ static void set_title(const struct worker *w)
 int main(int argc, char **argv)
 {
 	/* Static: a thread that waits for the image's lock may outlive this function. */
-	static struct worker w = {.image_fd = -1, .image_watch.fd = -1};
+	static struct worker w;
 	struct error err = {""};
 	bool verbose = false;
 	char ident[64];

@@ -6,6 +6,7 @@
 #include "base/loop.h"
 #include "disk/message.h"
 #include "disk/queue.h"
+#include "storage/lost.h"
 
 struct worker {
 	struct loop loop;
@@ -25,6 +26,7 @@ struct worker {
 	                            meanwhile; or NULL */
 	struct loop_fd opened;   /* eventfd of that thread */
 	uint64_t image_dev, image_ino;
+	struct lost lost;            /* what the guest has to be told */
 	bool readonly, image_shared; /* as it was opened */
 	struct queue *queue[WM_MAX_QUEUES];
 	struct disk_shared shared;
@@ -38,10 +40,6 @@ struct worker {
 	struct loop_fd notice;
 	bool stop_reported;
 	uint32_t withdrawn_reported;
-	/* the image's size: watched for changes once a second at most */
-	int image_fd; /* O_PATH; -1: not watched */
-	struct loop_fd image_watch;
-	struct loop_timer image_rearm;
 	bool sandboxed;
 };
 
@@ -66,11 +64,7 @@ void disk_disconnect(struct worker *w, bool keep_journal);
  * end of the process, which must follow. */
 void disk_close(struct worker *w);
 
-/* resize.c: size changes of an image in a file. The watch is made before the sandbox. */
-void resize_watch(struct worker *w, int image_fd);
-void resize_unwatch(struct worker *w); /* idempotent */
-/* Looks at the size; tells the supervisor if it asked (its message's serial) or if it has changed.
- */
+/* resize.c: looks at the image's size, and answers the supervisor's message of that serial. */
 void resize_check(struct worker *w, uint32_t serial);
 
 /* stats_text.c: statistics as plain files in DIR/statistics */

@@ -45,6 +45,7 @@ void crash_clear(struct crash_host *c)
 	/* Release: whoever sees nr 0 looks no further. */
 	__atomic_store_n(&c->page->nr, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&c->page->next, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&c->page->lost, 0, __ATOMIC_RELEASE);
 }
 
 void crash_order(struct crash_host *c, enum crash_step step, uint32_t passes, uint64_t what,

@@ -21,6 +21,7 @@ struct crash_order {
 struct crash_page {
 	uint32_t next, nr; /* orders before `next` are carried out; by workers, in order */
 	struct crash_order script[CRASH_SCRIPT_MAX];
+	uint32_t lost;            /* so many openings are told that the page cache lost data */
 	uint32_t kills[CRASH_NR]; /* carried out so far, by step */
 };
 

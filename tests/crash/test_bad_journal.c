@@ -263,14 +263,27 @@ static void journal_is_a_folder(void **state)
 /* Untouched, the same outage is survived: the tests above fail for their reason. */
 static void untouched(void **state)
 {
+	char path[STORE_PATH_MAX], event[STORE_PATH_MAX], token[16];
 	struct outage o;
 
 	outage_attach(&o, *state);
+	/* Nor is Connected left, or written again: an event would be one too many. */
+	snprintf(path, sizeof path, "%s/state", host_be(1, XVDA));
+	assert_int_equal(store_watch(o.h->store, path, "state"), 0);
+	/* Each watch begins with one. */
+	while (store_check_watch(o.h->store, event, sizeof event, token, sizeof token) <= 0)
+		usleep(1000);
 	outage_begin(&o, CRASH_TAKE_CONS);
 	assert_int_equal(outage_content(&o, o.image), OUTAGE_OLD);
 	outage_end(&o);
 	assert_int_equal(outage_answer(&o), BLKIF_RSP_OKAY);
 	assert_int_equal(outage_content(&o, o.image), OUTAGE_NEW);
+	while (!host_log_has(o.h, "connected again"))
+		usleep(1000);
+	assert_true(host_state_stays(o.h, 1, XVDA, XS_CONNECTED, 200));
+	assert_int_equal(store_check_watch(o.h->store, event, sizeof event, token, sizeof token),
+	                 0);
+	store_unwatch(o.h->store, path, "state");
 	outage_detach(&o);
 }
 

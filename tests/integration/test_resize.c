@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 
 #include "loop_device.h"
 
@@ -178,6 +179,217 @@ static void while_no_worker_is_there(void **state)
 	front_end(f);
 }
 
+/* The worker dies, or all of us do, while the image is of a size that no disk is attached with. */
+static struct xenblkfront *killed_with(struct host *h, char path[200], uint64_t size, bool all)
+{
+	struct xenblkfront *f = attach(h, path);
+	pid_t worker = host_worker(h, ID);
+
+	kill(worker, SIGSTOP);
+	if (all)
+		host_daemon_kill(h, SIGKILL);
+	assert_int_equal(truncate(path, (off_t)size), 0);
+	kill(worker, SIGKILL);
+	if (all)
+		host_daemon_start(h, NULL);
+	wait_until(host_log_has(h, "connected again"));
+	assert_int_equal(host_state(h, 1, XVDA), XS_CONNECTED);
+	return f;
+}
+
+/* As the dead one would have shown it. */
+static void killed_and_odd(struct host *h, bool all)
+{
+	char path[200];
+	struct xenblkfront *f = killed_with(h, path, MIB / 2 + 100, all);
+
+	wait_until(sectors(h) == 1024);
+	assert_int_equal(read_at(f, 1023), BLKIF_RSP_OKAY);
+	assert_int_equal(read_at(f, 1024), BLKIF_RSP_ERROR);
+	assert_reads(f, 0, SEED);
+	assert_int_equal(truncate(path, MIB), 0);
+	wait_until(sectors(h) == 2048);
+	front_end(f);
+	host_detach(h, 1, XVDA);
+}
+
+static void killed_and_grown_odd(struct host *h, bool all)
+{
+	char path[200];
+	struct xenblkfront *f = killed_with(h, path, 2 * MIB + 77, all);
+
+	wait_until(sectors(h) == 4096);
+	assert_int_equal(read_at(f, 4095), BLKIF_RSP_OKAY);
+	assert_int_equal(read_at(f, 4096), BLKIF_RSP_ERROR);
+	front_end(f);
+	host_detach(h, 1, XVDA);
+}
+
+static void killed_and_empty(struct host *h, uint64_t size, bool all)
+{
+	char path[200];
+	struct xenblkfront *f = killed_with(h, path, size, all);
+
+	assert_int_equal(sectors(h), 2048);
+	assert_int_equal(status_number(h, ID, "sectors"), 2048);
+	assert_int_equal(read_at(f, 0), BLKIF_RSP_ERROR);
+	assert_int_equal(truncate(path, MIB), 0);
+	wait_until(read_at(f, 2047) == BLKIF_RSP_OKAY);
+	assert_int_equal(sectors(h), 2048);
+	front_end(f);
+	host_detach(h, 1, XVDA);
+}
+
+static void the_worker_dies_and_it_is_odd(void **state)
+{
+	killed_and_odd(*state, false);
+}
+
+static void all_die_and_it_is_odd(void **state)
+{
+	killed_and_odd(*state, true);
+}
+
+static void the_worker_dies_and_it_has_grown_odd(void **state)
+{
+	killed_and_grown_odd(*state, false);
+}
+
+static void all_die_and_it_has_grown_odd(void **state)
+{
+	killed_and_grown_odd(*state, true);
+}
+
+static void the_worker_dies_and_it_is_empty(void **state)
+{
+	killed_and_empty(*state, 0, false);
+}
+
+static void all_die_and_it_is_empty(void **state)
+{
+	killed_and_empty(*state, 0, true);
+}
+
+/* Less than a sector is nothing, too. */
+static void the_worker_dies_and_a_crumb_is_left(void **state)
+{
+	killed_and_empty(*state, 100, false);
+}
+
+/* Its guest lets go: the last one's I/O must have been seen out all the same. */
+static void let_go_while_it_is_odd(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+	struct xenblkfront *f = attach(h, path);
+	pid_t worker = host_worker(h, ID);
+
+	assert_int_equal(kill(h->daemon, SIGSTOP), 0);
+	assert_int_equal(truncate(path, 100), 0);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_front(f, xenblkfront_set_state(f, XS_CLOSING));
+	assert_front(f, xenblkfront_set_state(f, XS_CLOSED));
+	assert_int_equal(kill(h->daemon, SIGCONT), 0);
+	assert_true(host_state_stays(h, 1, XVDA, XS_CONNECTED, 500));
+	close(fd);
+	host_wait_state(h, 1, XVDA, XS_CLOSED);
+	xenblkfront_close(f);
+}
+
+/* Who serves it may not read it any more once it is open. */
+static void a_file_of_another_user(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+
+	make_image(h, "a.img", SEED, path);
+	if (chown(path, 12345, 12345)) {
+		print_message("# only root gives files away\n");
+		skip();
+	}
+	assert_int_equal(chmod(path, 0600), 0);
+	host_attach(h, &(struct disk){.params = path}, path);
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	for (unsigned i = 2; i < 5; i++) {
+		assert_int_equal(truncate(path, i * MIB), 0);
+		wait_until(sectors(h) == i * 2048);
+		assert_int_equal(read_at(f, i * 2048 - 1), BLKIF_RSP_OKAY);
+	}
+	assert_false(host_log_has(h, "not watched"));
+	front_end(f);
+}
+
+/* The worker has read the size; nobody watches yet. */
+static void between_opening_and_watching(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+	struct xenblkfront *f = attach(h, path);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	pid_t first = host_worker(h, ID);
+
+	assert_int_equal(kill(h->daemon, SIGSTOP), 0);
+	assert_int_equal(kill(first, SIGKILL), 0);
+	/* The next one has to wait for it. */
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_int_equal(kill(h->daemon, SIGCONT), 0);
+	wait_until(host_worker(h, ID) && host_worker(h, ID) != first);
+	assert_int_equal(kill(h->daemon, SIGSTOP), 0);
+	assert_int_equal(flock(fd, LOCK_UN), 0);
+	/* It has it; were this too short, it would find the new size itself. */
+	usleep(300000);
+	assert_int_equal(truncate(path, 2 * MIB), 0);
+	assert_int_equal(kill(h->daemon, SIGCONT), 0);
+	wait_until(sectors(h) == 4096);
+	assert_int_equal(read_at(f, 4095), BLKIF_RSP_OKAY);
+	close(fd);
+	front_end(f);
+}
+
+static void while_no_supervisor_is_there(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+	struct xenblkfront *f = attach(h, path);
+	pid_t worker = host_worker(h, ID);
+
+	host_daemon_kill(h, SIGKILL);
+	assert_int_equal(truncate(path, 2 * MIB), 0);
+	host_daemon_start(h, NULL);
+	wait_until(sectors(h) == 4096);
+	/* And its successor watches. */
+	assert_int_equal(truncate(path, 3 * MIB), 0);
+	wait_until(sectors(h) == 6144);
+	assert_int_equal(host_worker(h, ID), worker);
+	assert_int_equal(read_at(f, 6143), BLKIF_RSP_OKAY);
+	front_end(f);
+}
+
+/* Each is told, also when the other one has gone. */
+static void two_disks_of_one_file(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+
+	make_image(h, "a.img", SEED, path);
+	host_attach(h, &(struct disk){.params = path, .mode = "r"}, path);
+	host_attach(h, &(struct disk){.devid = XVDB, .params = path, .mode = "r"}, path);
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	struct xenblkfront *g = host_front_connected(h, 1, "xvdb");
+	assert_int_equal(truncate(path, 2 * MIB), 0);
+	wait_until(sectors(h) == 4096);
+	wait_until(strtoull(host_read(h, host_be(1, XVDB), "sectors"), NULL, 10) == 4096);
+	front_end(g);
+	/* By now both are watched again. */
+	usleep(1200000);
+	host_detach(h, 1, XVDB);
+	assert_int_equal(truncate(path, 3 * MIB), 0);
+	wait_until(sectors(h) == 6144);
+	front_end(f);
+}
+
 static int resize_device(const char *dev, const char *path, uint64_t size)
 {
 	char command[300];
@@ -243,6 +455,18 @@ int main(void)
 	    case_of(shrinks_under_load),
 	    case_of(a_busy_file_grows),
 	    case_of(while_no_worker_is_there),
+	    case_of(the_worker_dies_and_it_is_odd),
+	    case_of(all_die_and_it_is_odd),
+	    case_of(the_worker_dies_and_it_has_grown_odd),
+	    case_of(all_die_and_it_has_grown_odd),
+	    case_of(the_worker_dies_and_it_is_empty),
+	    case_of(all_die_and_it_is_empty),
+	    case_of(the_worker_dies_and_a_crumb_is_left),
+	    case_of(let_go_while_it_is_odd),
+	    case_of(a_file_of_another_user),
+	    case_of(between_opening_and_watching),
+	    case_of(while_no_supervisor_is_there),
+	    case_of(two_disks_of_one_file),
 	    case_of(a_device_grows_and_shrinks),
 	    case_of(asked_for_what_is_not_there),
 	};

@@ -114,12 +114,17 @@ void image_fill(const char *path, uint64_t size)
 }
 
 const char *image_faults;
+struct lost *image_lost;
+const char *image_lost_path;
+unsigned rig_asker;
 
 int image_open(const char *path, int flags, struct storage **out, struct error *err)
 {
 	struct storage_spec spec = {.readonly = flags & OPEN_RO,
 	                            .shared = flags & OPEN_SHARED,
 	                            .wait_lock = flags & OPEN_WAIT,
+	                            .lost = image_lost,
+	                            .lost_path = image_lost_path,
 	                            .owner = flags & OPEN_OWNED ? 7 : 0};
 	int rc;
 
@@ -181,8 +186,15 @@ static void rig_io_done(struct storage_io *io, int rc)
 void rig_submit(struct rig *r, struct rig_io *io, enum storage_op op, void *buf, uint64_t offset,
                 uint64_t length)
 {
-	*io = (struct rig_io){
-	    .io = {.op = op, .buf = buf, .offset = offset, .length = length, .done = rig_io_done}};
+	static uint64_t requests;
+
+	*io = (struct rig_io){.io = {.op = op,
+	                             .buf = buf,
+	                             .offset = offset,
+	                             .length = length,
+	                             .asker = rig_asker,
+	                             .request = requests++,
+	                             .done = rig_io_done}};
 	storage_submit(r->queue, &io->io);
 	io_uring_submit(&r->ring);
 }

@@ -34,6 +34,12 @@ enum open_flags { OPEN_RO = 1, OPEN_SHARED = 2, OPEN_WAIT = 4, OPEN_OWNED = 8 };
 /* Faults (storage/fault.h) of the images opened from now on; NULL: none. */
 extern const char *image_faults;
 
+/* What was lost is noted there; set by those who care. Flushes are numbered, and come from queue
+ * rig_asker. */
+extern struct lost *image_lost;
+extern const char *image_lost_path;
+extern unsigned rig_asker;
+
 /* storage_target_parse, storage_resolve, storage_open. *out is NULL after an error. */
 int image_open(const char *path, int flags, struct storage **out, struct error *err);
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "storage/lost.h"
 
 #define SIZE (1u << 20)
 
@@ -38,56 +39,149 @@ static void refused_at_first(void **state)
 	}
 }
 
+/* A worker comes: what an earlier one noted is known to it. */
+static void worker_begin(struct lost *l)
+{
+	*l = (struct lost){0};
+	image_lost = l;
+	image_lost_path = test_path(LOST_NAME);
+	lost_load(l, image_lost_path);
+}
+
+static void open_losing(struct rig *r, struct lost *l, int error)
+{
+	image_fill(test_path("image"), SIZE);
+	unlink(test_path(LOST_NAME));
+	worker_begin(l);
+	cache_error = error;
+	rig_open(r, test_path("image"), OPEN_WAIT);
+	cache_error = 0;
+}
+
+static int flush(struct rig *r, unsigned queue)
+{
+	rig_asker = queue;
+	return rig_do(r, STORAGE_FLUSH, NULL, 0, 0);
+}
+
 /* Each queue once: each may have been told that its writes are done. */
 static void told_to_each_queue(void **state)
 {
 	unsigned char *buf = buffer(4096);
-	struct storage_queue *other;
-	struct error err;
+	struct lost l;
 	struct rig r;
 
-	image_fill(test_path("image"), SIZE);
-	cache_error = ENOSPC;
-	rig_open(&r, test_path("image"), OPEN_WAIT);
-	cache_error = 0;
-	assert_int_equal(storage_queue_open(r.storage, &r.ring, &other, &err), 0);
+	open_losing(&r, &l, ENOSPC);
 	assert_int_equal(rig_do(&r, STORAGE_WRITE, buf, 0, 4096), 0);
 	assert_int_equal(rig_do(&r, STORAGE_READ, buf, 0, 4096), 0);
-	assert_int_equal(rig_do(&r, STORAGE_FLUSH, NULL, 0, 0), -EIO);
-	assert_int_equal(rig_do(&r, STORAGE_FLUSH, NULL, 0, 0), 0);
-	struct storage_queue *first = r.queue;
-	r.queue = other;
-	assert_int_equal(rig_do(&r, STORAGE_FLUSH, NULL, 0, 0), -EIO);
-	assert_int_equal(rig_do(&r, STORAGE_FLUSH, NULL, 0, 0), 0);
-	r.queue = first;
-	storage_queue_close(other);
+	for (unsigned i = 0; i < LOST_QUEUES; i++) {
+		assert_int_equal(flush(&r, i), -EIO);
+		assert_int_equal(flush(&r, i), 0);
+	}
 	rig_close(&r);
 	free(buf);
+}
+
+/* The next worker, and the one after it. */
+static void told_by_a_successor(void **state)
+{
+	struct lost l;
+	struct rig r;
+
+	open_losing(&r, &l, EIO);
+	rig_close(&r);
+	for (unsigned i = 0; i < 3; i++) {
+		worker_begin(&l);
+		rig_open(&r, test_path("image"), OPEN_WAIT);
+		assert_int_equal(flush(&r, i), -EIO);
+		for (unsigned told = 0; told <= i; told++)
+			assert_int_equal(flush(&r, told), 0);
+		rig_close(&r);
+	}
+}
+
+/* Killed before its answer was noted, it is done again, and must not succeed then. */
+static void the_same_one_done_again(void **state)
+{
+	struct lost l;
+
+	unlink(test_path(LOST_NAME));
+	worker_begin(&l);
+	assert_false(lost_tell(&l, 0, 0));
+	lost_note(&l, test_path(LOST_NAME));
+	assert_true(lost_tell(&l, 0, 7));
+	worker_begin(&l);
+	assert_true(lost_tell(&l, 0, 7));
+	assert_false(lost_tell(&l, 0, 8));
+	assert_true(lost_tell(&l, 1, 0));
+	assert_true(lost_tell(&l, 1, 0));
+	assert_false(lost_tell(&l, 1, 1));
+	/* Lost again: told again. */
+	lost_note(&l, test_path(LOST_NAME));
+	assert_true(lost_tell(&l, 0, 9));
+	assert_true(lost_tell(&l, 1, 2));
+}
+
+/* On another ring numbers begin anew; who has not been told still is. */
+static void on_another_ring(void **state)
+{
+	struct lost l;
+
+	unlink(test_path(LOST_NAME));
+	worker_begin(&l);
+	lost_note(&l, test_path(LOST_NAME));
+	assert_true(lost_tell(&l, 0, 7));
+	lost_renew(&l);
+	worker_begin(&l);
+	assert_false(lost_tell(&l, 0, 7));
+	assert_true(lost_tell(&l, 1, 7));
 }
 
 /* Who connects later has lost nothing. */
 static void not_to_the_next(void **state)
 {
-	struct error err;
+	struct lost l;
 	struct rig r;
 
-	image_fill(test_path("image"), SIZE);
-	cache_error = EIO;
-	rig_open(&r, test_path("image"), OPEN_WAIT);
-	cache_error = 0;
-	storage_queue_close(r.queue);
-	assert_int_equal(storage_queue_open(r.storage, &r.ring, &r.queue, &err), 0);
-	assert_int_equal(rig_do(&r, STORAGE_FLUSH, NULL, 0, 0), 0);
+	open_losing(&r, &l, EIO);
+	assert_int_equal(access(test_path(LOST_NAME), F_OK), 0);
+	lost_forget(&l, test_path(LOST_NAME));
+	assert_int_equal(access(test_path(LOST_NAME), F_OK), -1);
+	assert_int_equal(flush(&r, 0), 0);
+	lost_forget(&l, test_path(LOST_NAME));
 	rig_close(&r);
+	worker_begin(&l);
+	assert_false(lost_tell(&l, 0, 0));
+}
+
+/* Cut short by a kill, or no file at all: rather once too often than never. */
+static void a_file_that_says_nothing(void **state)
+{
+	struct lost l;
+
+	unlink(test_path(LOST_NAME));
+	image_create(test_path(LOST_NAME), 3);
+	worker_begin(&l);
+	assert_true(lost_tell(&l, 5, 7));
+	assert_false(lost_tell(&l, 5, 8));
+	unlink(test_path(LOST_NAME));
+	assert_int_equal(symlink("/nowhere", test_path(LOST_NAME)), 0);
+	worker_begin(&l);
+	assert_true(lost_tell(&l, 5, 7));
+	assert_false(lost_tell(&l, 5, 8));
+	unlink(test_path(LOST_NAME));
 }
 
 /* A file system or descriptor that has nothing to flush has lost nothing. */
 static void nothing_to_flush(void **state)
 {
 	static const int errors[] = {EINVAL, EROFS, EBADF};
+	struct lost l;
 	struct rig r;
 
 	image_fill(test_path("image"), SIZE);
+	unlink(test_path(LOST_NAME));
+	worker_begin(&l);
 	for (unsigned i = 0; i < 6; i++) {
 		cache_error = errors[i / 2];
 		rig_open(&r, test_path("image"), i % 2 ? OPEN_WAIT : 0);
@@ -100,10 +194,10 @@ static void nothing_to_flush(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(refused_at_first),
-	    cmocka_unit_test(told_to_each_queue),
-	    cmocka_unit_test(not_to_the_next),
-	    cmocka_unit_test(nothing_to_flush),
+	    cmocka_unit_test(refused_at_first),         cmocka_unit_test(told_to_each_queue),
+	    cmocka_unit_test(told_by_a_successor),      cmocka_unit_test(the_same_one_done_again),
+	    cmocka_unit_test(on_another_ring),          cmocka_unit_test(not_to_the_next),
+	    cmocka_unit_test(a_file_that_says_nothing), cmocka_unit_test(nothing_to_flush),
 	};
 
 	return cmocka_run_group_tests_name("writeback", tests, NULL, NULL);

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Notices that an image in a file has changed its size. Here and not in the worker: that may not
+ * look at its image any more by the time, nor would a watch for each of a thousand workers be
+ * granted by the kernel.
+ *
+ * The kernel has no event for just that: it comes like a write, and the guest's own writes are such
+ * events. So the watch is for one event, and is set again a second later: a busy disk pays for one
+ * write in a second, an idle one for nothing, and no guest can keep us busy.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "daemon/device.h"
+
+#define AGAIN_NS NS_PER_S
+#define EVENTS_PER_ROUND 64
+
+/* Their servers may be away, and we must not wait for them; what other machines do to a file they
+ * do not tell anyway. */
+static const unsigned long elsewhere[] = {
+    NFS_SUPER_MAGIC, FUSE_SUPER_MAGIC, CEPH_SUPER_MAGIC,  CIFS_SUPER_MAGIC,
+    SMB_SUPER_MAGIC, SMB2_SUPER_MAGIC, AFS_FS_MAGIC,      AFS_SUPER_MAGIC,
+    V9FS_MAGIC,      CODA_SUPER_MAGIC, OCFS2_SUPER_MAGIC, 0x01161970 /* GFS2 */,
+};
+
+static struct list *bucket(struct daemon *d, int wd)
+{
+	return &d->by_watch[(unsigned)wd % WATCH_BUCKETS];
+}
+
+static void not_watched(struct device *dev, const char *why)
+{
+	device_log(
+	    dev,
+	    "its image is not watched for changes of the size: %s; after one, say `xenblkctl "
+	    "resize %s`",
+	    why, dev->id);
+}
+
+/* Without asking a server. */
+static void look(struct device *dev)
+{
+	struct statx sx;
+
+	if (statx(dev->size.fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &sx) ||
+	    sx.stx_size == dev->size.seen)
+		return;
+	dev->size.seen = sx.stx_size;
+	change_ask_size(dev);
+}
+
+/* Watched first: what changes after the look leaves an event. */
+static void arm(struct device *dev)
+{
+	char link[40];
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", dev->size.fd);
+	dev->size.wd = inotify_add_watch(dev->d->size_fd.fd, link, IN_MODIFY | IN_ONESHOT);
+	if (dev->size.wd < 0)
+		not_watched(dev, error_name(errno));
+	else
+		list_append(bucket(dev->d, dev->size.wd), &dev->size.link);
+	look(dev);
+}
+
+static void again_expired(struct loop_timer *t)
+{
+	arm(container_of(t, struct device, size.again));
+}
+
+static void fired(struct device *dev)
+{
+	list_remove(&dev->size.link);
+	dev->size.wd = -1;
+	look(dev);
+	dev->size.again.expired = again_expired;
+	loop_timer_arm(&dev->d->loop, &dev->size.again, AGAIN_NS);
+}
+
+/* Disks that share an image share its watch. Its last event (IN_IGNORED) finds nobody, unless one
+ * of them has taken it from the others. */
+static void event(struct daemon *d, int wd)
+{
+	list_for_each(it, tmp, bucket(d, wd))
+	{
+		struct device *dev = container_of(it, struct device, size.link);
+		if (dev->size.wd == wd)
+			fired(dev);
+	}
+}
+
+static void size_ready(struct loop_fd *lfd, uint32_t events)
+{
+	struct daemon *d = container_of(lfd, struct daemon, size_fd);
+	union {
+		char bytes[EVENTS_PER_ROUND * sizeof(struct inotify_event)];
+		struct inotify_event align;
+	} buf;
+	ssize_t n = read(lfd->fd, &buf, sizeof buf);
+
+	/* A file's own events have no name. The queue cannot overflow: two events a watch. */
+	for (ssize_t at = 0; at + (ssize_t)sizeof buf.align <= n;) {
+		const struct inotify_event *e = (const void *)(buf.bytes + at);
+		if (e->wd >= 0)
+			event(d, e->wd);
+		at += (ssize_t)(sizeof *e + e->len);
+	}
+}
+
+void size_hold(struct device *dev, int fd)
+{
+	size_forget(dev);
+	dev->size.held = true;
+	dev->size.fd = fd;
+}
+
+static bool far_away(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs))
+		return false;
+	for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+		if ((unsigned long)fs.f_type == elsewhere[i])
+			return true;
+	return false;
+}
+
+void size_watch(struct device *dev)
+{
+	struct error err;
+	struct stat st;
+
+	if (!dev->size.held) {
+		/* An earlier supervisor's: the file of that name. Were it another one, its events
+		 * would only make the worker look at its own. */
+		int fd, rc = image_resolve(dev, &fd, &err);
+		if (rc) {
+			not_watched(dev, err.text);
+			return;
+		}
+		size_hold(dev, fd);
+	}
+	/* The kernel tells of devices, see change.c. */
+	if (dev->size.fd < 0 || fstat(dev->size.fd, &st) || !S_ISREG(st.st_mode)) {
+		size_forget(dev);
+		return;
+	}
+	if (dev->d->size_fd.fd < 0 || far_away(dev->size.fd)) {
+		if (dev->d->size_fd.fd >= 0)
+			not_watched(dev, "its file system is not this machine's own");
+		size_forget(dev);
+		return;
+	}
+	/* It may have changed since it was opened, or while nobody was there. */
+	dev->size.seen = dev->caps.size;
+	arm(dev);
+}
+
+void size_forget(struct device *dev)
+{
+	struct size_watch *w = &dev->size;
+
+	if (!w->held)
+		return;
+	loop_timer_cancel(&w->again);
+	if (w->wd >= 0) {
+		list_remove(&w->link);
+		/* Another disk on the file learns that from its IN_IGNORED. */
+		inotify_rm_watch(dev->d->size_fd.fd, w->wd);
+	}
+	if (w->fd >= 0)
+		close(w->fd);
+	*w = (struct size_watch){.wd = -1, .fd = -1};
+}
+
+int size_start(struct daemon *d)
+{
+	int rc;
+
+	for (unsigned i = 0; i < WATCH_BUCKETS; i++)
+		list_init(&d->by_watch[i]);
+	d->size_fd =
+	    (struct loop_fd){.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .ready = size_ready};
+	rc = d->size_fd.fd < 0 ? -errno : loop_add(&d->loop, &d->size_fd, EPOLLIN);
+	if (rc && d->size_fd.fd >= 0) {
+		close(d->size_fd.fd);
+		d->size_fd.fd = -1;
+	}
+	return rc;
+}
+
+void size_stop(struct daemon *d)
+{
+	if (d->size_fd.fd < 0)
+		return;
+	loop_del(&d->loop, &d->size_fd);
+	close(d->size_fd.fd);
+	d->size_fd.fd = -1;
+}
