@@ -24,7 +24,8 @@ static bool arm(struct worker *w)
 	char link[40];
 
 	snprintf(link, sizeof link, "/proc/self/fd/%d", w->image_fd);
-	if (inotify_add_watch(w->image_watch.fd, link, IN_MODIFY | IN_ONESHOT) >= 0)
+	if (inotify_add_watch(w->image_watch.fd, w->image_path ? w->image_path : link,
+	                      IN_MODIFY | IN_ONESHOT) >= 0)
 		return true;
 	log_debug("the image's size is not watched: %s", error_name(errno));
 	return false;
@@ -67,7 +68,7 @@ static void rearm_expired(struct loop_timer *t)
 	struct worker *w = container_of(t, struct worker, image_rearm);
 
 	/* Armed first: what changes after the look leaves an event. */
-	if (w->image_fd >= 0 && arm(w))
+	if (w->image_watch.fd >= 0 && arm(w))
 		resize_check(w, 0);
 }
 
@@ -86,12 +87,20 @@ void resize_watch(struct worker *w, int image_fd)
 		resize_unwatch(w);
 }
 
+void resize_moved(struct worker *w, const char *path)
+{
+	w->image_path = path;
+	close(w->image_fd);
+	w->image_fd = -1;
+}
+
 void resize_unwatch(struct worker *w)
 {
 	loop_timer_cancel(&w->image_rearm);
 	if (w->image_fd >= 0)
 		close(w->image_fd);
 	w->image_fd = -1;
+	w->image_path = NULL;
 	if (w->image_watch.fd >= 0) {
 		loop_del(&w->loop, &w->image_watch);
 		close(w->image_watch.fd);

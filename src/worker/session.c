@@ -152,6 +152,8 @@ void session_opened(struct worker *w)
 	int rc = disk_opened(w, &caps, &err);
 
 	reply(w, w->open_serial, WM_OPENED, rc, &err, &caps);
+	if (w->unfit)
+		loop_stop(&w->loop);
 	end_if_useless(w);
 }
 

@@ -39,10 +39,13 @@ struct worker {
 	bool stop_reported;
 	uint32_t withdrawn_reported;
 	/* the image's size: watched for changes once a second at most */
-	int image_fd; /* O_PATH; -1: not watched */
+	int image_fd;           /* O_PATH; -1: not watched, or by image_path */
+	const char *image_path; /* or NULL */
 	struct loop_fd image_watch;
 	struct loop_timer image_rearm;
-	bool sandboxed;
+	int net_fd;     /* a network with nothing in it, from the supervisor; -1: none */
+	bool sandboxed; /* or failed at it */
+	bool unfit;     /* failed at it */
 };
 
 /* session.c: messages of the supervisor */
@@ -68,7 +71,8 @@ void disk_close(struct worker *w);
 
 /* resize.c: size changes of an image in a file. The watch is made before the sandbox. */
 void resize_watch(struct worker *w, int image_fd);
-void resize_unwatch(struct worker *w); /* idempotent */
+void resize_unwatch(struct worker *w);                 /* idempotent */
+void resize_moved(struct worker *w, const char *path); /* where the image has its name now */
 /* Looks at the size; tells the supervisor if it asked (its message's serial) or if it has changed.
  */
 void resize_check(struct worker *w, uint32_t serial);
@@ -82,8 +86,22 @@ bool stopped_text(const struct worker *w, char *text, size_t cap);
 /* faults.c: signals that are faults end the worker as ever, but leave a note in its journals */
 void faults_init(struct worker *w);
 
-/* sandbox.c: gives up all that serving an open disk does not need; for good. dir: the disk's
- * folder. */
-int sandbox_enter(const char *dir, struct error *err);
+/* The image in a worker's own root, for watching it. */
+#define SANDBOX_IMAGE "/.image"
+
+struct sandbox {
+	const char *dir;        /* the disk's folder; absolute */
+	const char *const *xen; /* xen_platform_paths */
+	int image_fd;           /* lent; an image that is to be watched, or -1 */
+	int net_fd;             /* lent; a network namespace with nothing in it, or -1 */
+	bool image_there;       /* out: SANDBOX_IMAGE is it */
+};
+
+/* sandbox.c: gives up all that serving an open disk does not need; for good. 0 or -errno with *err;
+ * then the process is not what it was, and good for nothing but its end. */
+int sandbox_enter(struct sandbox *s, struct error *err);
+/* root.c: its part of that: for this process only dir, xen and the image have a name. On failure
+ * everything is as before, unless it is -ENOTRECOVERABLE. */
+int root_enter(struct sandbox *s, struct error *err);
 
 #endif
