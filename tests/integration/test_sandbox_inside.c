@@ -244,6 +244,67 @@ static void other_worker(void **state)
 	assert_reach(local(SOCK_SEQPACKET, "%s/disks/2:xvda/worker.sock", ""), ENOENT, ENOENT);
 }
 
+/* A worker that waits to replace this one, as for an upgrade. Its process. */
+static pid_t start_next(const struct target *t)
+{
+	char program[300];
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	pid_t pid;
+
+	unlink(t->addr.un.sun_path);
+	assert_int_equal(bind(fd, &t->addr.any, t->length), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	snprintf(program, sizeof program, "%s/xenblkd-worker", host.build);
+	pid = fork();
+	if (!pid) {
+		if (fd == 3)
+			fcntl(fd, F_SETFD, 0);
+		else
+			dup2(fd, 3);
+		execl(program, "worker", "--dir", folder, "--embedded", host.dir, "--domid", "1",
+		      "--devid", "51712", "--name", "1:xvda", NULL);
+		_exit(127);
+	}
+	close(fd);
+	return pid;
+}
+
+static int hello(int fd)
+{
+	struct wm m = {.version = WM_VERSION, .type = WM_HELLO, .serial = 1};
+
+	if (send(fd, &m, sizeof m, MSG_NOSIGNAL) != sizeof m)
+		return errno;
+	return recv(fd, &m, sizeof m, 0) == sizeof m ? 0 : ECONNRESET;
+}
+
+static int try_hello(const void *arg)
+{
+	const struct target *t = arg;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	return connect(fd, &t->addr.any, t->length) ? errno : hello(fd);
+}
+
+/* Its socket stands in our folder, and it still has all rights. It does not listen to us, and what
+ * the supervisor says to it goes on. */
+static void next_worker(void **state)
+{
+	struct target t = local(SOCK_SEQPACKET, "%s/disks/1:xvda/next.sock", "");
+	pid_t next = start_next(&t);
+	int status, rc, fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, &t.addr.any, t.length), 0);
+	assert_int_equal(hello(fd), 0);
+	rc = inside(try_hello, &t);
+	assert_true(rc == ECONNRESET || rc == EPIPE);
+	assert_int_equal(hello(fd), 0);
+	close(fd); /* which ends it */
+	assert_int_equal(waitpid(next, &status, 0), next);
+	assert_int_equal(status, 0);
+	unlink(t.addr.un.sun_path);
+}
+
 /* What it needs is there. */
 static void xen_socket(void **state)
 {
@@ -456,21 +517,14 @@ static bool may_make_namespaces(void)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(control_socket),
-	    cmocka_unit_test(xenstore),
-	    cmocka_unit_test(xenstore_from_above),
-	    cmocka_unit_test(other_worker),
-	    cmocka_unit_test(xen_socket),
-	    cmocka_unit_test(abstract_socket),
-	    cmocka_unit_test(loopback),
-	    cmocka_unit_test(files_outside),
-	    cmocka_unit_test(processes),
-	    cmocka_unit_test(own_folder),
-	    cmocka_unit_test(nothing_made),
-	    cmocka_unit_test(no_devices),
-	    cmocka_unit_test(image_only_watched),
-	    cmocka_unit_test(no_way_out),
-	    cmocka_unit_test(no_namespaces),
+	    cmocka_unit_test(control_socket),      cmocka_unit_test(xenstore),
+	    cmocka_unit_test(xenstore_from_above), cmocka_unit_test(other_worker),
+	    cmocka_unit_test(next_worker),         cmocka_unit_test(xen_socket),
+	    cmocka_unit_test(abstract_socket),     cmocka_unit_test(loopback),
+	    cmocka_unit_test(files_outside),       cmocka_unit_test(processes),
+	    cmocka_unit_test(own_folder),          cmocka_unit_test(nothing_made),
+	    cmocka_unit_test(no_devices),          cmocka_unit_test(image_only_watched),
+	    cmocka_unit_test(no_way_out),          cmocka_unit_test(no_namespaces),
 	    cmocka_unit_test(failed_half_way),
 	};
 
