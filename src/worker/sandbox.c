@@ -24,7 +24,6 @@
 static const int allowed_calls[] = {
     /* the data path */
     SCMP_SYS(io_uring_enter),
-    SCMP_SYS(ioctl),
     SCMP_SYS(read),
     SCMP_SYS(write),
     SCMP_SYS(fallocate),
@@ -58,7 +57,6 @@ static const int allowed_calls[] = {
     SCMP_SYS(unlink),
     SCMP_SYS(unlinkat),
     SCMP_SYS(flock),
-    SCMP_SYS(fcntl),
     SCMP_SYS(inotify_add_watch),
     SCMP_SYS(fstat),
     SCMP_SYS(newfstatat),
@@ -95,6 +93,26 @@ static const int allowed_calls[] = {
     SCMP_SYS(exit_group),
 };
 
+/* Not fcntl's F_SETOWN and ioctl's FIOSETOWN: who owns a descriptor is sent signals, F_SETSIG says
+ * which, and of user 0 the kernel lets any process be killed so. */
+static int descriptor_calls_restrict(scmp_filter_ctx ctx)
+{
+	static const int commands[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL};
+	static const unsigned types[] = {'G', 'E', 0x12}; /* gntdev, evtchn, block devices */
+	int rc = 0;
+
+	/* Masked: the kernel does not look at the upper halves either. */
+	for (size_t i = 0; i < sizeof commands / sizeof *commands && !rc; i++)
+		rc = seccomp_rule_add(
+		    ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+		    SCMP_A1_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)commands[i]));
+	for (size_t i = 0; i < sizeof types / sizeof *types && !rc; i++)
+		rc = seccomp_rule_add(
+		    ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+		    SCMP_A1_64(SCMP_CMP_MASKED_EQ, 0xff00, (scmp_datum_t)types[i] << 8));
+	return rc;
+}
+
 /* Calls that are needed in one form only: threads but no processes, which would outlive the worker
  * and hold its disk; signals to itself; local sockets. */
 static int forms_restrict(scmp_filter_ctx ctx)
@@ -123,6 +141,8 @@ static int calls_restrict(void)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed_calls[i], 0);
 	if (!rc)
 		rc = forms_restrict(ctx);
+	if (!rc)
+		rc = descriptor_calls_restrict(ctx);
 	if (!rc)
 		rc = seccomp_load(ctx);
 	seccomp_release(ctx);

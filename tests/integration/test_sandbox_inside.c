@@ -11,8 +11,10 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -150,6 +152,32 @@ static int try_chroot(const void *path)
 static int try_unshare(const void *arg)
 {
 	return unshare(CLONE_NEWUSER) ? errno : 0;
+}
+
+struct kill_by_socket {
+	pid_t victim;
+	int fd[2]; /* a pair */
+};
+
+/* Who owns a descriptor is sent a signal when something comes. 0: it was. */
+static int try_ioctl_owner(const void *arg)
+{
+	const struct kill_by_socket *k = arg;
+	int pid = k->victim, on = 1;
+
+	if (ioctl(k->fd[0], FIOSETOWN, &pid) || ioctl(k->fd[0], FIOASYNC, &on))
+		return errno;
+	return write(k->fd[1], "", 1) == 1 ? 0 : errno;
+}
+
+static int try_fcntl_owner(const void *arg)
+{
+	const struct kill_by_socket *k = arg;
+
+	if (fcntl(k->fd[0], F_SETOWN, k->victim) || fcntl(k->fd[0], F_SETSIG, SIGKILL) ||
+	    fcntl(k->fd[0], F_SETFL, O_ASYNC))
+		return errno;
+	return write(k->fd[1], "", 1) == 1 ? 0 : errno;
 }
 
 /* EEXIST: there is a descriptor of a directory. */
@@ -410,6 +438,29 @@ static void no_way_out(void **state)
 	assert_int_equal(inside(try_unshare, NULL), EPERM);
 }
 
+static void assert_no_signal(int (*attempt)(const void *arg))
+{
+	struct kill_by_socket k = {.victim = fork()};
+	int status;
+
+	if (!k.victim)
+		for (;;)
+			pause();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, k.fd), 0);
+	assert_int_equal(inside(attempt, &k), EPERM);
+	assert_int_equal(waitpid(k.victim, &status, WNOHANG), 0);
+	kill(k.victim, SIGKILL);
+	assert_int_equal(waitpid(k.victim, &status, 0), k.victim);
+	close(k.fd[0]);
+	close(k.fd[1]);
+}
+
+static void no_signals(void **state)
+{
+	assert_no_signal(try_ioctl_owner);
+	assert_no_signal(try_fcntl_owner);
+}
+
 /* Without the right to make namespaces the disk is served all the same; what else there is holds.
  */
 static void no_namespaces(void **state)
@@ -524,8 +575,8 @@ int main(void)
 	    cmocka_unit_test(files_outside),       cmocka_unit_test(processes),
 	    cmocka_unit_test(own_folder),          cmocka_unit_test(nothing_made),
 	    cmocka_unit_test(no_devices),          cmocka_unit_test(image_only_watched),
-	    cmocka_unit_test(no_way_out),          cmocka_unit_test(no_namespaces),
-	    cmocka_unit_test(failed_half_way),
+	    cmocka_unit_test(no_way_out),          cmocka_unit_test(no_signals),
+	    cmocka_unit_test(no_namespaces),       cmocka_unit_test(failed_half_way),
 	};
 
 	if (SANITIZED) {
