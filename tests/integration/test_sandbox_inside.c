@@ -272,8 +272,8 @@ static void other_worker(void **state)
 	assert_reach(local(SOCK_SEQPACKET, "%s/disks/2:xvda/worker.sock", ""), ENOENT, ENOENT);
 }
 
-/* A worker that waits to replace this one, as for an upgrade. Its process. */
-static pid_t start_next(const struct target *t)
+/* A worker that listens there; its process. */
+static pid_t start_worker(const char *dir, const struct target *t)
 {
 	char program[300];
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -289,7 +289,7 @@ static pid_t start_next(const struct target *t)
 			fcntl(fd, F_SETFD, 0);
 		else
 			dup2(fd, 3);
-		execl(program, "worker", "--dir", folder, "--embedded", host.dir, "--domid", "1",
+		execl(program, "worker", "--dir", dir, "--embedded", host.dir, "--domid", "1",
 		      "--devid", "51712", "--name", "1:xvda", NULL);
 		_exit(127);
 	}
@@ -319,7 +319,7 @@ static int try_hello(const void *arg)
 static void next_worker(void **state)
 {
 	struct target t = local(SOCK_SEQPACKET, "%s/disks/1:xvda/next.sock", "");
-	pid_t next = start_next(&t);
+	pid_t next = start_worker(folder, &t); /* as for an upgrade */
 	int status, rc, fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	assert_int_equal(connect(fd, &t.addr.any, t.length), 0);
@@ -331,6 +331,37 @@ static void next_worker(void **state)
 	assert_int_equal(waitpid(next, &status, 0), next);
 	assert_int_equal(status, 0);
 	unlink(t.addr.un.sun_path);
+}
+
+/* Half-way into the sandbox there is no way but out: it says why, and ends. */
+static void sandbox_fails(void **state)
+{
+	struct target t = local(SOCK_SEQPACKET, "%s/disks/9.sock", "");
+	struct wm m = {.version = WM_VERSION, .type = WM_OPEN, .serial = 7};
+	int status, fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	char dir[200], away[200];
+	pid_t worker;
+
+	snprintf(dir, sizeof dir, "%s/disks/9", host.dir);
+	snprintf(away, sizeof away, "%s/disks/9.away", host.dir);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	worker = start_worker(dir, &t);
+	assert_int_equal(connect(fd, &t.addr.any, t.length), 0);
+	assert_int_equal(hello(fd), 0);
+	assert_int_equal(rename(dir, away), 0);
+	m.open.target.engine = STORAGE_NULL;
+	m.open.target.size = 1 << 20;
+	assert_int_equal(send(fd, &m, sizeof m, 0), sizeof m);
+	assert_int_equal(recv(fd, &m, sizeof m, 0), sizeof m);
+	assert_int_equal(m.type, WM_FAILED);
+	assert_int_equal(m.serial, 7);
+	assert_int_equal(m.rc, -ENOENT);
+	assert_string_equal(m.text, "cannot make a root directory of its own: the disk's folder: "
+	                            "No such file or directory");
+	assert_int_equal(recv(fd, &m, sizeof m, 0), 0);
+	assert_int_equal(waitpid(worker, &status, 0), worker);
+	assert_int_equal(status, 0);
+	close(fd);
 }
 
 /* What it needs is there. */
@@ -576,7 +607,8 @@ int main(void)
 	    cmocka_unit_test(own_folder),          cmocka_unit_test(nothing_made),
 	    cmocka_unit_test(no_devices),          cmocka_unit_test(image_only_watched),
 	    cmocka_unit_test(no_way_out),          cmocka_unit_test(no_signals),
-	    cmocka_unit_test(no_namespaces),       cmocka_unit_test(failed_half_way),
+	    cmocka_unit_test(sandbox_fails),       cmocka_unit_test(no_namespaces),
+	    cmocka_unit_test(failed_half_way),
 	};
 
 	if (SANITIZED) {
