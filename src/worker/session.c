@@ -223,8 +223,10 @@ static void listener_ready(struct loop_fd *lfd, uint32_t events)
 	if (fd < 0)
 		return;
 	if (!peer_is_outside(w, fd)) {
-		log_error("a connection from another worker's sandbox is refused");
+		log_warn("a connection is refused: who made it has ended, or is in a sandbox");
 		close(fd);
+		/* A supervisor that ended before it was heard. */
+		end_if_useless(w);
 		return;
 	}
 	peer_drop(w);

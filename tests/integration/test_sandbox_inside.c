@@ -273,7 +273,7 @@ static void other_worker(void **state)
 }
 
 /* A worker that listens there; its process. */
-static pid_t start_worker(const char *dir, const struct target *t)
+static pid_t start_worker(const char *dir, const struct target *t, int (*first)(const void *arg))
 {
 	char program[300];
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -282,6 +282,12 @@ static pid_t start_worker(const char *dir, const struct target *t)
 	unlink(t->addr.un.sun_path);
 	assert_int_equal(bind(fd, &t->addr.any, t->length), 0);
 	assert_int_equal(listen(fd, 4), 0);
+	/* A process that does that, and has ended, before the worker listens to it. */
+	pid = first ? fork() : 0;
+	if (first && !pid)
+		_exit(first(t));
+	if (first)
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
 	snprintf(program, sizeof program, "%s/xenblkd-worker", host.build);
 	pid = fork();
 	if (!pid) {
@@ -319,7 +325,7 @@ static int try_hello(const void *arg)
 static void next_worker(void **state)
 {
 	struct target t = local(SOCK_SEQPACKET, "%s/disks/1:xvda/next.sock", "");
-	pid_t next = start_worker(folder, &t); /* as for an upgrade */
+	pid_t next = start_worker(folder, &t, NULL); /* as for an upgrade */
 	int status, rc, fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	assert_int_equal(connect(fd, &t.addr.any, t.length), 0);
@@ -329,6 +335,18 @@ static void next_worker(void **state)
 	assert_int_equal(hello(fd), 0);
 	close(fd); /* which ends it */
 	assert_int_equal(waitpid(next, &status, 0), next);
+	assert_int_equal(status, 0);
+	unlink(t.addr.un.sun_path);
+}
+
+/* Its supervisor died before it was heard: the worker does not wait for ever. */
+static void caller_has_ended(void **state)
+{
+	struct target t = local(SOCK_SEQPACKET, "%s/disks/1:xvda/next.sock", "");
+	pid_t worker = start_worker(folder, &t, try_connect);
+	int status;
+
+	assert_int_equal(waitpid(worker, &status, 0), worker);
 	assert_int_equal(status, 0);
 	unlink(t.addr.un.sun_path);
 }
@@ -345,7 +363,7 @@ static void sandbox_fails(void **state)
 	snprintf(dir, sizeof dir, "%s/disks/9", host.dir);
 	snprintf(away, sizeof away, "%s/disks/9.away", host.dir);
 	assert_int_equal(mkdir(dir, 0700), 0);
-	worker = start_worker(dir, &t);
+	worker = start_worker(dir, &t, NULL);
 	assert_int_equal(connect(fd, &t.addr.any, t.length), 0);
 	assert_int_equal(hello(fd), 0);
 	assert_int_equal(rename(dir, away), 0);
@@ -607,8 +625,8 @@ int main(void)
 	    cmocka_unit_test(own_folder),          cmocka_unit_test(nothing_made),
 	    cmocka_unit_test(no_devices),          cmocka_unit_test(image_only_watched),
 	    cmocka_unit_test(no_way_out),          cmocka_unit_test(no_signals),
-	    cmocka_unit_test(sandbox_fails),       cmocka_unit_test(no_namespaces),
-	    cmocka_unit_test(failed_half_way),
+	    cmocka_unit_test(sandbox_fails),       cmocka_unit_test(caller_has_ended),
+	    cmocka_unit_test(no_namespaces),       cmocka_unit_test(failed_half_way),
 	};
 
 	if (SANITIZED) {
