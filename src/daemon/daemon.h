@@ -44,6 +44,7 @@ struct daemon {
 	char program_dir[PATH_MAX]; /* where the other programs stand */
 	int worker_fd; /* O_PATH: xenblkd-worker as it was when we started, whatever stands there
 	                  now */
+	int net_fd;    /* of spawn_network */
 	char roots[MAX_KINDS][STORE_PATH_MAX / 2]; /* /local/domain/N/backend/KIND */
 	/* devices: by domain and number, and by domain */
 	struct list by_id[TABLE_BUCKETS], by_domain[TABLE_BUCKETS];

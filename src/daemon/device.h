@@ -239,8 +239,11 @@ unsigned peek_requests(const struct device *dev);
 int peek_signal(const struct device *dev); /* the fault that it died by, as it noted itself; or 0 */
 void peek_in_hand(const struct device *dev, char *text, size_t cap);
 
-/* spawn.c: starts a program with that listening socket as descriptor 3; pid or -errno */
-pid_t spawn_worker(int prog_fd, char *const argv[], int listen_fd);
+/* spawn.c: starts a program with that listening socket as descriptor 3, and that empty network (or
+ * -1) as 4; pid or -errno */
+pid_t spawn_worker(int prog_fd, char *const argv[], int listen_fd, int net_fd);
+/* A network namespace with nothing in it, for all workers to hide in; < 0 where there is none. */
+int spawn_network(void);
 pid_t spawn_session(const char *prog, char *const argv[]); /* in a session of its own */
 
 /* fault.c: errors and warnings of a device: log line, error node and status, in the same words */

@@ -237,6 +237,9 @@ static int start(struct daemon *d, struct error *err)
 	if (!xen_platform_limits(d->platform).grant_copy)
 		log_warn(
 		    "this kernel has no grant copy: every page is mapped for it, which is slow");
+	d->net_fd = spawn_network();
+	if (d->net_fd < 0)
+		log_debug("no empty network for the workers: %s", error_name(d->net_fd));
 	int heard = change_start(d);
 	if (heard)
 		log_warn("block devices that change their size are not noticed: %s; tell it with "
@@ -312,6 +315,8 @@ static void finish(struct daemon *d)
 		close(d->signal_fd.fd);
 	loop_fini(&d->loop);
 	config_free(d->config);
+	if (d->net_fd >= 0)
+		close(d->net_fd);
 	if (d->lock_fd >= 0)
 		close(d->lock_fd);
 }
@@ -346,8 +351,8 @@ int main(int argc, char **argv)
 		return status;
 	log_init("xenblkd", d.opt.verbose);
 	d.argv = argv;
-	d.lock_fd = d.worker_fd = d.signal_fd.fd = d.control_fd.fd = d.uevent_fd.fd = d.size_fd.fd =
-	    -1;
+	d.lock_fd = d.worker_fd = d.net_fd = d.signal_fd.fd = d.control_fd.fd = -1;
+	d.uevent_fd.fd = d.size_fd.fd = -1;
 	d.loop.epfd = -1;
 	list_init(&d.clients);
 	list_init(&d.leftovers);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -12,31 +14,41 @@
 #include "daemon/device.h"
 
 #define WORKER_FD 3
+#define NET_FD 4
 #define WORKER_BACKLOG 128 /* a worker that hangs may be called by many supervisors in a row */
 
 extern char **environ;
 
+/* Out of the way of those that the new program finds at fixed places. */
+static int lift(int fd)
+{
+	return fd >= 0 && fd <= NET_FD ? fcntl(fd, F_DUPFD_CLOEXEC, NET_FD + 1) : fd;
+}
+
+/* What a new program gets. -1: not that. */
+struct gifts {
+	int prog, listener, net, null;
+};
+
 /* In the child of vfork: system calls only, and no return. */
-static void __attribute__((noreturn))
-child(int prog_fd, char *const argv[], int listen_fd, int null_fd)
+static void __attribute__((noreturn)) child(const struct gifts *g, char *const argv[])
 {
 	sigset_t none;
 	int keep = WORKER_FD;
 
 	setsid();
-	dup2(null_fd, 0);
+	dup2(g->null, 0);
+	int prog_fd = lift(g->prog), listen_fd = lift(g->listener), net_fd = lift(g->net);
 	if (listen_fd >= 0) {
-		/* Onto itself dup2 would leave close-on-exec set. */
-		if (listen_fd == WORKER_FD)
-			fcntl(WORKER_FD, F_SETFD, 0);
-		else
-			dup2(listen_fd, WORKER_FD);
+		dup2(listen_fd, WORKER_FD);
 		listen(WORKER_FD, WORKER_BACKLOG);
 		keep++;
 	} else {
 		/* Standard output is for what we say ourselves. */
-		dup2(null_fd, 1);
+		dup2(g->null, 1);
 	}
+	if (listen_fd >= 0 && net_fd >= 0 && dup2(net_fd, NET_FD) == NET_FD)
+		keep++;
 	/* Not closed at once: prog_fd is one of them. */
 	close_range((unsigned)keep, ~0u, CLOSE_RANGE_CLOEXEC);
 	sigemptyset(&none);
@@ -45,34 +57,56 @@ child(int prog_fd, char *const argv[], int listen_fd, int null_fd)
 	_exit(127);
 }
 
-static pid_t __attribute__((noinline)) spawn(int prog_fd, char *const argv[], int listen_fd)
+static pid_t __attribute__((noinline)) spawn(struct gifts *g, char *const argv[])
 {
-	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	pid_t pid;
 
-	if (null_fd < 0)
+	g->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (g->null < 0)
 		return -errno;
 	/* The parent sleeps until the exec, so the socket listens when this returns. */
 	pid = vfork();
 	if (pid == 0)
-		child(prog_fd, argv, listen_fd, null_fd);
+		child(g, argv);
 	if (pid < 0)
 		pid = -errno;
-	close(null_fd);
+	close(g->null);
 	return pid;
 }
 
-pid_t spawn_worker(int prog_fd, char *const argv[], int listen_fd)
+pid_t spawn_worker(int prog_fd, char *const argv[], int listen_fd, int net_fd)
 {
-	return spawn(prog_fd, argv, listen_fd);
+	struct gifts g = {.prog = prog_fd, .listener = listen_fd, .net = net_fd};
+
+	return spawn(&g, argv);
+}
+
+static void *network_thread(void *arg)
+{
+	int *fd = arg;
+
+	*fd =
+	    unshare(CLONE_NEWNET) ? -errno : open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	return NULL;
+}
+
+/* By a thread of its own: only that one leaves our network. */
+int spawn_network(void)
+{
+	pthread_t thread;
+	int fd = -EAGAIN;
+
+	if (!pthread_create(&thread, NULL, network_thread, &fd))
+		pthread_join(thread, NULL);
+	return fd;
 }
 
 pid_t spawn_session(const char *prog, char *const argv[])
 {
-	int fd = open(prog, O_PATH | O_CLOEXEC);
-	pid_t pid = fd < 0 ? -errno : spawn(fd, argv, -1);
+	struct gifts g = {.prog = open(prog, O_PATH | O_CLOEXEC), .listener = -1, .net = -1};
+	pid_t pid = g.prog < 0 ? -errno : spawn(&g, argv);
 
-	if (fd >= 0)
-		close(fd);
+	if (g.prog >= 0)
+		close(g.prog);
 	return pid;
 }

@@ -259,7 +259,7 @@ static pid_t spawn_for(struct device *dev, int prog_fd, int listen_fd)
 	if (dev->d->opt.verbose)
 		argv[n++] = (char *)"--verbose";
 	argv[n] = NULL;
-	return spawn_worker(prog_fd, argv, listen_fd);
+	return spawn_worker(prog_fd, argv, listen_fd, dev->d->net_fd);
 }
 
 int worker_line(struct device *dev, pid_t pid, int pidfd, int sock)

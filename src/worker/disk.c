@@ -146,6 +146,26 @@ static void opened(struct worker *w, const struct opening *o)
 	}
 }
 
+/* This thread, and all that it starts from now on: there is no other. */
+static int confine(struct worker *w, struct error *err)
+{
+	struct sandbox s = {
+	    .dir = w->dir,
+	    .xen = xen_platform_paths(w->platform),
+	    .net_fd = w->net_fd,
+	};
+
+	if (w->sandboxed)
+		return 0;
+	w->sandboxed = true;
+	int rc = sandbox_enter(&s, err);
+	w->unfit = rc;
+	if (w->net_fd >= 0)
+		close(w->net_fd);
+	w->net_fd = -1;
+	return rc;
+}
+
 int disk_opened(struct worker *w, struct storage_caps *caps, struct error *err)
 {
 	struct opening *o = w->opening;
@@ -163,16 +183,10 @@ int disk_opened(struct worker *w, struct storage_caps *caps, struct error *err)
 	if (rc)
 		return rc;
 	*caps = *storage_caps(w->storage);
-	/* Of this thread, and of all that it starts from now on: there is no other. */
-	if (!w->sandboxed) {
-		rc = sandbox_enter(w->dir, err);
-		if (rc) {
-			disk_close(w);
-			return rc;
-		}
-		w->sandboxed = true;
-	}
-	return 0;
+	rc = confine(w, err);
+	if (rc)
+		disk_close(w);
+	return rc;
 }
 
 /* What the front end was told, hence what it may do. */

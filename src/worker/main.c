@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xenblkd-worker: serves one disk. Started by xenblkd with the listening socket as descriptor 3;
- * not meant to be started by hand.
+ * xenblkd-worker: serves one disk. Started by xenblkd with the listening socket as descriptor 3 and
+ * perhaps an empty network as 4; not meant to be started by hand.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <linux/nsfs.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +22,7 @@
 #include "worker/worker.h"
 
 #define LISTEN_FD 3
+#define NET_FD 4 /* where the supervisor has one: a network namespace with nothing in it */
 
 static const struct option options[] = {
     {"dir", required_argument, NULL, 'd'},
@@ -84,6 +89,13 @@ static void set_title(const struct worker *w)
 	prctl(PR_SET_NAME, title);
 }
 
+static int find_network(void)
+{
+	if (ioctl(NET_FD, NS_GET_NSTYPE) != CLONE_NEWNET || fcntl(NET_FD, F_SETFD, FD_CLOEXEC))
+		return -1;
+	return NET_FD;
+}
+
 int main(int argc, char **argv)
 {
 	/* Static: a thread that waits for the image's lock may outlive this function. */
@@ -101,6 +113,7 @@ int main(int argc, char **argv)
 	snprintf(ident, sizeof ident, "xenblkd %s", w.name);
 	log_init(ident, verbose);
 	set_title(&w);
+	w.net_fd = find_network();
 	signal(SIGPIPE, SIG_IGN);
 	faults_init(&w);
 	rc = loop_init(&w.loop);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the worker gives up before a guest's first byte reaches it: capabilities, every file but
- * those of its own folder (Landlock, where the kernel has it), and every system call that serving
- * an open disk does not need (seccomp; a refused call fails with EPERM).
+ * What the worker gives up before a guest's first byte reaches it: the host's file systems and
+ * network (a root directory of its own, see root.c, and a network namespace with nothing in it),
+ * capabilities, every file but those of its own folder (Landlock, where the kernel has it), and
+ * every system call that serving an open disk does not need (seccomp; a refused call fails with
+ * EPERM). io_uring's operations are no system calls: of all this, only names that lead nowhere and
+ * a network without anybody hold them back.
  */
 #include <cap-ng.h>
 #include <errno.h>
@@ -21,7 +24,6 @@
 static const int allowed_calls[] = {
     /* the data path */
     SCMP_SYS(io_uring_enter),
-    SCMP_SYS(ioctl),
     SCMP_SYS(read),
     SCMP_SYS(write),
     SCMP_SYS(fallocate),
@@ -55,8 +57,6 @@ static const int allowed_calls[] = {
     SCMP_SYS(unlink),
     SCMP_SYS(unlinkat),
     SCMP_SYS(flock),
-    SCMP_SYS(fcntl),
-    SCMP_SYS(inotify_add_watch),
     SCMP_SYS(fstat),
     SCMP_SYS(newfstatat),
     SCMP_SYS(lseek),
@@ -92,6 +92,26 @@ static const int allowed_calls[] = {
     SCMP_SYS(exit_group),
 };
 
+/* Not fcntl's F_SETOWN and ioctl's FIOSETOWN: who owns a descriptor is sent signals, F_SETSIG says
+ * which, and of user 0 the kernel lets any process be killed so. */
+static int descriptor_calls_restrict(scmp_filter_ctx ctx)
+{
+	static const int commands[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL};
+	static const unsigned types[] = {'G', 'E', 0x12}; /* gntdev, evtchn, block devices */
+	int rc = 0;
+
+	/* Masked: the kernel does not look at the upper halves either. */
+	for (size_t i = 0; i < sizeof commands / sizeof *commands && !rc; i++)
+		rc = seccomp_rule_add(
+		    ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+		    SCMP_A1_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)commands[i]));
+	for (size_t i = 0; i < sizeof types / sizeof *types && !rc; i++)
+		rc = seccomp_rule_add(
+		    ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+		    SCMP_A1_64(SCMP_CMP_MASKED_EQ, 0xff00, (scmp_datum_t)types[i] << 8));
+	return rc;
+}
+
 /* Calls that are needed in one form only: threads but no processes, which would outlive the worker
  * and hold its disk; signals to itself; local sockets. */
 static int forms_restrict(scmp_filter_ctx ctx)
@@ -121,6 +141,8 @@ static int calls_restrict(void)
 	if (!rc)
 		rc = forms_restrict(ctx);
 	if (!rc)
+		rc = descriptor_calls_restrict(ctx);
+	if (!rc)
 		rc = seccomp_load(ctx);
 	seccomp_release(ctx);
 	return rc;
@@ -142,9 +164,9 @@ static int beneath(int ruleset, const char *dir, uint64_t access)
 	return rc;
 }
 
-/* From now on only files beneath dir can be opened, and on a real Xen the devices of grants and
- * event channels. -EOPNOTSUPP or -ENOSYS: a kernel without it. */
-static int files_restrict(const char *dir)
+/* From now on only files beneath the disk's folder can be opened, and what leads to Xen.
+ * -EOPNOTSUPP or -ENOSYS: a kernel without it. */
+static int files_restrict(const struct sandbox *s)
 {
 	const uint64_t all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1; /* all that version 1 knows */
 	const uint64_t use = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE;
@@ -154,29 +176,65 @@ static int files_restrict(const char *dir)
 
 	if (ruleset < 0)
 		return -errno;
-	rc = beneath(ruleset, dir,
+	rc = beneath(ruleset, s->dir,
 	             use | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE);
-	/* These two and no more: privcmd and hypercall beside them command the whole machine. */
-	static const char *const devices[] = {"/dev/xen/gntdev", "/dev/xen/evtchn"};
-	for (size_t i = 0; i < sizeof devices / sizeof *devices && !rc; i++) {
-		rc = beneath(ruleset, devices[i], use);
-		if (rc == -ENOENT)
-			rc = 0;
-	}
+	/* These and no more: privcmd and hypercall beside them command the whole machine. */
+	for (unsigned i = 0; s->xen[i] && !rc; i++)
+		rc = beneath(ruleset, s->xen[i], use);
 	if (!rc && syscall(SYS_landlock_restrict_self, ruleset, 0))
 		rc = -errno;
 	close(ruleset);
 	return rc;
 }
 
-int sandbox_enter(const char *dir, struct error *err)
+/* Nothing but a loopback that is down. The supervisor's, where it gave us one: they cost time and
+ * memory. */
+static int network_leave(const struct sandbox *s)
 {
-	int rc;
+	if (s->net_fd < 0)
+		return unshare(CLONE_NEWNET) ? -errno : 0;
+	return setns(s->net_fd, CLONE_NEWNET) ? -errno : 0;
+}
 
+/* Not root enough (EPERM), a policy of the system (EACCES), a kernel too old or without it. EINVAL:
+ * also a host that runs from its initial file system, which pivot_root cannot replace. */
+static bool unavailable(int rc)
+{
+	return rc == -EPERM || rc == -EACCES || rc == -ENOSYS || rc == -EINVAL;
+}
+
+static int host_leave(const struct sandbox *s, struct error *err)
+{
+	struct error why;
+	int rc = root_enter(s, &why);
+
+	if (rc && !unavailable(rc))
+		return error_set(err, rc, "cannot make a root directory of its own: %s", why.text);
+	if (rc) {
+		log_warn("no root directory of its own, sockets of others can be reached: %s",
+		         why.text);
+		/* One line; the same reason holds for the network, or else all the better. */
+		network_leave(s);
+		return 0;
+	}
+	rc = network_leave(s);
+	if (rc && !unavailable(rc))
+		return error_set(err, rc, "cannot leave the network: %s", error_name(rc));
+	if (rc)
+		log_warn("no network of its own, the host's can be reached: %s", error_name(rc));
+	return 0;
+}
+
+int sandbox_enter(const struct sandbox *s, struct error *err)
+{
+	int rc = host_leave(s, err);
+
+	if (rc)
+		return rc;
 	capng_clear(CAPNG_SELECT_BOTH);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || capng_apply(CAPNG_SELECT_BOTH))
 		return error_set(err, -EPERM, "cannot drop privileges: %s", error_name(errno));
-	rc = files_restrict(dir);
+	rc = files_restrict(s);
 	if (rc == -EOPNOTSUPP || rc == -ENOSYS)
 		log_debug("this kernel has no Landlock: files are restricted by ownership only");
 	else if (rc)

@@ -4,8 +4,10 @@
  * goes, the disk is served on, and its successor connects anew.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -152,6 +154,8 @@ void session_opened(struct worker *w)
 	int rc = disk_opened(w, &caps, &err);
 
 	reply(w, w->open_serial, WM_OPENED, rc, &err, &caps);
+	if (w->unfit)
+		loop_stop(&w->loop);
 	end_if_useless(w);
 }
 
@@ -192,6 +196,25 @@ static void peer_ready(struct loop_fd *lfd, uint32_t events)
 		close(fd);
 }
 
+/* Whether who connects can be a supervisor. The socket stands in a folder that another worker of
+ * this disk, the one that we are to replace, sees too; and that one may be a guest's by now. But it
+ * is in mounts of its own. Once we are as well, it has gone. */
+static bool peer_is_outside(const struct worker *w, int fd)
+{
+	struct stat ours, theirs;
+	struct ucred peer;
+	socklen_t len = sizeof peer;
+	char path[40];
+
+	if (w->sandboxed)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+		return false;
+	snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)peer.pid);
+	return !stat("/proc/self/ns/mnt", &ours) && !stat(path, &theirs) &&
+	       ours.st_ino == theirs.st_ino;
+}
+
 static void listener_ready(struct loop_fd *lfd, uint32_t events)
 {
 	struct worker *w = container_of(lfd, struct worker, listener);
@@ -199,6 +222,13 @@ static void listener_ready(struct loop_fd *lfd, uint32_t events)
 
 	if (fd < 0)
 		return;
+	if (!peer_is_outside(w, fd)) {
+		log_warn("a connection is refused: who made it has ended, or is in a sandbox");
+		close(fd);
+		/* A supervisor that ended before it was heard. */
+		end_if_useless(w);
+		return;
+	}
 	peer_drop(w);
 	w->peer = (struct loop_fd){.fd = fd, .ready = peer_ready};
 	if (loop_add(&w->loop, &w->peer, EPOLLIN)) {

@@ -40,7 +40,9 @@ struct worker {
 	struct loop_fd notice;
 	bool stop_reported;
 	uint32_t withdrawn_reported;
-	bool sandboxed;
+	int net_fd;     /* a network with nothing in it, from the supervisor; -1: none */
+	bool sandboxed; /* or failed at it */
+	bool unfit;     /* failed at it */
 };
 
 /* session.c: messages of the supervisor */
@@ -76,8 +78,17 @@ bool stopped_text(const struct worker *w, char *text, size_t cap);
 /* faults.c: signals that are faults end the worker as ever, but leave a note in its journals */
 void faults_init(struct worker *w);
 
-/* sandbox.c: gives up all that serving an open disk does not need; for good. dir: the disk's
- * folder. */
-int sandbox_enter(const char *dir, struct error *err);
+struct sandbox {
+	const char *dir;        /* the disk's folder; absolute */
+	const char *const *xen; /* xen_platform_paths */
+	int net_fd;             /* lent; a network namespace with nothing in it, or -1 */
+};
+
+/* sandbox.c: gives up all that serving an open disk does not need; for good. 0 or -errno with *err;
+ * then the process is not what it was, and good for nothing but its end. */
+int sandbox_enter(const struct sandbox *s, struct error *err);
+/* root.c: its part of that: for this process only dir and xen have a name. On failure
+ * everything is as before, unless it is -ENOTRECOVERABLE. */
+int root_enter(const struct sandbox *s, struct error *err);
 
 #endif

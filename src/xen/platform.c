@@ -28,6 +28,11 @@ const char *xen_platform_store_path(const struct xen_platform *p)
 	return p->ops->store_path(p);
 }
 
+const char *const *xen_platform_paths(const struct xen_platform *p)
+{
+	return p->ops->paths(p);
+}
+
 struct xen_limits xen_platform_limits(const struct xen_platform *p)
 {
 	return p->limits;

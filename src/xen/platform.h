@@ -38,6 +38,9 @@ void xen_platform_close(struct xen_platform *p); /* NULL is fine */
  * Lives as long as the platform. */
 const char *xen_platform_store_path(const struct xen_platform *p);
 
+/* What gnttab_open and evtchn_open open by path, up to a NULL; lives as long as the platform. */
+const char *const *xen_platform_paths(const struct xen_platform *p);
+
 /* What this Xen, and the kernel's way to it, can do. Probed when the platform is opened. */
 struct xen_limits {
 	bool grant_copy;    /* else each piece of a copy is mapped for it: correct, but slow */

@@ -12,6 +12,7 @@
 struct xen_platform_ops {
 	void (*close)(struct xen_platform *p);
 	const char *(*store_path)(const struct xen_platform *p);
+	const char *const *(*paths)(const struct xen_platform *p);
 	int (*domain_create)(struct xen_platform *p, uint16_t domid, struct error *err);
 	int (*domain_destroy)(struct xen_platform *p, uint16_t domid, struct error *err);
 	int (*fault)(struct xen_platform *p, const char *line, struct error *err);

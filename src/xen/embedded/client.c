@@ -24,6 +24,11 @@ static const char *embedded_store_path(const struct xen_platform *p)
 	return embedded_of(p)->store_path;
 }
 
+static const char *const *embedded_paths(const struct xen_platform *p)
+{
+	return embedded_of(p)->paths;
+}
+
 /* Requests of several threads take turns on the socket. */
 static int locked_call(struct embedded *e, struct client_call *call)
 {
@@ -86,6 +91,7 @@ static int embedded_usage(struct xen_platform *p, struct xen_usage *out)
 static const struct xen_platform_ops embedded_ops = {
     .close = embedded_close,
     .store_path = embedded_store_path,
+    .paths = embedded_paths,
     .domain_create = embedded_domain_create,
     .domain_destroy = embedded_domain_destroy,
     .fault = embedded_fault,
@@ -133,6 +139,8 @@ int embedded_open(const char *dir, uint16_t domid, struct xen_platform **out, st
 	else
 		snprintf(e->store_path, sizeof e->store_path, "%s/domains/%u/" HV_STORE_SOCKET, dir,
 		         domid);
+	snprintf(e->hv_path, sizeof e->hv_path, "%s/" HV_SOCKET, dir);
+	e->paths[0] = e->hv_path;
 	e->sock = client_connect(e, HV_PLATFORM, &call, 0, err);
 	if (e->sock < 0) {
 		int rc = e->sock;

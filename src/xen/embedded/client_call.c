@@ -118,7 +118,7 @@ int client_connect(const struct embedded *e, enum hv_kind kind, struct client_ca
 
 	if (sock < 0)
 		return error_set(err, -errno, "cannot make a socket: %s", error_name(errno));
-	snprintf(addr.sun_path, sizeof addr.sun_path, "%s/" HV_SOCKET, e->dir);
+	snprintf(addr.sun_path, sizeof addr.sun_path, "%s", e->hv_path);
 	do {
 		rc = connect(sock, (struct sockaddr *)&addr, sizeof addr) ? -errno : 0;
 	} while (rc == -EINTR);

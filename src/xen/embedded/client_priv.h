@@ -20,6 +20,8 @@ struct embedded {
 	uint16_t domid;
 	char dir[HV_DIR_MAX + 1];
 	char store_path[HV_DIR_MAX + 32];
+	char hv_path[HV_DIR_MAX + sizeof "/" HV_SOCKET];
+	const char *paths[2]; /* hv_path, NULL */
 	pthread_mutex_t lock;
 	int sock;
 };

@@ -22,6 +22,13 @@ static const char *real_store_path(const struct xen_platform *p)
 	return NULL;
 }
 
+static const char *const *real_paths(const struct xen_platform *p)
+{
+	static const char *const paths[] = {"/dev/xen/gntdev", "/dev/xen/evtchn", NULL};
+
+	return paths;
+}
+
 static int real_domain(struct xen_platform *p, uint16_t domid, struct error *err)
 {
 	return error_set(err, -ENOTSUP, "on a real Xen, xl makes and destroys domains");
@@ -40,6 +47,7 @@ static int real_usage(struct xen_platform *p, struct xen_usage *out)
 static const struct xen_platform_ops real_ops = {
     .close = real_close,
     .store_path = real_store_path,
+    .paths = real_paths,
     .domain_create = real_domain,
     .domain_destroy = real_domain,
     .fault = real_fault,

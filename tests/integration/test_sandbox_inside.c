@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a worker that a guest has taken over can still do: a child enters the sandbox as a worker
+ * does, on a host with a second disk, and then tries one thing. By system calls, and by io_uring,
+ * which no filter of system calls sees.
+ */
+#include <cap-ng.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host.h"
+#include "worker/worker.h"
+
+#define NOT_SANDBOXED 255 /* exit status of a child that did not get there */
+
+static struct host host;
+static char folder[160], abstract_name[64];
+static const char *image;
+static int abstract_fd, tcp_fd;
+static uint16_t tcp_port;
+
+/* ---- what is tried, inside; each returns 0 or an errno value ---- */
+
+static int ring_op(void (*prep)(struct io_uring_sqe *sqe, const void *arg), const void *arg)
+{
+	struct io_uring ring;
+	struct io_uring_cqe *cqe;
+	int rc = io_uring_queue_init(4, &ring, 0);
+
+	if (rc)
+		return rc;
+	prep(io_uring_get_sqe(&ring), arg);
+	io_uring_submit(&ring);
+	rc = io_uring_wait_cqe(&ring, &cqe);
+	if (!rc)
+		rc = cqe->res;
+	io_uring_queue_exit(&ring);
+	return rc;
+}
+
+struct target {
+	bool by_ring;
+	int family, type;
+	union {
+		struct sockaddr any;
+		struct sockaddr_un un;
+		struct sockaddr_in in;
+	} addr;
+	socklen_t length;
+	int fd;
+};
+
+static void prep_socket(struct io_uring_sqe *sqe, const void *arg)
+{
+	const struct target *t = arg;
+
+	io_uring_prep_socket(sqe, t->family, t->type, 0, 0);
+}
+
+static void prep_connect(struct io_uring_sqe *sqe, const void *arg)
+{
+	const struct target *t = arg;
+
+	io_uring_prep_connect(sqe, t->fd, &t->addr.any, t->length);
+}
+
+static int try_connect(const void *arg)
+{
+	struct target t = *(const struct target *)arg;
+	int rc;
+
+	t.fd = t.by_ring ? ring_op(prep_socket, &t) : socket(t.family, t.type, 0);
+	if (t.fd < 0)
+		return t.by_ring ? -t.fd : errno;
+	if (t.by_ring) {
+		rc = ring_op(prep_connect, &t);
+		return rc < 0 ? -rc : 0;
+	}
+	return connect(t.fd, &t.addr.any, t.length) ? errno : 0;
+}
+
+struct file {
+	const char *path;
+	int flags;
+};
+
+static int try_open(const void *arg)
+{
+	const struct file *f = arg;
+
+	return open(f->path, f->flags, 0600) < 0 ? errno : 0;
+}
+
+static void prep_open(struct io_uring_sqe *sqe, const void *arg)
+{
+	const struct file *f = arg;
+
+	io_uring_prep_openat(sqe, AT_FDCWD, f->path, f->flags, 0600);
+}
+
+static int try_ring_open(const void *arg)
+{
+	int rc = ring_op(prep_open, arg);
+
+	return rc < 0 ? -rc : 0;
+}
+
+static void prep_mkdir(struct io_uring_sqe *sqe, const void *path)
+{
+	io_uring_prep_mkdirat(sqe, AT_FDCWD, path, 0755);
+}
+
+static int try_ring_mkdir(const void *path)
+{
+	return -ring_op(prep_mkdir, path);
+}
+
+static void prep_symlink(struct io_uring_sqe *sqe, const void *path)
+{
+	io_uring_prep_symlinkat(sqe, "/", AT_FDCWD, path);
+}
+
+static int try_ring_symlink(const void *path)
+{
+	return -ring_op(prep_symlink, path);
+}
+
+static int try_mknod(const void *path)
+{
+	return mknod(path, S_IFCHR | 0600, makedev(1, 1)) ? errno : 0;
+}
+
+static int try_chroot(const void *path)
+{
+	return chroot(path) ? errno : 0;
+}
+
+static int try_unshare(const void *arg)
+{
+	return unshare(CLONE_NEWUSER) ? errno : 0;
+}
+
+struct kill_by_socket {
+	pid_t victim;
+	int fd[2]; /* a pair */
+};
+
+/* Who owns a descriptor is sent a signal when something comes. 0: it was. */
+static int try_ioctl_owner(const void *arg)
+{
+	const struct kill_by_socket *k = arg;
+	int pid = k->victim, on = 1;
+
+	if (ioctl(k->fd[0], FIOSETOWN, &pid) || ioctl(k->fd[0], FIOASYNC, &on))
+		return errno;
+	return write(k->fd[1], "", 1) == 1 ? 0 : errno;
+}
+
+static int try_fcntl_owner(const void *arg)
+{
+	const struct kill_by_socket *k = arg;
+
+	if (fcntl(k->fd[0], F_SETOWN, k->victim) || fcntl(k->fd[0], F_SETSIG, SIGKILL) ||
+	    fcntl(k->fd[0], F_SETFL, O_ASYNC))
+		return errno;
+	return write(k->fd[1], "", 1) == 1 ? 0 : errno;
+}
+
+/* EEXIST: there is a descriptor of a directory. */
+static int no_directory(const void *arg)
+{
+	struct stat st;
+
+	for (int fd = 0; fd < 1024; fd++)
+		if (!fstat(fd, &st) && S_ISDIR(st.st_mode))
+			return EEXIST;
+	return 0;
+}
+
+/* ---- the child ---- */
+
+static bool without_admin; /* enter it as one who may not make namespaces */
+
+/* What the attempt returned in the sandbox. */
+static int inside(int (*attempt)(const void *arg), const void *arg)
+{
+	struct sandbox s = {
+	    .dir = folder,
+	    .xen = xen_platform_paths(host.xen),
+	    .net_fd = -1,
+	};
+	pid_t pid = fork();
+	struct error err;
+	int status;
+
+	if (!pid) {
+		close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+		if (without_admin &&
+		    (capng_get_caps_process() ||
+		     capng_update(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_SYS_ADMIN) ||
+		     capng_apply(CAPNG_SELECT_CAPS)))
+			_exit(NOT_SANDBOXED);
+		if (sandbox_enter(&s, &err)) {
+			fprintf(stderr, "# %s\n", err.text);
+			_exit(NOT_SANDBOXED);
+		}
+		_exit(attempt(arg));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_not_equal(WEXITSTATUS(status), NOT_SANDBOXED);
+	return WEXITSTATUS(status);
+}
+
+/* ---- cases ---- */
+
+static struct target local(int type, const char *fmt, const char *name)
+{
+	struct target t = {.family = AF_UNIX, .type = type};
+
+	t.addr.un.sun_family = AF_UNIX;
+	snprintf(t.addr.un.sun_path, sizeof t.addr.un.sun_path, fmt, host.dir, name);
+	t.length = sizeof t.addr.un;
+	return t;
+}
+
+/* Both ways; and as a check of the check: outside they reach it. */
+static void assert_reach(struct target t, int by_call, int by_ring)
+{
+	assert_int_equal(inside(try_connect, &t), by_call);
+	t.by_ring = true;
+	assert_int_equal(inside(try_connect, &t), by_ring);
+	assert_int_equal(try_connect(&t), 0);
+	t.by_ring = false;
+	assert_int_equal(try_connect(&t), 0);
+}
+
+static void control_socket(void **state)
+{
+	assert_reach(local(SOCK_STREAM, "%s/control.sock", ""), ENOENT, ENOENT);
+}
+
+static void xenstore(void **state)
+{
+	assert_reach(local(SOCK_STREAM, "%s/xenstored.sock", ""), ENOENT, ENOENT);
+}
+
+static void xenstore_from_above(void **state)
+{
+	assert_reach(local(SOCK_STREAM, "%s/disks/1:xvda/../../xenstored.sock", ""), ENOENT,
+	             ENOENT);
+}
+
+static void other_worker(void **state)
+{
+	assert_reach(local(SOCK_SEQPACKET, "%s/disks/2:xvda/worker.sock", ""), ENOENT, ENOENT);
+}
+
+/* A worker that listens there; its process. */
+static pid_t start_worker(const char *dir, const struct target *t, int (*first)(const void *arg))
+{
+	char program[300];
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	pid_t pid;
+
+	unlink(t->addr.un.sun_path);
+	assert_int_equal(bind(fd, &t->addr.any, t->length), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	/* A process that does that, and has ended, before the worker listens to it. */
+	pid = first ? fork() : 0;
+	if (first && !pid)
+		_exit(first(t));
+	if (first)
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+	snprintf(program, sizeof program, "%s/xenblkd-worker", host.build);
+	pid = fork();
+	if (!pid) {
+		if (fd == 3)
+			fcntl(fd, F_SETFD, 0);
+		else
+			dup2(fd, 3);
+		execl(program, "worker", "--dir", dir, "--embedded", host.dir, "--domid", "1",
+		      "--devid", "51712", "--name", "1:xvda", NULL);
+		_exit(127);
+	}
+	close(fd);
+	return pid;
+}
+
+static int hello(int fd)
+{
+	struct wm m = {.version = WM_VERSION, .type = WM_HELLO, .serial = 1};
+
+	if (send(fd, &m, sizeof m, MSG_NOSIGNAL) != sizeof m)
+		return errno;
+	return recv(fd, &m, sizeof m, 0) == sizeof m ? 0 : ECONNRESET;
+}
+
+static int try_hello(const void *arg)
+{
+	const struct target *t = arg;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	return connect(fd, &t->addr.any, t->length) ? errno : hello(fd);
+}
+
+/* Its socket stands in our folder, and it still has all rights. It does not listen to us, and what
+ * the supervisor says to it goes on. */
+static void next_worker(void **state)
+{
+	struct target t = local(SOCK_SEQPACKET, "%s/disks/1:xvda/next.sock", "");
+	pid_t next = start_worker(folder, &t, NULL); /* as for an upgrade */
+	int status, rc, fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, &t.addr.any, t.length), 0);
+	assert_int_equal(hello(fd), 0);
+	rc = inside(try_hello, &t);
+	assert_true(rc == ECONNRESET || rc == EPIPE);
+	assert_int_equal(hello(fd), 0);
+	close(fd); /* which ends it */
+	assert_int_equal(waitpid(next, &status, 0), next);
+	assert_int_equal(status, 0);
+	unlink(t.addr.un.sun_path);
+}
+
+/* Its supervisor died before it was heard: the worker does not wait for ever. */
+static void caller_has_ended(void **state)
+{
+	struct target t = local(SOCK_SEQPACKET, "%s/disks/1:xvda/next.sock", "");
+	pid_t worker = start_worker(folder, &t, try_connect);
+	int status;
+
+	assert_int_equal(waitpid(worker, &status, 0), worker);
+	assert_int_equal(status, 0);
+	unlink(t.addr.un.sun_path);
+}
+
+/* Half-way into the sandbox there is no way but out: it says why, and ends. */
+static void sandbox_fails(void **state)
+{
+	struct target t = local(SOCK_SEQPACKET, "%s/disks/9.sock", "");
+	struct wm m = {.version = WM_VERSION, .type = WM_OPEN, .serial = 7};
+	int status, fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	char dir[200], away[200];
+	pid_t worker;
+
+	snprintf(dir, sizeof dir, "%s/disks/9", host.dir);
+	snprintf(away, sizeof away, "%s/disks/9.away", host.dir);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	worker = start_worker(dir, &t, NULL);
+	assert_int_equal(connect(fd, &t.addr.any, t.length), 0);
+	assert_int_equal(hello(fd), 0);
+	assert_int_equal(rename(dir, away), 0);
+	m.open.target.engine = STORAGE_NULL;
+	m.open.target.size = 1 << 20;
+	assert_int_equal(send(fd, &m, sizeof m, 0), sizeof m);
+	assert_int_equal(recv(fd, &m, sizeof m, 0), sizeof m);
+	assert_int_equal(m.type, WM_FAILED);
+	assert_int_equal(m.serial, 7);
+	assert_int_equal(m.rc, -ENOENT);
+	assert_string_equal(m.text, "cannot make a root directory of its own: the disk's folder: "
+	                            "No such file or directory");
+	assert_int_equal(recv(fd, &m, sizeof m, 0), 0);
+	assert_int_equal(waitpid(worker, &status, 0), worker);
+	assert_int_equal(status, 0);
+	close(fd);
+}
+
+/* What it needs is there. */
+static void xen_socket(void **state)
+{
+	assert_reach(local(SOCK_SEQPACKET, "%s/xen.sock", ""), 0, 0);
+}
+
+static void abstract_socket(void **state)
+{
+	struct target t = {.family = AF_UNIX, .type = SOCK_STREAM};
+
+	t.addr.un.sun_family = AF_UNIX;
+	strcpy(t.addr.un.sun_path + 1, abstract_name);
+	t.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(abstract_name));
+	assert_reach(t, ECONNREFUSED, ECONNREFUSED);
+}
+
+static void loopback(void **state)
+{
+	struct target t = {.family = AF_INET, .type = SOCK_STREAM};
+
+	t.addr.in.sin_family = AF_INET;
+	t.addr.in.sin_port = tcp_port;
+	t.addr.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	t.length = sizeof t.addr.in;
+	assert_reach(t, EPERM, ENETUNREACH);
+	t.type = SOCK_DGRAM;
+	assert_reach(t, EPERM, ENETUNREACH);
+}
+
+static void assert_open(const char *path, int flags, int rc)
+{
+	struct file f = {.path = path, .flags = flags};
+
+	assert_int_equal(inside(try_open, &f), rc);
+	assert_int_equal(inside(try_ring_open, &f), rc);
+}
+
+static void files_outside(void **state)
+{
+	char above[300], other[200];
+
+	snprintf(above, sizeof above, "%s/../../../../../../etc/passwd", folder);
+	snprintf(other, sizeof other, "%s/disks/2:xvda/stats", host.dir);
+	assert_int_equal(access(above, R_OK), 0);
+	assert_int_equal(access(other, R_OK), 0);
+	assert_open("/etc/passwd", O_RDONLY, ENOENT);
+	assert_open(above, O_RDONLY, ENOENT);
+	assert_open(other, O_RDONLY, ENOENT);
+	assert_open(image, O_RDONLY, ENOENT);
+	assert_open("/dev/null", O_RDWR, ENOENT);
+}
+
+static void processes(void **state)
+{
+	assert_open("/proc/1/root/etc/passwd", O_RDONLY, ENOENT);
+	assert_open("/proc/1/environ", O_RDONLY, ENOENT);
+	assert_open("/proc/self/fd/0", O_RDWR, ENOENT);
+}
+
+static void own_folder(void **state)
+{
+	char path[200];
+
+	snprintf(path, sizeof path, "%s/journal-9", folder);
+	assert_open(path, O_RDWR | O_CREAT, 0);
+}
+
+/* Nothing can be put beside the mounts, and what may stand in the folder are plain files. */
+static void nothing_made(void **state)
+{
+	char path[200];
+
+	assert_open("/new", O_RDWR | O_CREAT, EROFS);
+	assert_int_equal(inside(try_ring_mkdir, "/new"), EROFS);
+	snprintf(path, sizeof path, "%s/new", folder);
+	assert_int_equal(inside(try_ring_mkdir, path), EACCES);
+	assert_int_equal(inside(try_ring_symlink, path), EACCES);
+	assert_int_equal(inside(try_mknod, path), EPERM);
+	assert_int_not_equal(access(path, F_OK), 0);
+}
+
+static void no_devices(void **state)
+{
+	char path[200];
+
+	snprintf(path, sizeof path, "%s/zero", folder);
+	assert_int_equal(mknod(path, S_IFCHR | 0666, makedev(1, 5)), 0);
+	assert_open(path, O_RDONLY, EACCES);
+	unlink(path);
+}
+
+static void no_way_out(void **state)
+{
+	assert_int_equal(inside(no_directory, NULL), 0);
+	assert_int_equal(inside(try_chroot, folder), EPERM);
+	assert_int_equal(inside(try_unshare, NULL), EPERM);
+}
+
+static void assert_no_signal(int (*attempt)(const void *arg))
+{
+	struct kill_by_socket k = {.victim = fork()};
+	int status;
+
+	if (!k.victim)
+		for (;;)
+			pause();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, k.fd), 0);
+	assert_int_equal(inside(attempt, &k), EPERM);
+	assert_int_equal(waitpid(k.victim, &status, WNOHANG), 0);
+	kill(k.victim, SIGKILL);
+	assert_int_equal(waitpid(k.victim, &status, 0), k.victim);
+	close(k.fd[0]);
+	close(k.fd[1]);
+}
+
+static void no_signals(void **state)
+{
+	assert_no_signal(try_ioctl_owner);
+	assert_no_signal(try_fcntl_owner);
+}
+
+/* Without the right to make namespaces the disk is served all the same; what else there is holds.
+ */
+static void no_namespaces(void **state)
+{
+	struct target t = local(SOCK_STREAM, "%s/control.sock", "");
+	struct file f = {.path = "/etc/passwd", .flags = O_RDONLY};
+	int reached, opened;
+
+	without_admin = true;
+	reached = inside(try_connect, &t);
+	opened = inside(try_open, &f);
+	without_admin = false;
+	assert_int_equal(reached, 0);
+	assert_int_equal(opened, EACCES);
+}
+
+static ino_t mounts_of_self(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/mnt", &st) ? 0 : st.st_ino;
+}
+
+/* Fails half-way, by a policy of the system: back in the host's mounts, not in a copy of them. */
+static int try_root_twice(ino_t before)
+{
+	struct sandbox s = {.dir = folder, .xen = xen_platform_paths(host.xen)};
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	struct error err;
+
+	if (seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(pivot_root), 0) ||
+	    seccomp_load(ctx))
+		return 1;
+	if (root_enter(&s, &err) != -EACCES)
+		return 2;
+	if (mounts_of_self() != before)
+		return 3;
+	return access("/etc/passwd", R_OK) ? 4 : 0;
+}
+
+static void failed_half_way(void **state)
+{
+	ino_t before = mounts_of_self();
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(try_root_twice(before));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* ---- the host ---- */
+
+static void listeners(void)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof in;
+
+	snprintf(abstract_name, sizeof abstract_name, "xenblkd-test-%d", (int)getpid());
+	strcpy(un.sun_path + 1, abstract_name);
+	abstract_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(
+	    bind(abstract_fd, (struct sockaddr *)&un,
+	         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(abstract_name))),
+	    0);
+	assert_int_equal(listen(abstract_fd, 16), 0);
+	tcp_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(tcp_fd, (struct sockaddr *)&in, sizeof in), 0);
+	assert_int_equal(listen(tcp_fd, 16), 0);
+	assert_int_equal(getsockname(tcp_fd, (struct sockaddr *)&in, &length), 0);
+	tcp_port = in.sin_port;
+}
+
+static int setup(void **state)
+{
+	host_start(&host, NULL);
+	image = host_image(&host, "a.img", 1 << 20);
+	host_attach(&host, &(struct disk){.params = image}, image);
+	host_attach(&host, &(struct disk){.domid = 2, .params = "null:1M"}, "null:1M");
+	snprintf(folder, sizeof folder, "%s/disks/1:xvda", host.dir);
+	listeners();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	close(abstract_fd);
+	close(tcp_fd);
+	host_stop(&host);
+	return 0;
+}
+
+static bool may_make_namespaces(void)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (!pid)
+		_exit(unshare(CLONE_NEWNS | CLONE_NEWNET) ? 1 : 0);
+	return waitpid(pid, &status, 0) == pid && !status;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(control_socket),      cmocka_unit_test(xenstore),
+	    cmocka_unit_test(xenstore_from_above), cmocka_unit_test(other_worker),
+	    cmocka_unit_test(next_worker),         cmocka_unit_test(xen_socket),
+	    cmocka_unit_test(abstract_socket),     cmocka_unit_test(loopback),
+	    cmocka_unit_test(files_outside),       cmocka_unit_test(processes),
+	    cmocka_unit_test(own_folder),          cmocka_unit_test(nothing_made),
+	    cmocka_unit_test(no_devices),          cmocka_unit_test(no_way_out),
+	    cmocka_unit_test(no_signals),          cmocka_unit_test(sandbox_fails),
+	    cmocka_unit_test(caller_has_ended),    cmocka_unit_test(no_namespaces),
+	    cmocka_unit_test(failed_half_way),
+	};
+
+	if (SANITIZED) {
+		puts("built with sanitizers, which do not survive the sandbox");
+		return 77;
+	}
+	if (!may_make_namespaces()) {
+		puts("this user may not make namespaces");
+		return 77;
+	}
+	return cmocka_run_group_tests_name("sandbox_inside", tests, setup, teardown);
+}
