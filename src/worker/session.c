@@ -211,8 +211,12 @@ static bool peer_is_outside(const struct worker *w, int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
 		return false;
 	snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)peer.pid);
-	return !stat("/proc/self/ns/mnt", &ours) && !stat(path, &theirs) &&
-	       ours.st_ino == theirs.st_ino;
+	if (stat("/proc/self/ns/mnt", &ours))
+		return false;
+	/* A supervisor may have ended meanwhile; what it said counts. */
+	if (stat(path, &theirs))
+		return errno == ENOENT || errno == ESRCH;
+	return ours.st_ino == theirs.st_ino;
 }
 
 static void listener_ready(struct loop_fd *lfd, uint32_t events)
@@ -223,10 +227,8 @@ static void listener_ready(struct loop_fd *lfd, uint32_t events)
 	if (fd < 0)
 		return;
 	if (!peer_is_outside(w, fd)) {
-		log_warn("a connection is refused: who made it has ended, or is in a sandbox");
+		log_error("a connection from another worker's sandbox is refused");
 		close(fd);
-		/* A supervisor that ended before it was heard. */
-		end_if_useless(w);
 		return;
 	}
 	peer_drop(w);
