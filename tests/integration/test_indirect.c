@@ -180,6 +180,11 @@ static void malformed(void **state)
 	assert_int_equal(ask(x, BLKIF_OP_WRITE, 0, 20), BLKIF_RSP_ERROR);
 	assert_int_equal(ask(x, BLKIF_OP_READ, 0, 19), BLKIF_RSP_OKAY);
 	assert_int_equal(host_stat(x->h, ID, "errors"), 3);
+	assert_int_equal(host_refused(x->h, ID, "bad-grant"), 3);
+	assert_int_equal(host_refused(x->h, ID, "bad-segments"), 4);
+	assert_int_equal(host_refused(x->h, ID, "bad-indirect"), 254);
+	assert_int_equal(host_refused(x->h, ID, "out-of-range"), 2);
+	assert_int_equal(host_refused(x->h, ID, "bad-segment"), 2);
 	assert_alive(x);
 }
 
@@ -207,6 +212,7 @@ static void not_offered(void **state)
 	assert_string_equal(host_read(x->h, host_be(1, XVDA), "feature-max-indirect-segments"), "");
 	assert_int_equal(ask(x, BLKIF_OP_READ, 0, 1), BLKIF_RSP_EOPNOTSUPP);
 	assert_int_equal(ask(x, 77, 0, 0), BLKIF_RSP_EOPNOTSUPP);
+	assert_int_equal(host_refused(x->h, ID, "unsupported"), 2);
 	assert_alive(x);
 }
 
@@ -424,6 +430,7 @@ static void references_change_in_flight(void **state)
 	p.value[2].gref = UINT32_MAX;
 	uint64_t refused = full_rings_while_it_changes(x, &p);
 	assert_int_equal(host_stat(x->h, ID, "errors"), refused);
+	assert_int_equal(host_refused(x->h, ID, "bad-grant"), refused);
 	assert_int_equal(host_refused(x->h, ID, "bad-segment"), 0);
 	single_ones_while_it_changes(x, &p);
 	assert_alive(x);

@@ -353,8 +353,11 @@ static void statuses_and_names(void **state)
 		                   : BLKIF_RSP_ERROR;
 		assert_int_equal(blkif_refusal_status(r), want);
 		assert_string_not_equal(blkif_refusal_name(r), "invalid");
-		for (int q = 0; q < r; q++)
+		assert_string_not_equal(blkif_refusal_text(r), blkif_refusal_text(BLKIF_REFUSALS));
+		for (int q = 0; q < r; q++) {
 			assert_string_not_equal(blkif_refusal_name(r), blkif_refusal_name(q));
+			assert_string_not_equal(blkif_refusal_text(r), blkif_refusal_text(q));
+		}
 	}
 	assert_string_equal(blkif_refusal_name(BLKIF_OUT_OF_RANGE), "out-of-range");
 	struct blkif_req req = {.op = BLKIF_OP_INDIRECT, .inner_op = BLKIF_OP_WRITE};
