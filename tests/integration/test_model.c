@@ -468,7 +468,7 @@ static void on_a_file(void **state)
 	host_start(&h, (const char *const[]){"--max-queues", "4", NULL});
 	const char *path = host_image(&h, "a.img", SECTORS * 512);
 	host_attach(&h, &(struct disk){.params = path}, path);
-	run_model(&h, 1, true, seconds(20));
+	run_model(&h, 1, true, seconds(30));
 	host_stop(&h);
 }
 
@@ -494,14 +494,14 @@ static void on_large_blocks(const char *const *extra, unsigned unit, unsigned le
 static void on_parts_of_blocks(void **state)
 {
 	on_large_blocks((const char *const[]){"--max-queues", "4", "--sector-size", "512", NULL}, 1,
-	                seconds(15));
+	                seconds(20));
 }
 
 static void on_blocks(void **state)
 {
 	on_large_blocks(
 	    (const char *const[]){"--max-queues", "4", "--max-persistent-grants", "100", NULL}, 8,
-	    seconds(8));
+	    seconds(10));
 }
 
 int main(void)
