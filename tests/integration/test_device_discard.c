@@ -74,13 +74,26 @@ static void start(struct fixture *x, const char *worker)
 	x->f = host_front_connected(&x->h, 1, "xvda");
 }
 
-static void finish(struct fixture *x)
+static int setup(void **state)
 {
-	front_end(x->f);
-	host_detach(&x->h, 1, XVDA);
+	*state = calloc(1, sizeof(struct fixture));
+	return 0;
+}
+
+/* Also after a failure: a worker that is left would hold the partition, and that the device. */
+static int teardown(void **state)
+{
+	struct fixture *x = *state;
+
+	if (x->f) {
+		front_end(x->f);
+		host_detach(&x->h, 1, XVDA);
+	}
 	host_stop(&x->h);
 	partition_end();
 	loop_end(x->dev);
+	free(x);
+	return 0;
 }
 
 static int discard(struct fixture *x, uint64_t sector, uint64_t n, uint8_t flag)
@@ -113,49 +126,47 @@ static unsigned number_of_key(struct fixture *x, const char *key)
 static void of_an_odd_partition(void **state)
 {
 	struct xenblkfront_info info;
-	struct fixture x;
+	struct fixture *x = *state;
 
-	start(&x, NULL);
-	unsigned granularity = number_of_key(&x, "discard-granularity");
+	start(x, NULL);
+	unsigned granularity = number_of_key(x, "discard-granularity");
 	assert_true(granularity > 512);
-	assert_int_equal(number_of_key(&x, "discard-alignment"), granularity - START % granularity);
-	assert_string_equal(host_read(&x.h, host_be(1, XVDA), "discard-secure"), "0");
-	assert_front(x.f, xenblkfront_get_info(x.f, &info));
+	assert_int_equal(number_of_key(x, "discard-alignment"), granularity - START % granularity);
+	assert_string_equal(host_read(&x->h, host_be(1, XVDA), "discard-secure"), "0");
+	assert_front(x->f, xenblkfront_get_info(x->f, &info));
 	assert_int_equal(info.discard_granularity, granularity);
 	assert_int_equal(info.discard_alignment, granularity - START % granularity);
 	unsigned sector = info.discard_alignment / 512, n = 2 * granularity / 512;
-	assert_int_equal(discard(&x, sector, n, 0), BLKIF_RSP_OKAY);
-	assert_gone(&x, sector, n);
-	finish(&x);
+	assert_int_equal(discard(x, sector, n, 0), BLKIF_RSP_OKAY);
+	assert_gone(x, sector, n);
 }
 
 static void secure_ones(void **state)
 {
-	struct fixture x;
+	struct fixture *x = *state;
 
-	start(&x, "tests/integration/worker_secure");
-	assert_string_equal(host_read(&x.h, host_be(1, XVDA), "discard-secure"), "1");
-	unsigned first = number_of_key(&x, "discard-alignment") / 512;
-	unsigned n = number_of_key(&x, "discard-granularity") / 512;
+	start(x, "tests/integration/worker_secure");
+	assert_string_equal(host_read(&x->h, host_be(1, XVDA), "discard-secure"), "1");
+	unsigned first = number_of_key(x, "discard-alignment") / 512;
+	unsigned n = number_of_key(x, "discard-granularity") / 512;
 	char line[100];
 
-	assert_int_equal(discard(&x, first, n, 0), BLKIF_RSP_OKAY);
-	assert_false(host_log_has(&x.h, "secure discard of"));
-	assert_gone(&x, first, n);
+	assert_int_equal(discard(x, first, n, 0), BLKIF_RSP_OKAY);
+	assert_false(host_log_has(&x->h, "secure discard of"));
+	assert_gone(x, first, n);
 	first += 4 * n;
-	assert_int_equal(discard(&x, first, n, BLKIF_DISCARD_SECURE), BLKIF_RSP_OKAY);
+	assert_int_equal(discard(x, first, n, BLKIF_DISCARD_SECURE), BLKIF_RSP_OKAY);
 	snprintf(line, sizeof line, "secure discard of %u at %u\n", n * 512, first * 512);
-	assert_true(host_log_has(&x.h, line));
-	assert_int_equal(host_log_count(&x.h, "secure discard of"), 1);
-	assert_gone(&x, first, n);
-	finish(&x);
+	assert_true(host_log_has(&x->h, line));
+	assert_int_equal(host_log_count(&x->h, "secure discard of"), 1);
+	assert_gone(x, first, n);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(of_an_odd_partition),
-	    cmocka_unit_test(secure_ones),
+	    cmocka_unit_test_setup_teardown(of_an_odd_partition, setup, teardown),
+	    cmocka_unit_test_setup_teardown(secure_ones, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("device_discard", tests, NULL, NULL);
