@@ -48,10 +48,43 @@ const char *blkif_refusal_name(enum blkif_refusal r)
 		return "bad-discard";
 	case BLKIF_BAD_INDIRECT:
 		return "bad-indirect";
+	case BLKIF_BAD_GRANT:
+		return "bad-grant";
 	case BLKIF_REFUSALS:
 		break;
 	}
 	return "invalid";
+}
+
+const char *blkif_refusal_text(enum blkif_refusal r)
+{
+	switch (r) {
+	case BLKIF_OK:
+		return "nothing is wrong";
+	case BLKIF_UNKNOWN_OP:
+		return "there is no such operation";
+	case BLKIF_UNSUPPORTED:
+		return "the operation is not offered on this disk";
+	case BLKIF_BAD_SEGMENTS:
+		return "it has no segments, or more than are offered";
+	case BLKIF_BAD_SEGMENT:
+		return "a segment is no range within its page";
+	case BLKIF_MISALIGNED:
+		return "it does not begin and end at sectors of the disk's size";
+	case BLKIF_OUT_OF_RANGE:
+		return "it reaches beyond the end of the disk";
+	case BLKIF_READONLY:
+		return "it writes, and the disk is read-only";
+	case BLKIF_BAD_DISCARD:
+		return "it discards nothing";
+	case BLKIF_BAD_INDIRECT:
+		return "an indirect request is neither read nor write";
+	case BLKIF_BAD_GRANT:
+		return "a page of it is not granted, or read-only where it must be written";
+	case BLKIF_REFUSALS:
+		break;
+	}
+	return "the reason is unknown";
 }
 
 int16_t blkif_refusal_status(enum blkif_refusal r)
@@ -69,6 +102,7 @@ int16_t blkif_refusal_status(enum blkif_refusal r)
 	case BLKIF_READONLY:
 	case BLKIF_BAD_DISCARD:
 	case BLKIF_BAD_INDIRECT:
+	case BLKIF_BAD_GRANT:
 	case BLKIF_REFUSALS:
 		break;
 	}

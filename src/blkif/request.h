@@ -21,8 +21,8 @@ struct blkif_limits {
 	bool readonly;
 	bool flush, barrier; /* operation accepted */
 	bool discard, discard_secure;
-	/* It was offered, and the device turned out not to have it: a front end that asks for it must
-	 * not be told that it was done. */
+	/* It was offered, and the device turned out not to have it: a front end that asks for it
+	 * must not be told that it was done. */
 	bool discard_secure_withdrawn;
 	/* Units of a front end that does not keep to 512 bytes: sector numbers and counts, and
 	 * first and last of segments, are to be multiplied by 1 << shift. 0: as the specification
@@ -62,9 +62,13 @@ enum blkif_refusal {
 	BLKIF_READONLY,     /* write, discard or barrier with data on a read-only disk */
 	BLKIF_BAD_DISCARD,  /* empty */
 	BLKIF_BAD_INDIRECT, /* an inner operation that is neither READ nor WRITE */
+	BLKIF_BAD_GRANT,    /* a page of it cannot be reached: found when it is copied, so never an
+	                       answer of blkif_check */
 	BLKIF_REFUSALS
 };
 const char *blkif_refusal_name(enum blkif_refusal r); /* "out-of-range" … */
+/* What is wrong with such a request, as a clause for people: "it reaches beyond the end …". */
+const char *blkif_refusal_text(enum blkif_refusal r);
 
 /* How many descriptors must be copied from the start of page req->indirect[0] before blkif_check
  * can say anything: 0 for a request that has its segments in itself, or that will be refused in any

@@ -171,6 +171,7 @@ void show_status(json_t *d)
 	if (strcmp(text_of(d, "last_death", text), "-"))
 		printf("%-14s %s; with %s\n", "last death", text_of(d, "last_death", text),
 		       text_of(d, "last_death_with", with));
+	line("refused", text_of(d, "refused_most", text));
 	line("warning", text_of(d, "warning", text));
 	line("error", text_of(d, "error", text));
 }

@@ -31,6 +31,69 @@ static json_t *text_or_null(const char *s)
 	return s[0] ? text(s) : json_null();
 }
 
+/* The worker wrote it, and a worker may have been taken over: numbers only, whatever they are. */
+static void read_page(const struct device *dev, struct stats_queue *sum)
+{
+	char path[FOLDER_MAX + 8];
+	struct stats_page page;
+
+	*sum = (struct stats_queue){0};
+	snprintf(path, sizeof path, "%s/stats", dev->folder);
+	/* Nor is a pipe in its place waited for. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return;
+	ssize_t n = pread(fd, &page, sizeof page, 0);
+	close(fd);
+	if (n != (ssize_t)sizeof page || page.magic != STATS_MAGIC)
+		return;
+	for (unsigned q = 0; q < STATS_MAX_QUEUES; q++) {
+		const struct stats_queue *s = &page.queue[q];
+		sum->oo_req += s->oo_req;
+		sum->rd_req += s->rd_req;
+		sum->wr_req += s->wr_req;
+		sum->f_req += s->f_req;
+		sum->ds_req += s->ds_req;
+		sum->rd_sect += s->rd_sect;
+		sum->wr_sect += s->wr_sect;
+		sum->errors += s->errors;
+		sum->notify += s->notify;
+		sum->wakeups += s->wakeups;
+		sum->inflight += s->inflight;
+		sum->persistent += s->persistent;
+		for (unsigned i = 0; i < STATS_REFUSALS; i++)
+			sum->refused[i] += s->refused[i];
+	}
+}
+
+/* Why requests were refused: how many for each reason that there was, and the most frequent one in
+ * words. */
+static void add_refused(const struct device *dev, json_t *j)
+{
+	json_t *refused = json_object();
+	enum blkif_refusal most = BLKIF_OK;
+	uint64_t all = 0;
+	struct stats_queue s;
+	char line[200] = "";
+
+	read_page(dev, &s);
+	for (enum blkif_refusal r = BLKIF_OK + 1; r < BLKIF_REFUSALS; r++) {
+		if (!s.refused[r])
+			continue;
+		json_object_set_new(refused, blkif_refusal_name(r),
+		                    json_integer((json_int_t)s.refused[r]));
+		all += s.refused[r];
+		if (most == BLKIF_OK || s.refused[r] > s.refused[most])
+			most = r;
+	}
+	if (most != BLKIF_OK)
+		snprintf(line, sizeof line, "%llu of %llu refused requests: %s (%s)",
+		         (unsigned long long)s.refused[most], (unsigned long long)all,
+		         blkif_refusal_text(most), blkif_refusal_name(most));
+	json_object_set_new(j, "refused", refused);
+	json_object_set_new(j, "refused_most", text_or_null(line));
+}
+
 struct json_t *status_json(struct device *dev)
 {
 	bool open = dev->image == IMAGE_OPEN;
@@ -77,41 +140,8 @@ struct json_t *status_json(struct device *dev)
 	json_object_set_new(j, "faults", json_integer((json_int_t)dev->conn.faults));
 	json_object_set_new(j, "error", text_or_null(dev->error.text));
 	json_object_set_new(j, "warning", text_or_null(dev->warning.text));
+	add_refused(dev, j);
 	return j;
-}
-
-/* The worker wrote it, and a worker may have been taken over: numbers only, whatever they are. */
-static void read_page(const struct device *dev, struct stats_queue *sum)
-{
-	char path[FOLDER_MAX + 8];
-	struct stats_page page;
-
-	*sum = (struct stats_queue){0};
-	snprintf(path, sizeof path, "%s/stats", dev->folder);
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return;
-	ssize_t n = pread(fd, &page, sizeof page, 0);
-	close(fd);
-	if (n != (ssize_t)sizeof page || page.magic != STATS_MAGIC)
-		return;
-	for (unsigned q = 0; q < STATS_MAX_QUEUES; q++) {
-		const struct stats_queue *s = &page.queue[q];
-		sum->oo_req += s->oo_req;
-		sum->rd_req += s->rd_req;
-		sum->wr_req += s->wr_req;
-		sum->f_req += s->f_req;
-		sum->ds_req += s->ds_req;
-		sum->rd_sect += s->rd_sect;
-		sum->wr_sect += s->wr_sect;
-		sum->errors += s->errors;
-		sum->notify += s->notify;
-		sum->wakeups += s->wakeups;
-		sum->inflight += s->inflight;
-		sum->persistent += s->persistent;
-		for (unsigned i = 0; i < STATS_REFUSALS; i++)
-			sum->refused[i] += s->refused[i];
-	}
 }
 
 struct json_t *stats_json(struct device *dev)

@@ -241,7 +241,7 @@ static void copies_run(struct queue *q, struct fifo *batch, uint32_t n)
 		if (ok)
 			request_next(q, r);
 		else
-			queue_finish(q, r, BLKIF_RSP_ERROR);
+			queue_finish_bad_grant(q, r);
 	}
 }
 

@@ -128,6 +128,7 @@ void request_release(struct queue *q, struct request *r); /* done with the stora
 uint32_t queue_take(struct queue *q);    /* copies new requests in; how many */
 void queue_start_ready(struct queue *q); /* starts what order allows */
 void queue_finish(struct queue *q, struct request *r, int16_t status); /* to be answered */
+void queue_finish_bad_grant(struct queue *q, struct request *r);       /* … with ERROR */
 bool queue_answer(struct queue *q); /* answers and publishes what is finished */
 void queue_stop_ring(struct queue *q, const char *reason);
 void queue_replay(struct queue *q, const struct journal_recovery *rec);

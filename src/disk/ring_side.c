@@ -86,6 +86,7 @@ static void request_accept(struct queue *q, struct request *r, const struct blki
 
 	r->refused = r->started = false;
 	if (r->unreadable) {
+		COUNT(st->refused[BLKIF_BAD_GRANT], 1);
 		finish_at_once(q, r, BLKIF_RSP_ERROR);
 		return;
 	}
@@ -190,6 +191,12 @@ void queue_finish(struct queue *q, struct request *r, int16_t status)
 	request_release(q, r);
 	r->status = status;
 	fifo_put(&q->finished, r);
+}
+
+void queue_finish_bad_grant(struct queue *q, struct request *r)
+{
+	COUNT(q->c.stats->refused[BLKIF_BAD_GRANT], 1);
+	queue_finish(q, r, BLKIF_RSP_ERROR);
 }
 
 static void account(struct queue *q, const struct request *r)

@@ -19,7 +19,7 @@ struct stats_queue {
 	    ds_req; /* requests accepted: reads, writes, flushes and barriers, discards */
 	uint64_t rd_sect, wr_sect;        /* 512-byte sectors of successful reads, writes */
 	uint64_t errors;                  /* requests answered ERROR by storage or grant failure */
-	uint64_t refused[STATS_REFUSALS]; /* by enum blkif_refusal */
+	uint64_t refused[STATS_REFUSALS]; /* by enum blkif_refusal; bad grants are in errors, too */
 	uint64_t notify;                  /* events sent to the front end */
 	uint64_t wakeups;                 /* times the thread slept and woke */
 	uint64_t inflight;                /* now */

@@ -125,6 +125,12 @@ static void attach_and_detach(void **state)
 	assert_says("size           1 MiB: 2048 sectors of 512 bytes");
 	assert_says("x86_64-abi, 1 page(s), 1 queue(s), connected\n");
 	assert_says(worker);
+	assert_null(strstr(output, "refused"));
+	struct xenblkfront_request nothing = {.op = BLKIF_OP_READ};
+	assert_int_equal(host_request(f, &nothing), BLKIF_RSP_ERROR);
+	assert_int_equal(ctl(h, "status 1:xvda"), 0);
+	assert_says("refused        1 of 1 refused requests: it has no segments, or more than are "
+	            "offered (bad-segments)\n");
 	assert_int_equal(ctl(h, "stats 1:xvda"), 0);
 	assert_says("1:xvda      1  64 KiB       0  0 bytes");
 	front_end(f);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Indirect requests: data in every layout, each way to get one wrong, and the memory they cost. */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 
 #include "control.h"
@@ -179,6 +180,11 @@ static void malformed(void **state)
 	assert_int_equal(ask(x, BLKIF_OP_WRITE, 0, 20), BLKIF_RSP_ERROR);
 	assert_int_equal(ask(x, BLKIF_OP_READ, 0, 19), BLKIF_RSP_OKAY);
 	assert_int_equal(host_stat(x->h, ID, "errors"), 3);
+	assert_int_equal(host_refused(x->h, ID, "bad-grant"), 3);
+	assert_int_equal(host_refused(x->h, ID, "bad-segments"), 4);
+	assert_int_equal(host_refused(x->h, ID, "bad-indirect"), 254);
+	assert_int_equal(host_refused(x->h, ID, "out-of-range"), 2);
+	assert_int_equal(host_refused(x->h, ID, "bad-segment"), 2);
 	assert_alive(x);
 }
 
@@ -206,6 +212,7 @@ static void not_offered(void **state)
 	assert_string_equal(host_read(x->h, host_be(1, XVDA), "feature-max-indirect-segments"), "");
 	assert_int_equal(ask(x, BLKIF_OP_READ, 0, 1), BLKIF_RSP_EOPNOTSUPP);
 	assert_int_equal(ask(x, 77, 0, 0), BLKIF_RSP_EOPNOTSUPP);
+	assert_int_equal(host_refused(x->h, ID, "unsupported"), 2);
 	assert_alive(x);
 }
 
@@ -305,6 +312,130 @@ static void revoked_in_flight(void **state)
 	}
 }
 
+/* ---- descriptors that change while they are looked at ---- */
+
+struct flipper {
+	pthread_t thread;
+	struct blkif_request_segment *segment;
+	struct blkif_request_segment value[3]; /* in turn; the first one is good */
+	bool stop;
+};
+
+static void *flip(void *arg)
+{
+	struct flipper *p = arg;
+
+	for (unsigned i = 0; !__atomic_load_n(&p->stop, __ATOMIC_RELAXED); i++) {
+		__atomic_store_n(&p->segment->gref, p->value[i % 3].gref, __ATOMIC_RELAXED);
+		__atomic_store_n(&p->segment->last_sect, p->value[i % 3].last_sect,
+		                 __ATOMIC_RELAXED);
+		/* Long enough that requests see either, short enough to change in the middle. */
+		for (volatile unsigned k = 0; k < i % 4096; k++) {
+		}
+	}
+	return NULL;
+}
+
+static void flipper_start(struct flipper *p)
+{
+	p->stop = false;
+	assert_int_equal(pthread_create(&p->thread, NULL, flip, p), 0);
+}
+
+static void flipper_stop(struct flipper *p)
+{
+	__atomic_store_n(&p->stop, true, __ATOMIC_RELAXED);
+	assert_int_equal(pthread_join(p->thread, NULL), 0);
+	*p->segment = p->value[0];
+}
+
+/* Rings full of reads while one descriptor changes, until some were answered either way. How many
+ * were refused. */
+static uint64_t full_rings_while_it_changes(struct fixture *x, struct flipper *p)
+{
+	uint64_t asked = 0, okay = 0;
+
+	flipper_start(p);
+	for (unsigned round = 0; round < 1000; round++) {
+		queue_ring_full(x, BLKIF_OP_READ);
+		okay += reap_ring(x);
+		asked += 32;
+		if (round >= 20 && okay && okay < asked)
+			break;
+	}
+	flipper_stop(p);
+	assert_in_range(okay, 1, asked - 1);
+	return asked - okay;
+}
+
+/* One after the other: what is answered OKAY is all of what the good descriptor asks for. */
+static void single_ones_while_it_changes(struct fixture *x, struct flipper *p)
+{
+	uint8_t *want = malloc(MIB), *got = malloc(MIB);
+	unsigned read = 0, written = 0;
+
+	flipper_start(p);
+	for (unsigned i = 0; i < 1000 && (i < 20 || !read || !written); i++) {
+		memset(x->data, 0xee, MIB);
+		if (ask(x, BLKIF_OP_READ, i % 8, SEGS) == BLKIF_RSP_OKAY) {
+			host_pattern(want, i % 8 * 512, MIB, SEED);
+			assert_memory_equal(x->data, want, MIB);
+			read++;
+		}
+		host_pattern(x->data, i * 512, MIB, SEED + 1);
+		if (ask(x, BLKIF_OP_WRITE, 8192, SEGS) == BLKIF_RSP_OKAY) {
+			assert_front(x->f, xenblkfront_read(x->f, 8192 * 512, got, MIB));
+			assert_memory_equal(got, x->data, MIB);
+			written++;
+		}
+	}
+	flipper_stop(p);
+	assert_true(read && written);
+	/* And nothing was written beside it. */
+	for (unsigned side = 0; side < 2; side++) {
+		uint64_t at = side ? 8192 * 512 + MIB : 8192 * 512 - MIB;
+		assert_front(x->f, xenblkfront_read(x->f, at, got, MIB));
+		host_pattern(want, at, MIB, SEED);
+		assert_memory_equal(got, want, MIB);
+	}
+	free(want);
+	free(got);
+}
+
+/* A copy is checked, and used. So a range that is none is refused by the check each time, and never
+ * gets as far as Xen, which would refuse it, too. */
+static void ranges_change_in_flight(void **state)
+{
+	struct fixture *x = *state;
+	struct flipper p = {.segment = &x->segment[128]};
+
+	p.value[0] = p.value[1] = p.value[2] = *p.segment;
+	p.value[1].last_sect = 255;
+	p.value[2].last_sect = 8;
+	uint64_t refused = full_rings_while_it_changes(x, &p);
+	assert_int_equal(host_refused(x->h, ID, "bad-segment"), refused);
+	single_ones_while_it_changes(x, &p);
+	assert_int_equal(host_stat(x->h, ID, "errors"), 0);
+	assert_alive(x);
+}
+
+/* A page that is granted now and not then: an error or the data, whatever was copied. */
+static void references_change_in_flight(void **state)
+{
+	struct fixture *x = *state;
+	struct flipper p = {.segment = &x->segment[128]};
+
+	p.value[0] = p.value[1] = p.value[2] = *p.segment;
+	p.value[1].gref = 60000;
+	p.value[2].gref = UINT32_MAX;
+	uint64_t refused = full_rings_while_it_changes(x, &p);
+	assert_int_equal(host_stat(x->h, ID, "errors"), refused);
+	assert_int_equal(host_refused(x->h, ID, "bad-grant"), refused);
+	assert_int_equal(host_refused(x->h, ID, "bad-segment"), 0);
+	single_ones_while_it_changes(x, &p);
+	assert_alive(x);
+}
+
 #define with(name, setup) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -317,6 +448,8 @@ int main(void)
 	    with(not_offered, setup_off),
 	    with(more_than_there_is_memory_for, setup),
 	    with(revoked_in_flight, setup),
+	    with(ranges_change_in_flight, setup),
+	    with(references_change_in_flight, setup),
 	};
 
 	return cmocka_run_group_tests_name("indirect", tests, NULL, NULL);

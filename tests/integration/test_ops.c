@@ -73,6 +73,39 @@ static int ask(struct fixture *x, struct xenblkfront_request req)
 	return host_request(x->f, &req);
 }
 
+/* What was refused until now is this, and only this, in the statistics and in `status`: a row
+ * for each reason, one of NULL at the end. most: status's words for it. */
+struct refusals {
+	const char *reason;
+	uint64_t number;
+};
+
+static void assert_refusals(struct fixture *x, const struct refusals *r, const char *most)
+{
+	static const char *const reasons[] = {
+	    "unknown-op",   "unsupported", "bad-segments", "bad-segment",  "misaligned",
+	    "out-of-range", "read-only",   "bad-discard",  "bad-indirect", "bad-grant"};
+	json_t *status = host_status(x->h, "1:xvda"), *told = json_object_get(status, "refused");
+
+	assert_true(json_is_object(told));
+	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+		const struct refusals *k = r;
+		while (k->reason && strcmp(k->reason, reasons[i]))
+			k++;
+		assert_int_equal(host_refused(x->h, "1:xvda", reasons[i]), k->number);
+		/* A reason that there was not is not there. */
+		json_t *n = json_object_get(told, reasons[i]);
+		assert_int_equal(json_integer_value(n), k->number);
+		assert_int_equal(json_is_integer(n), k->number > 0);
+	}
+	json_t *text = json_object_get(status, "refused_most");
+	if (most)
+		assert_string_equal(json_string_value(text), most);
+	else
+		assert_true(json_is_null(text));
+	json_decref(status);
+}
+
 /* A good read still works: what came before did no harm. */
 static void assert_alive(struct fixture *x)
 {
@@ -199,6 +232,9 @@ static void discard(void **state)
 	host_pattern(zeros, 0, 512, 5);
 	assert_memory_equal(x->pages, zeros, 512);
 	assert_int_equal(host_stat(x->h, "1:xvda", "ds_req"), 3);
+	assert_refusals(x, (struct refusals[]){{"out-of-range", 4}, {"bad-discard", 1}, {NULL, 0}},
+	                "4 of 5 refused requests: it reaches beyond the end of the disk "
+	                "(out-of-range)");
 	assert_alive(x);
 }
 
@@ -212,6 +248,8 @@ static void unknown_operations(void **state)
 			continue;
 		assert_int_equal(ask(x, rw(x, (uint8_t)op, 0, 1)), BLKIF_RSP_EOPNOTSUPP);
 	}
+	assert_refusals(x, (struct refusals[]){{"unknown-op", 250}, {NULL, 0}},
+	                "250 of 250 refused requests: there is no such operation (unknown-op)");
 	assert_alive(x);
 }
 
@@ -248,6 +286,12 @@ static void malformed(void **state)
 		got += (unsigned)n;
 	}
 	assert_true(host_log_count(x->h, "") - lines < 5);
+	assert_refusals(
+	    x,
+	    (struct refusals[]){
+	        {"bad-segments", 4}, {"bad-segment", 3}, {"out-of-range", 20000}, {NULL, 0}},
+	    "20000 of 20007 refused requests: it reaches beyond the end of the disk "
+	    "(out-of-range)");
 	assert_alive(x);
 }
 
@@ -266,6 +310,7 @@ static void beyond_the_end(void **state)
 	struct stat st;
 	assert_int_equal(stat(x->path, &st), 0);
 	assert_int_equal(st.st_size, SIZE);
+	assert_int_equal(host_refused(x->h, "1:xvda", "out-of-range"), 15);
 	assert_alive(x);
 }
 
@@ -302,6 +347,25 @@ static void bad_grants(void **state)
 	assert_int_equal(pread(fd, after, sizeof after, 0), sizeof after);
 	assert_memory_equal(before, after, sizeof after);
 	close(fd);
+	assert_refusals(x, (struct refusals[]){{"bad-grant", 5}, {NULL, 0}},
+	                "5 of 5 refused requests: a page of it is not granted, or read-only where "
+	                "it must be written (bad-grant)");
+	assert_alive(x);
+}
+
+/* A disk on which nothing was refused says so, and a page of numbers that a worker spoilt is none.
+ */
+static void nothing_refused(void **state)
+{
+	struct fixture *x = *state;
+	char path[200];
+
+	assert_refusals(x, (struct refusals[]){{NULL, 0}}, NULL);
+	/* Nor is a pipe in its place waited for. */
+	snprintf(path, sizeof path, "%s/disks/1:xvda/stats", x->h->dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_refusals(x, (struct refusals[]){{NULL, 0}}, NULL);
 	assert_alive(x);
 }
 
@@ -320,6 +384,9 @@ static void readonly_disk(void **state)
 	assert_true(status == BLKIF_RSP_EOPNOTSUPP || status == BLKIF_RSP_ERROR);
 	assert_int_equal(ask(x, (struct xenblkfront_request){.op = BLKIF_OP_FLUSH_DISKCACHE}),
 	                 BLKIF_RSP_OKAY);
+	assert_refusals(x, (struct refusals[]){{"unsupported", 1}, {"read-only", 3}, {NULL, 0}},
+	                "3 of 4 refused requests: it writes, and the disk is read-only "
+	                "(read-only)");
 	assert_alive(x);
 }
 
@@ -328,10 +395,15 @@ static void readonly_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(flush),      T(barrier_orders),
-	    T(discard),    T(unknown_operations),
-	    T(malformed),  T(beyond_the_end),
-	    T(bad_grants), cmocka_unit_test_setup_teardown(readonly_disk, setup_readonly, teardown),
+	    T(flush),
+	    T(barrier_orders),
+	    T(discard),
+	    T(unknown_operations),
+	    T(malformed),
+	    T(beyond_the_end),
+	    T(bad_grants),
+	    T(nothing_refused),
+	    cmocka_unit_test_setup_teardown(readonly_disk, setup_readonly, teardown),
 	};
 
 	return cmocka_run_group_tests_name("ops", tests, NULL, NULL);

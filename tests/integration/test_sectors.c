@@ -232,6 +232,62 @@ static void small_sectors_of_a_shared_device(void **state)
 	finish(&x);
 }
 
+#define UNITS_PAGES 12 /* more than fit a request that is not indirect */
+
+/* As many blocks, by one indirect request on pages of its own: descriptors, then data. */
+static int indirect(struct fixture *x, uint8_t op, uint64_t sector, unsigned last, uint8_t *pages,
+                    const uint32_t *refs)
+{
+	struct blkif_request_segment *d = (void *)pages;
+	struct xenblkfront_request r = {.op = BLKIF_OP_INDIRECT,
+	                                .inner_op = op,
+	                                .nr_segments = UNITS_PAGES,
+	                                .sector = sector,
+	                                .indirect = {refs[0]}};
+
+	for (unsigned i = 0; i < UNITS_PAGES; i++)
+		d[i] =
+		    (struct blkif_request_segment){.gref = refs[i + 1], .last_sect = (uint8_t)last};
+	return host_request(x->f, &r);
+}
+
+/* What the units do to requests that write, and to indirect ones: blocks that are named change, and
+ * no other. sector and last: of one block. */
+static void writes_in_other_units(struct fixture *x, unsigned sector, unsigned last)
+{
+	static uint8_t want[MIB], got[MIB];
+	uint32_t refs[UNITS_PAGES + 1];
+	uint8_t *pages;
+	FILE *f;
+
+	assert_front(x->f, xenblkfront_alloc(x->f, UNITS_PAGES + 1, true, (void **)&pages, refs));
+	host_pattern(want, 0, MIB, SEED);
+	memset(x->page, 0x5a, 4096);
+	memset(want + 5 * 4096, 0x5a, 4096);
+	assert_int_equal(request(x, BLKIF_OP_WRITE, 5 * sector, 0, last), BLKIF_RSP_OKAY);
+	memset(x->page, 0x6b, 4096);
+	memset(want + 7 * 4096, 0x6b, 4096);
+	assert_int_equal(request(x, BLKIF_OP_WRITE_BARRIER, 7 * sector, 0, last), BLKIF_RSP_OKAY);
+	for (unsigned i = 0; i < UNITS_PAGES * 4096; i++)
+		want[9 * 4096 + i] = pages[4096 + i] = (uint8_t)(i / 4096 + i % 251);
+	assert_int_equal(indirect(x, BLKIF_OP_WRITE, 9 * sector, last, pages, refs),
+	                 BLKIF_RSP_OKAY);
+	f = fopen(x->path, "r");
+	assert_non_null(f);
+	assert_int_equal(fread(got, 1, MIB, f), MIB);
+	fclose(f);
+	assert_memory_equal(got, want, MIB);
+	assert_int_equal(indirect(x, BLKIF_OP_READ, 3 * sector, last, pages, refs), BLKIF_RSP_OKAY);
+	assert_memory_equal(pages + 4096, want + 3 * 4096, UNITS_PAGES * 4096);
+	assert_int_equal(
+	    indirect(x, BLKIF_OP_WRITE, (257 - UNITS_PAGES) * sector, last, pages, refs),
+	    BLKIF_RSP_ERROR);
+	assert_int_equal(indirect(x, BLKIF_OP_WRITE, 0, last ? 8 : 1, pages, refs),
+	                 BLKIF_RSP_ERROR);
+}
+
+static void write_config(const char *path, const char *text);
+
 /* Front ends that count in other units, on sectors of 4 KiB. */
 static void other_units(void **state)
 {
@@ -247,11 +303,22 @@ static void other_units(void **state)
 
 	for (unsigned i = 0; i < 4; i++) {
 		const char *extra[] = {"--sector-units", rows[i].name, NULL};
+		char config[64] = "/tmp/xenblkd-test-config-XXXXXX";
+		/* One of them as it is meant to be set: for the disk that needs it. */
+		if (!strcmp(rows[i].name, "windows")) {
+			int fd = mkstemp(config);
+			assert_true(fd >= 0);
+			close(fd);
+			write_config(config, "[disk 1:xvda]\nsector-units = windows\n");
+			extra[0] = "--config";
+			extra[1] = config;
+		}
 		struct xenblkfront_request d = {.op = BLKIF_OP_DISCARD};
 		struct fixture x;
 		start(&x, extra);
 		assert_key(&x, "sector-size", "4096");
 		assert_key(&x, "sectors", rows[i].sectors);
+		unlink(config);
 		for (unsigned restart = 0; restart < 2; restart++) {
 			unsigned end = 256 * rows[i].sector;
 			assert_int_equal(
@@ -282,6 +349,8 @@ static void other_units(void **state)
 			assert_int_equal(x.page[b], 0);
 		request(&x, BLKIF_OP_READ, 3 * rows[i].sector, 0, rows[i].last);
 		assert_page(&x, 3 * 4096, 0, 4096);
+		host_fill(x.path, MIB, SEED);
+		writes_in_other_units(&x, rows[i].sector, rows[i].last);
 		finish(&x);
 	}
 }

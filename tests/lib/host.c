@@ -256,17 +256,28 @@ void host_wait_gone(struct host *h, const char *id)
 	fail_msg("%s is still there", id);
 }
 
-uint64_t host_stat(struct host *h, const char *id, const char *counter)
+/* A number of the statistics, or of an object among them. */
+static uint64_t stat_of(struct host *h, const char *id, const char *object, const char *counter)
 {
 	json_t *answer = host_control(h, "stats", id);
 	json_t *disk = json_array_get(json_object_get(answer, "result"), 0);
-	json_t *value = json_object_get(disk, counter);
+	json_t *value = json_object_get(object ? json_object_get(disk, object) : disk, counter);
 
 	if (!json_is_integer(value))
 		fail_msg("no counter %s of %s", counter, id);
 	uint64_t v = (uint64_t)json_integer_value(value);
 	json_decref(answer);
 	return v;
+}
+
+uint64_t host_stat(struct host *h, const char *id, const char *counter)
+{
+	return stat_of(h, id, NULL, counter);
+}
+
+uint64_t host_refused(struct host *h, const char *id, const char *reason)
+{
+	return stat_of(h, id, "refused", reason);
 }
 
 pid_t host_worker(struct host *h, const char *id)

@@ -100,6 +100,8 @@ void host_wait_error(struct host *h, const char *id, const char *text);
 /* Waits until the daemon does not list the device any more. */
 void host_wait_gone(struct host *h, const char *id);
 uint64_t host_stat(struct host *h, const char *id, const char *counter);
+/* Requests that were refused for that reason, from the same statistics. */
+uint64_t host_refused(struct host *h, const char *id, const char *reason);
 pid_t host_worker(struct host *h, const char *id); /* 0: none */
 bool host_log_has(struct host *h, const char *text);
 unsigned host_log_count(struct host *h, const char *text);

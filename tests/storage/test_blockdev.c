@@ -143,7 +143,9 @@ static void readonly_device(void **state)
 static void partition(void **state)
 {
 	unsigned char *buf = buffer(4096);
-	struct blkpg_partition part = {.start = MIB, .length = 2 * MIB, .pno = 1};
+	/* Not at a multiple of what can be thrown away. */
+	const unsigned start = MIB + 512;
+	struct blkpg_partition part = {.start = start, .length = 2 * MIB, .pno = 1};
 	struct blkpg_ioctl_arg arg = {
 	    .op = BLKPG_ADD_PARTITION, .datalen = sizeof part, .data = &part};
 	char path[40];
@@ -162,9 +164,12 @@ static void partition(void **state)
 	assert_int_equal(r.caps->major, major(st.st_rdev));
 	assert_int_equal(r.caps->minor, minor(st.st_rdev));
 	assert_true(r.caps->discard);
+	assert_true(r.caps->discard_granularity > 512);
+	assert_int_equal(r.caps->discard_alignment,
+	                 r.caps->discard_granularity - start % r.caps->discard_granularity);
 	assert_int_equal(rig_do(&r, STORAGE_READ, buf, 0, 4096), 0);
 	for (unsigned i = 0; i < 4096; i++)
-		assert_int_equal(buf[i], pattern(MIB + i));
+		assert_int_equal(buf[i], pattern(start + i));
 	assert_int_equal(rig_do(&r, STORAGE_READ, buf, 2 * MIB, 512), -EINVAL);
 	rig_close(&r);
 	arg.op = BLKPG_DEL_PARTITION;

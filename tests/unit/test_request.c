@@ -344,6 +344,42 @@ static void discards(void **state)
 	}
 }
 
+/* Of front ends that do not count in units of 512 bytes. */
+static void other_units(void **state)
+{
+	struct blkif_limits lim = limits(4096);
+	struct blkif_plan plan;
+
+	/* Sector numbers and counts. */
+	lim.sector_shift = 3;
+	struct blkif_req req = pages(BLKIF_OP_WRITE, 2, 5);
+	assert_int_equal(blkif_check(&req, req.seg, &lim, &plan), BLKIF_OK);
+	assert_int_equal(plan.offset, 5 * 4096);
+	assert_int_equal(plan.length, 2 * 4096);
+	req = pages(BLKIF_OP_READ, 1, SECTORS / 8 - 1);
+	CHECK(req, lim, BLKIF_OK);
+	req = pages(BLKIF_OP_READ, 1, SECTORS / 8);
+	CHECK(req, lim, BLKIF_OUT_OF_RANGE);
+	req = pages(BLKIF_OP_READ, 1, (uint64_t)1 << 61); /* times 8 it is 0 */
+	CHECK(req, lim, BLKIF_OUT_OF_RANGE);
+	req = discard(6, 3);
+	assert_int_equal(blkif_check(&req, req.seg, &lim, &plan), BLKIF_OK);
+	assert_int_equal(plan.offset, 6 * 4096);
+	assert_int_equal(plan.length, 3 * 4096);
+	req = discard(6, (uint64_t)1 << 61);
+	CHECK(req, lim, BLKIF_OUT_OF_RANGE);
+	/* And the ends of segments. */
+	lim.segment_shift = 3;
+	req = pages(BLKIF_OP_WRITE, 2, 5);
+	CHECK(req, lim, BLKIF_BAD_SEGMENT);
+	req.seg[0].last = req.seg[1].last = 0;
+	assert_int_equal(blkif_check(&req, req.seg, &lim, &plan), BLKIF_OK);
+	assert_int_equal(plan.offset, 5 * 4096);
+	assert_int_equal(plan.length, 2 * 4096);
+	req.seg[1].last = 1;
+	CHECK(req, lim, BLKIF_BAD_SEGMENT);
+}
+
 static void statuses_and_names(void **state)
 {
 	for (int r = 0; r < BLKIF_REFUSALS; r++) {
@@ -353,8 +389,11 @@ static void statuses_and_names(void **state)
 		                   : BLKIF_RSP_ERROR;
 		assert_int_equal(blkif_refusal_status(r), want);
 		assert_string_not_equal(blkif_refusal_name(r), "invalid");
-		for (int q = 0; q < r; q++)
+		assert_string_not_equal(blkif_refusal_text(r), blkif_refusal_text(BLKIF_REFUSALS));
+		for (int q = 0; q < r; q++) {
 			assert_string_not_equal(blkif_refusal_name(r), blkif_refusal_name(q));
+			assert_string_not_equal(blkif_refusal_text(r), blkif_refusal_text(q));
+		}
 	}
 	assert_string_equal(blkif_refusal_name(BLKIF_OUT_OF_RANGE), "out-of-range");
 	struct blkif_req req = {.op = BLKIF_OP_INDIRECT, .inner_op = BLKIF_OP_WRITE};
@@ -420,13 +459,13 @@ static void indirect(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(plan_of_each_kind),  cmocka_unit_test(operations),
-	    cmocka_unit_test(indirect),           cmocka_unit_test(not_offered),
-	    cmocka_unit_test(read_only),          cmocka_unit_test(segment_counts),
-	    cmocka_unit_test(bare_flush),         cmocka_unit_test(segments),
-	    cmocka_unit_test(alignment),          cmocka_unit_test(ends),
-	    cmocka_unit_test(largest_disk),       cmocka_unit_test(discards),
-	    cmocka_unit_test(statuses_and_names),
+	    cmocka_unit_test(plan_of_each_kind), cmocka_unit_test(operations),
+	    cmocka_unit_test(indirect),          cmocka_unit_test(not_offered),
+	    cmocka_unit_test(read_only),         cmocka_unit_test(segment_counts),
+	    cmocka_unit_test(bare_flush),        cmocka_unit_test(segments),
+	    cmocka_unit_test(alignment),         cmocka_unit_test(ends),
+	    cmocka_unit_test(largest_disk),      cmocka_unit_test(discards),
+	    cmocka_unit_test(other_units),       cmocka_unit_test(statuses_and_names),
 	};
 
 	return cmocka_run_group_tests_name("request", tests, NULL, NULL);
