@@ -53,6 +53,15 @@ enum fake_mood {
 	SLOW,           /* 100 ms for each request */
 };
 
+struct fake;
+/* Another back end in the same thread and device: front_fake_full.h. All are the thread's. */
+struct fake_kind {
+	void (*start)(struct fake *b);         /* before InitWait; the toolstack's thread */
+	void (*front_changed)(struct fake *b); /* its state, or an event that says so */
+	void (*drain)(struct fake *b);         /* all queues */
+	void (*disconnect)(struct fake *b);    /* for ever */
+};
+
 /* The thread's, but mood and stop, and what is read after the thread has ended or is at rest. */
 struct fake {
 	_Atomic int mood;
@@ -81,7 +90,9 @@ struct fake {
 	atomic_uint requests, flushes, barriers, discards, largest_batch, indirect, most_segments;
 	_Atomic uint64_t discarded, secure;
 	uint8_t *disk;
-	uint64_t bytes; /* of it */
+	uint64_t bytes;               /* of it */
+	const struct fake_kind *kind; /* NULL: this one */
+	void *own;                    /* the kind's */
 };
 
 static inline bool fake_counts_pages(const struct fake *b)
@@ -200,6 +211,10 @@ static inline void fake_connect(struct fake *b)
 
 static inline void fake_front_changed(struct fake *b)
 {
+	if (b->kind) {
+		b->kind->front_changed(b);
+		return;
+	}
 	int state = store_read_state(b->store, XBT_NULL, FRONT);
 	size_t n = strlen(b->front_states);
 
@@ -386,12 +401,17 @@ static inline void *fake_main(void *arg)
 		eventfd_read(b->wake, &woken);
 		while ((port = xen_evtchn_pending(b->evtchn)) > 0)
 			MUST(xen_evtchn_unmask(b->evtchn, (uint32_t)port));
-		for (unsigned i = 0; i < b->nr_queues; i++)
+		if (b->kind)
+			b->kind->drain(b);
+		for (unsigned i = 0; i < b->nr_queues && !b->kind; i++)
 			fake_drain(b, &b->queue[i]);
 		while (store_check_watch(b->store, path, sizeof path, token, sizeof token) > 0)
 			fake_front_changed(b);
 	}
-	fake_disconnect(b);
+	if (b->kind)
+		b->kind->disconnect(b);
+	else
+		fake_disconnect(b);
 	return NULL;
 }
 
@@ -425,12 +445,16 @@ static inline void device_nodes_gone(struct store *s)
 	MUST(store_rm(s, XBT_NULL, "/local/domain/0/error", NULL));
 }
 
-static inline struct fake *fake_start(const char *dir, enum fake_mood mood)
+/* kind, own: NULL for the one above; own must live until fake_stop. */
+static inline struct fake *fake_start_kind(const char *dir, enum fake_mood mood,
+                                           const struct fake_kind *kind, void *own)
 {
 	struct fake *b = calloc(1, sizeof *b);
 	struct error err = {""};
 
 	b->mood = mood;
+	b->kind = kind;
+	b->own = own;
 	b->bytes = fake_counts_pages(b) ? 8 * DISK_BYTES : DISK_BYTES;
 	b->disk = malloc(b->bytes);
 	for (uint32_t i = 0; i < b->bytes; i++)
@@ -441,8 +465,15 @@ static inline struct fake *fake_start(const char *dir, enum fake_mood mood)
 	MUST(xen_gnttab_open(b->platform, &b->gnttab, &err));
 	MUST(xen_evtchn_open(b->platform, &b->evtchn, &err));
 	device_nodes(b->store);
+	if (kind)
+		kind->start(b);
 	MUST(-pthread_create(&b->thread, NULL, fake_main, b));
 	return b;
+}
+
+static inline struct fake *fake_start(const char *dir, enum fake_mood mood)
+{
+	return fake_start_kind(dir, mood, NULL, NULL);
 }
 
 static inline void fake_stop(struct fake *b)
