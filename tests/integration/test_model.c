@@ -3,7 +3,9 @@
  * Random operations from several queues against a model of a disk: overlapping ranges, all layouts,
  * copied and persistent grants, direct and indirect requests, barriers, workers killed in between.
  * Each sector's bytes name the write they come from, and the model knows which writes a read may
- * see: those in flight while it was, and those not certainly written over before it began.
+ * see: those in flight while it was, and those not certainly written over before it began. On a
+ * disk with a volatile cache the power is cut, and what is on the disk then is checked against what
+ * flushes and barriers had promised.
  * MODEL_SEED repeats a run (as far as timing allows), MODEL_SECONDS sets its length.
  */
 #include <errno.h>
@@ -11,6 +13,7 @@
 #include <time.h>
 
 #include "loop_device.h"
+#include "power.h"
 
 #define ID "1:xvda"
 #define SECTORS 2048u /* few, so that ranges overlap */
@@ -25,6 +28,8 @@ struct version {
 	uint64_t start, end;   /* end 0: in flight */
 	uint32_t queue, epoch; /* barriers of its queue lie between epochs */
 	uint64_t dead;         /* certainly written over since then; 0: not */
+	bool durable;          /* a flush or barrier that was answered says so */
+	bool maybe;            /* was in hand when the power was cut: done again, or lost */
 };
 
 struct op {
@@ -34,6 +39,7 @@ struct op {
 	uint32_t queue, epoch;
 	uint64_t order; /* in its queue */
 	uint32_t id;    /* of a write */
+	bool maybe;     /* as of its versions; a read may have seen what was lost */
 	uint32_t sector, sectors;
 	unsigned segments;
 	struct {
@@ -56,6 +62,9 @@ struct model {
 	struct version history[SECTORS][HISTORY];
 	unsigned used[SECTORS];
 	uint64_t seed;
+	const char *volatile_image; /* NULL: the disk keeps all that it answered */
+	const char *const *args;    /* of xenblkd */
+	unsigned cuts;
 };
 
 static uint32_t rnd(struct model *m, uint32_t below)
@@ -108,17 +117,40 @@ static uint64_t oldest_start(const struct model *m)
 	return oldest;
 }
 
-/* Forgets what no read in flight may see. */
+/* All of v is over before w begins. */
+static bool precedes(const struct version *v, const struct version *w)
+{
+	return v->end && (v->end < w->start || (v->queue == w->queue && v->epoch < w->epoch));
+}
+
+/* A power cut does not bring it back. kept: of each queue, all writes of earlier epochs are known
+ * to be durable; NULL: nothing is. */
+static bool gone_for_good(const struct model *m, uint32_t sector, const struct version *v,
+                          const uint32_t *kept)
+{
+	for (unsigned i = 0; i < m->used[sector]; i++) {
+		const struct version *w = &m->history[sector][i];
+		bool durable = w->durable || (kept && !w->maybe && w->epoch < kept[w->queue]);
+		if (durable && precedes(v, w))
+			return true;
+	}
+	return false;
+}
+
+/* Forgets what no read in flight may see, nor anybody after a power cut. */
 static void prune(struct model *m, uint32_t sector)
 {
 	uint64_t oldest = oldest_start(m);
+	struct version keep[HISTORY];
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < m->used[sector]; i++) {
 		const struct version *v = &m->history[sector][i];
-		if (!v->dead || v->dead >= oldest)
-			m->history[sector][kept++] = *v;
+		if (!v->dead || v->dead >= oldest ||
+		    (m->volatile_image && !gone_for_good(m, sector, v, NULL)))
+			keep[kept++] = *v;
 	}
+	memcpy(m->history[sector], keep, kept * sizeof *keep);
 	m->used[sector] = kept;
 }
 
@@ -148,10 +180,24 @@ static void write_ends(struct model *m, const struct op *o)
 			struct version *v = &m->history[s][i];
 			if (v->start == o->start && !v->end)
 				v->end = m->now;
-			else if (v->end && !v->dead &&
+			else if (!o->maybe && v->end && !v->dead &&
 			         (v->end < o->start ||
 			          (v->queue == o->queue && v->epoch < o->epoch)))
 				v->dead = m->now;
+		}
+}
+
+/* A flush keeps what was answered before it was sent, a barrier all of its queue up to itself. */
+static void flushed(struct model *m, const struct op *o)
+{
+	bool barrier = o->kind == BLKIF_OP_WRITE_BARRIER;
+
+	for (uint32_t s = 0; s < SECTORS; s++)
+		for (unsigned i = 0; i < m->used[s]; i++) {
+			struct version *v = &m->history[s][i];
+			bool covered = v->end < o->start ||
+			               (barrier && v->queue == o->queue && v->epoch <= o->epoch);
+			v->durable |= v->end && !v->maybe && covered;
 		}
 }
 
@@ -159,11 +205,13 @@ static void read_saw(struct model *m, const struct op *o, uint32_t sector, const
 {
 	uint32_t id = who_wrote(m, sector, data);
 
-	for (unsigned i = 0; i < m->used[sector]; i++) {
+	for (unsigned i = 0; i < m->used[sector] && !o->maybe; i++) {
 		const struct version *v = &m->history[sector][i];
 		if (v->id == id && (!v->dead || v->dead >= o->start))
 			return;
 	}
+	if (o->maybe)
+		return;
 	for (unsigned i = 0; i < m->used[sector]; i++) {
 		const struct version *v = &m->history[sector][i];
 		print_message("# version %u: %llu to %llu, dead at %llu\n", v->id,
@@ -299,6 +347,7 @@ static void ask(struct model *m, unsigned q, struct op *o)
 	o->id = o->kind == BLKIF_OP_DISCARD ? 0 : ++m->next_id;
 	o->start = ++m->now;
 	o->order = ++m->next_order;
+	o->maybe = false;
 	o->queue = q;
 	bool barrier = o->kind == BLKIF_OP_WRITE_BARRIER;
 	o->epoch = m->epoch[q] + barrier;
@@ -354,6 +403,8 @@ static void take(struct model *m, unsigned q)
 			each_sector(m, o, check_sector);
 		if (changes(o))
 			write_ends(m, o);
+		if (o->kind == BLKIF_OP_FLUSH_DISKCACHE || o->kind == BLKIF_OP_WRITE_BARRIER)
+			flushed(m, o);
 		o->busy = false;
 		m->answered++;
 	}
@@ -421,6 +472,85 @@ static void session_close(struct model *m)
 	front_end(m->f);
 }
 
+/* ---- power cuts ---- */
+
+static const struct version *version_of(const struct model *m, uint32_t sector, uint32_t id)
+{
+	for (unsigned i = 0; i < m->used[sector]; i++)
+		if (m->history[sector][i].id == id)
+			return &m->history[sector][i];
+	return NULL;
+}
+
+/* What is on the disk is what was flushed, or something later. */
+static void check_durable(struct model *m, const uint8_t *disk)
+{
+	uint32_t kept[QUEUES_MAX] = {0};
+
+	/* A barrier's data, or what came after it, shows that all before it had been made durable.
+	 */
+	for (uint32_t s = 0; s < SECTORS; s++) {
+		uint32_t id = who_wrote(m, s, disk + s * 512);
+		const struct version *v = id ? version_of(m, s, id) : NULL;
+		if (v && v->epoch > kept[v->queue])
+			kept[v->queue] = v->epoch;
+	}
+	for (uint32_t s = 0; s < SECTORS; s++) {
+		uint32_t id = who_wrote(m, s, disk + s * 512);
+		bool allowed = false;
+		for (unsigned i = 0; i < m->used[s]; i++) {
+			const struct version *v = &m->history[s][i];
+			allowed |= v->id == id && !gone_for_good(m, s, v, kept);
+		}
+		if (!allowed)
+			model_fail(m,
+			           "sector %u: version %u after the power was cut: a later "
+			           "one had been flushed",
+			           s, id);
+	}
+}
+
+/* From now on the disk has what it has, and what is in hand will be done again. */
+static void restart_history(struct model *m, const uint8_t *disk)
+{
+	for (uint32_t s = 0; s < SECTORS; s++) {
+		struct version found = {
+		    .id = who_wrote(m, s, disk + s * 512), .end = 1, .durable = true};
+		struct version keep[HISTORY];
+		unsigned kept = 0;
+		for (unsigned i = 0; i < m->used[s]; i++)
+			if (!m->history[s][i].end) {
+				keep[kept] = m->history[s][i];
+				keep[kept++].maybe = true;
+			}
+		if (kept == HISTORY)
+			model_fail(m, "sector %u: too many writes in flight", s);
+		m->history[s][0] = found;
+		memcpy(&m->history[s][1], keep, kept * sizeof *keep);
+		m->used[s] = kept + 1;
+	}
+}
+
+static void cut_power(struct model *m)
+{
+	static uint8_t disk[SECTORS * 512];
+	int fd = open(m->volatile_image, O_RDONLY | O_CLOEXEC);
+
+	power_off(m->h, ID, m->volatile_image);
+	/* What was answered, was before. Answers that were not published come after it. */
+	for (unsigned q = 0; q < m->queues; q++)
+		take(m, q);
+	for (unsigned q = 0; q < m->queues; q++)
+		for (unsigned i = 0; i < DEPTH; i++)
+			m->op[q][i].maybe = m->op[q][i].busy;
+	assert_int_equal(pread(fd, disk, sizeof disk, 0), sizeof disk);
+	close(fd);
+	check_durable(m, disk);
+	restart_history(m, disk);
+	host_daemon_start(m->h, m->args);
+	m->cuts++;
+}
+
 static unsigned seconds(unsigned normal)
 {
 	const char *text = getenv("MODEL_SECONDS");
@@ -428,36 +558,38 @@ static unsigned seconds(unsigned normal)
 	return text ? (unsigned)atoi(text) : normal;
 }
 
-static void run_model(struct host *h, unsigned unit, bool discard, unsigned length_s)
+static void run_model(const struct model *config, unsigned length_s)
 {
-	struct model *m = calloc(1, sizeof *m);
+	struct model *m = malloc(sizeof *m);
 	const char *text = getenv("MODEL_SEED");
 	uint64_t end = clock_ns() + length_s * NS_PER_S;
 	uint64_t kill_at = clock_ns() + 2 * NS_PER_S;
 
-	m->h = h;
-	m->unit = unit;
-	m->discard = discard;
+	*m = *config;
 	m->seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL) << 16 | (uint64_t)getpid();
 	m->rng = m->seed ?: 1;
 	print_message("# MODEL_SEED=%llu\n", (unsigned long long)m->seed);
 	for (uint32_t s = 0; s < SECTORS; s++)
-		m->history[s][m->used[s]++] = (struct version){.start = 0, .end = ++m->now};
+		m->history[s][m->used[s]++] = (struct version){.end = ++m->now, .durable = true};
 	while (clock_ns() < end) {
 		session_open(m);
 		for (unsigned round = 0; round < 400 && clock_ns() < end; round++) {
 			offer_more(m);
 			/* Rarely enough to be no crash loop. */
 			if (clock_ns() > kill_at) {
-				kill(host_worker(h, ID), SIGKILL);
+				if (m->volatile_image)
+					cut_power(m);
+				else
+					kill(host_worker(m->h, ID), SIGKILL);
 				kill_at = clock_ns() + 3 * NS_PER_S;
 			}
 			collect(m, false);
 		}
 		session_close(m);
 	}
-	print_message("# %llu requests\n", (unsigned long long)m->answered);
+	print_message("# %llu requests, %u power cuts\n", (unsigned long long)m->answered, m->cuts);
 	assert_true(m->answered > 500);
+	assert_true(!m->volatile_image || m->cuts);
 	free(m);
 }
 
@@ -468,7 +600,24 @@ static void on_a_file(void **state)
 	host_start(&h, (const char *const[]){"--max-queues", "4", NULL});
 	const char *path = host_image(&h, "a.img", SECTORS * 512);
 	host_attach(&h, &(struct disk){.params = path}, path);
-	run_model(&h, 1, true, seconds(20));
+	run_model(&(struct model){.h = &h, .unit = 1, .discard = true}, seconds(20));
+	host_stop(&h);
+}
+
+/* A disk that forgets what was not flushed, but for some of it. */
+static void on_a_volatile_cache(void **state)
+{
+	static const char *const args[] = {"--max-queues", "4", "--test-faults", NULL};
+	char image[200];
+	struct host h;
+
+	host_start(&h, args);
+	snprintf(image, sizeof image, "%s",
+	         faulty_disk(&h, "cache=20,delay=5/500,late=5/500,seed=6", SECTORS * 512));
+	run_model(
+	    &(struct model){
+	        .h = &h, .unit = 1, .discard = true, .volatile_image = image, .args = args},
+	    seconds(15));
 	host_stop(&h);
 }
 
@@ -485,7 +634,7 @@ static void on_large_blocks(const char *const *extra, unsigned unit, unsigned le
 	host_wait_state(&h, 1, XVDA, XS_INITWAIT);
 	host_write(&h, host_be(1, XVDA), "physical-device", "%s", number);
 	host_write(&h, host_be(1, XVDA), "hotplug-status", "connected");
-	run_model(&h, unit, unit == 8, length_s);
+	run_model(&(struct model){.h = &h, .unit = unit, .discard = unit == 8}, length_s);
 	host_detach(&h, 1, XVDA);
 	host_stop(&h);
 	loop_end(dev);
@@ -508,6 +657,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(on_a_file),
+	    cmocka_unit_test(on_a_volatile_cache),
 	    cmocka_unit_test(on_parts_of_blocks),
 	    cmocka_unit_test(on_blocks),
 	};
