@@ -3,6 +3,7 @@
  * what a front end may not offer. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 
 #include "control.h"
@@ -169,19 +170,29 @@ static void bad_keys_fail_this_device_only(void **state)
 
 #define SLOW_US 1000000 /* a discard takes that long */
 
-/* A disk of two queues whose discards are slow. */
-static int setup_slow(void **state)
+static char image[200];
+
+/* A disk of two queues with these faults. */
+static int setup_faulty(void **state, const char *faults)
 {
 	static const char *const extra[] = {"--test-faults", "--max-queues", "2", NULL};
 	struct host *h = malloc(sizeof *h);
-	char path[200], target[300];
+	char target[300];
 
 	host_start(h, extra);
-	make_image(h, "a.img", SEED, path);
-	snprintf(target, sizeof target, "fault:discard=%u:%s", SLOW_US, path);
+	make_image(h, "a.img", SEED, image);
+	snprintf(target, sizeof target, "fault:%s:%s", faults, image);
 	host_attach(h, &(struct disk){.params = target}, target);
 	*state = h;
 	return 0;
+}
+
+static int setup_slow(void **state)
+{
+	char faults[32];
+
+	snprintf(faults, sizeof faults, "discard=%u", SLOW_US);
+	return setup_faulty(state, faults);
 }
 
 /* The next one of that queue; 0: none within the time. */
@@ -347,6 +358,55 @@ static void worker_faulted_with_all_queues_full(void **state)
 	kill_with_all_queues_full(state, SIGSEGV, 2);
 }
 
+static int setup_late(void **state)
+{
+	return setup_faulty(state, "late=100/2500000,seed=8");
+}
+
+/* Whether that page of the disk begins with that byte. */
+static bool in_image(unsigned page, char want)
+{
+	int fd = open(image, O_RDONLY | O_CLOEXEC);
+	char byte = 0;
+
+	bool ok = fd >= 0 && pread(fd, &byte, 1, (off_t)page * 4096) == 1 && byte == want;
+	close(fd);
+	return ok;
+}
+
+/* One suspect in each queue, and each takes over two seconds: so long that the other's queue goes
+ * to sleep over it and has nothing left to tidy up, either. It is woken when its turn comes, for
+ * nothing else happens on this disk. */
+static void suspects_take_turns(void **state)
+{
+	struct host *h = *state;
+	struct xenblkfront_request w = {.op = BLKIF_OP_WRITE, .nr_segments = 1};
+	struct xenblkfront *f = connect(h, 2, 0);
+	uint32_t ref;
+	void *page;
+
+	if (SANITIZED) {
+		print_message("# sanitizers have their own handler for faults\n");
+		skip();
+	}
+	pid_t worker = host_worker(h, ID);
+	assert_front(f, xenblkfront_alloc(f, 1, true, &page, &ref));
+	memset(page, 'S', 4096);
+	w.seg[0] = (struct xenblkfront_seg){ref, 0, 7};
+	for (unsigned q = 0; q < 2; q++) {
+		w.sector = q * 8;
+		assert_front(f, xenblkfront_select(f, q));
+		assert_front(f, xenblkfront_queue(f, &w, q + 1));
+		assert_front(f, xenblkfront_kick(f));
+	}
+	wait_until(in_image(0, 'S') && in_image(1, 'S'));
+	assert_int_equal(kill(worker, SIGSEGV), 0);
+	for (unsigned q = 0; q < 2; q++)
+		assert_int_equal(answer(f, q, -1), q + 1);
+	assert_int_not_equal(host_worker(h, ID), worker);
+	front_end(f);
+}
+
 /* A supervisor with another setting serves the connection that is there as it was agreed. */
 static void supervisor_started_again_with_fewer_queues(void **state)
 {
@@ -400,6 +460,7 @@ int main(void)
 	    queue_case(one_queue_that_overruns),
 	    queue_case(worker_killed_with_all_queues_full),
 	    queue_case(worker_faulted_with_all_queues_full),
+	    cmocka_unit_test_setup_teardown(suspects_take_turns, setup_late, host_teardown),
 	    queue_case(supervisor_started_again_with_fewer_queues),
 	    queue_case(sixteen_queues_of_sixteen_pages),
 	};
