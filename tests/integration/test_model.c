@@ -571,9 +571,11 @@ static void run_model(const struct model *config, unsigned length_s)
 	print_message("# MODEL_SEED=%llu\n", (unsigned long long)m->seed);
 	for (uint32_t s = 0; s < SECTORS; s++)
 		m->history[s][m->used[s]++] = (struct version){.end = ++m->now, .durable = true};
-	while (clock_ns() < end) {
+	/* Longer on a machine that is slow. */
+	while (clock_ns() < end || m->answered <= 500 || (m->volatile_image && !m->cuts)) {
 		session_open(m);
-		for (unsigned round = 0; round < 400 && clock_ns() < end; round++) {
+		for (unsigned round = 0; round < 400 && (clock_ns() < end || round < 100);
+		     round++) {
 			offer_more(m);
 			/* Rarely enough to be no crash loop. */
 			if (clock_ns() > kill_at) {
@@ -588,8 +590,6 @@ static void run_model(const struct model *config, unsigned length_s)
 		session_close(m);
 	}
 	print_message("# %llu requests, %u power cuts\n", (unsigned long long)m->answered, m->cuts);
-	assert_true(m->answered > 500);
-	assert_true(!m->volatile_image || m->cuts);
 	free(m);
 }
 
