@@ -381,7 +381,6 @@ static void suspects_take_turns(void **state)
 {
 	struct host *h = *state;
 	struct xenblkfront_request w = {.op = BLKIF_OP_WRITE, .nr_segments = 1};
-	struct xenblkfront *f = connect(h, 2, 0);
 	uint32_t ref;
 	void *page;
 
@@ -389,6 +388,7 @@ static void suspects_take_turns(void **state)
 		print_message("# sanitizers have their own handler for faults\n");
 		skip();
 	}
+	struct xenblkfront *f = connect(h, 2, 0);
 	pid_t worker = host_worker(h, ID);
 	assert_front(f, xenblkfront_alloc(f, 1, true, &page, &ref));
 	memset(page, 'S', 4096);
