@@ -103,6 +103,9 @@ static bool tail_is_partial(const struct queue *q, const struct request *r)
 	       !(head_is_partial(r) && r->span == q->block);
 }
 
+/* What blocks.h demands of a range, which may begin and end within blocks. */
+_Static_assert(BLKIF_MAX_INDIRECT_SEGS * 4096ull <= BLOCKS_REGION, "a request spans two regions");
+
 /* False: it is waited for. */
 static bool lock_blocks(struct queue *q, struct request *r)
 {

@@ -16,9 +16,6 @@
 
 #include "base/list.h"
 
-/* The longest piece that a kill has to wait for. */
-#define CHUNK (64ull << 20)
-
 #define HELPER_STACK (128 << 10)
 
 static void list_put(struct discard_list *l, struct storage_io *io)
@@ -47,6 +44,22 @@ static struct storage_io *list_take(struct discard_list *l)
 	return io;
 }
 
+static void turn_take(struct discard_turns *t)
+{
+	pthread_mutex_lock(&t->lock);
+	for (uint64_t mine = t->last++; t->now != mine;)
+		pthread_cond_wait(&t->next, &t->lock);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void turn_give(struct discard_turns *t)
+{
+	pthread_mutex_lock(&t->lock);
+	t->now++;
+	pthread_cond_broadcast(&t->next);
+	pthread_mutex_unlock(&t->lock);
+}
+
 static int discard_piece(const struct discard *d, bool secure, uint64_t offset, uint64_t length)
 {
 	uint64_t range[2] = {offset, length};
@@ -60,17 +73,20 @@ static int discard_piece(const struct discard *d, bool secure, uint64_t offset, 
 	return r ? -errno : 0;
 }
 
-/* Pieces end at multiples of CHUNK, so they do not cut the device's own units. */
+/* Pieces end at multiples of their size, so they do not cut the device's own units. */
 static int discard_range(const struct discard *d, const struct storage_io *io)
 {
+	uint64_t piece = d->block ? DISCARD_DEVICE_PIECE : DISCARD_FILE_PIECE;
 	uint64_t at = io->offset, end = io->offset + io->length;
 	int rc = 0;
 
 	while (at < end && !rc) {
-		uint64_t n = CHUNK - at % CHUNK;
+		uint64_t n = piece - at % piece;
 		if (n > end - at)
 			n = end - at;
+		turn_take(d->turns);
 		rc = discard_piece(d, io->secure, at, n);
+		turn_give(d->turns);
 		at += n;
 	}
 	return rc;
@@ -162,9 +178,11 @@ static int helper_start(struct discard *d)
 	return -rc;
 }
 
-int discard_start(struct discard *d, int fd, bool block, struct io_uring *ring)
+int discard_start(struct discard *d, int fd, bool block, struct discard_turns *turns,
+                  struct io_uring *ring)
 {
-	*d = (struct discard){.fd = fd, .block = block, .ring = ring, .uop.done = events_done};
+	*d = (struct discard){
+	    .fd = fd, .block = block, .turns = turns, .ring = ring, .uop.done = events_done};
 	list_take_all(&d->todo);
 	list_take_all(&d->finished);
 	/* Blocking: io_uring then waits for it, instead of completing with EAGAIN. */

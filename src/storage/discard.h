@@ -7,6 +7,24 @@
 
 #include "storage/storage.h"
 
+/* A discard is done in pieces of at most so many bytes, which end at multiples of it. A file's
+ * readers and writers wait for the piece that is under way, as the kernel locks the file for it;
+ * those of a device do not, but a kill has to wait for one until the image's lock is free. */
+#define DISCARD_FILE_PIECE (1ull << 20)
+#define DISCARD_DEVICE_PIECE (64ull << 20)
+
+/* Of all queues of a disk one piece at a time is with the kernel; they take turns, in order. */
+struct discard_turns {
+	pthread_mutex_t lock;
+	pthread_cond_t next;
+	uint64_t last, now; /* handed out; under way. Under the lock */
+};
+
+#define DISCARD_TURNS_INIT                                                           \
+	{                                                                            \
+		.lock = PTHREAD_MUTEX_INITIALIZER, .next = PTHREAD_COND_INITIALIZER, \
+	}
+
 /* In order of submission. Whoever holds the lock. */
 struct discard_list {
 	struct storage_io *first, **last;
@@ -16,6 +34,7 @@ struct discard {
 	/* constant while the helper runs */
 	int fd;
 	bool block;
+	struct discard_turns *turns; /* shared with the helpers of the other queues */
 	struct io_uring *ring;
 	int eventfd; /* helper → ring: something is in `finished` */
 	pthread_t helper;
@@ -33,11 +52,13 @@ struct discard {
 	struct uring_op uop;
 };
 
-/* Starts the helper. fd: lent until discard_stop; block: it is a block device. 0 or -errno. */
-int discard_start(struct discard *d, int fd, bool block, struct io_uring *ring);
+/* Starts the helper. fd, turns: lent until discard_stop; block: it is a block device. 0 or -errno.
+ */
+int discard_start(struct discard *d, int fd, bool block, struct discard_turns *turns,
+                  struct io_uring *ring);
 
-/* Data thread. Completes through the ring with 0 or -errno. Done one after the other, in pieces of
- * at most 64 MiB: a kill has to wait for one piece only until the image's lock is free. */
+/* Data thread. Completes through the ring with 0 or -errno. Those of one queue are done one after
+ * the other. */
 void discard_submit(struct discard *d, struct storage_io *io);
 
 /* Nothing may be outstanding. */

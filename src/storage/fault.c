@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "storage/fault_cache.h"
 
 #define OPS_MAX 2048 /* in flight through one queue; more go on without faults */
 
@@ -14,6 +15,7 @@ struct fault {
 	struct storage base;
 	struct storage *inner;
 	struct fault_spec spec;
+	struct fault_cache *cache; /* NULL: none */
 };
 
 struct fault_queue;
@@ -25,6 +27,7 @@ struct fault_io {
 	struct fault_queue *queue;
 	struct fault_io *next; /* free */
 	uint64_t second_half;  /* bytes that are still to be written after this half */
+	uint64_t mark;         /* FLUSH: what it covers of the cache */
 	int rc;                /* what will be reported, once the timer has run out */
 	struct uring_op timer;
 	struct __kernel_timespec wait;
@@ -34,7 +37,8 @@ struct fault_queue {
 	struct storage_queue base;
 	struct storage_queue *inner;
 	const struct fault_spec *spec;
-	uint64_t rng, count;
+	struct fault_cache *cache; /* lent; NULL: none */
+	uint64_t rng, count, flushes;
 	struct fault_io *free;
 	struct fault_io ops[OPS_MAX];
 };
@@ -68,10 +72,8 @@ static bool fails(struct fault_queue *q, const struct storage_io *io)
 	       touches(io, s->bad_first, s->bad_last) || happens(q, s->error);
 }
 
-/* Later, by up to us microseconds. */
-static void put_off(struct fault_io *f, uint32_t us, void (*then)(struct uring_op *op, int res))
+static void after(struct fault_io *f, uint64_t ns, void (*then)(struct uring_op *op, int res))
 {
-	uint64_t ns = us ? (rnd(f->queue) % us + 1) * 1000 : 0;
 	struct io_uring_sqe *sqe = uring_sqe(f->queue->base.ring);
 
 	f->wait.tv_sec = (long long)(ns / 1000000000u);
@@ -79,6 +81,12 @@ static void put_off(struct fault_io *f, uint32_t us, void (*then)(struct uring_o
 	f->timer.done = then;
 	io_uring_prep_timeout(sqe, &f->wait, 0, 0);
 	uring_set_op(sqe, &f->timer);
+}
+
+/* Later, by up to us microseconds. */
+static void put_off(struct fault_io *f, uint32_t us, void (*then)(struct uring_op *op, int res))
+{
+	after(f, us ? (rnd(f->queue) % us + 1) * 1000 : 0, then);
 }
 
 static void report(struct fault_io *f)
@@ -96,11 +104,40 @@ static void report_late(struct uring_op *op, int res)
 	report(container_of(op, struct fault_io, timer));
 }
 
-static void begin_late(struct uring_op *op, int res)
+static void done(struct storage_io *io, int rc);
+
+static void moved_in_cache(struct uring_op *op, int res)
 {
 	struct fault_io *f = container_of(op, struct fault_io, timer);
 
-	storage_submit(f->queue->inner, &f->io);
+	done(&f->io, fault_cache_do(f->queue->cache, &f->io));
+}
+
+/* A cache moves data at the end, not yet now: a flush that begins in between does not cover it. */
+static void begin(struct fault_io *f)
+{
+	if (f->queue->cache && (f->io.op == STORAGE_READ || f->io.op == STORAGE_WRITE))
+		after(f, 0, moved_in_cache);
+	else
+		storage_submit(f->queue->inner, &f->io);
+}
+
+static void begin_late(struct uring_op *op, int res)
+{
+	begin(container_of(op, struct fault_io, timer));
+}
+
+/* What else the end of an operation below means. */
+static int settle_cache(struct fault_io *f)
+{
+	switch (f->io.op) {
+	case STORAGE_FLUSH:
+		return fault_cache_flush(f->queue->cache, f->mark);
+	case STORAGE_DISCARD:
+		return fault_cache_do(f->queue->cache, &f->io);
+	default:
+		return 0;
+	}
 }
 
 static void done(struct storage_io *io, int rc)
@@ -108,6 +145,8 @@ static void done(struct storage_io *io, int rc)
 	struct fault_io *f = container_of(io, struct fault_io, io);
 	const struct fault_spec *s = f->queue->spec;
 
+	if (!rc && f->queue->cache)
+		rc = settle_cache(f);
 	if (!rc && f->second_half) {
 		io->buf = (char *)io->buf + io->length;
 		io->offset += io->length;
@@ -134,17 +173,49 @@ static void tear(struct fault_io *f, uint32_t block)
 	f->io.length = first;
 }
 
+/* 0: it is to be done. */
+static int refuses(struct fault_queue *q, const struct storage_io *io)
+{
+	const struct fault_spec *s = q->spec;
+
+	if (fails(q, io))
+		return -EIO;
+	if (io->op == STORAGE_FLUSH && s->no_flush && ++q->flushes >= s->no_flush)
+		return -EOPNOTSUPP;
+	/* Nothing may go round the cache. */
+	return q->cache && !q->free ? -EAGAIN : 0;
+}
+
+static void start(struct fault_io *f)
+{
+	struct fault_queue *q = f->queue;
+	const struct fault_spec *s = q->spec;
+
+	if (q->cache && f->io.op == STORAGE_FLUSH)
+		f->mark = fault_cache_mark(q->cache);
+	if (happens(q, s->torn.percent))
+		tear(f, q->base.storage->caps.logical_block);
+	if (f->io.op == STORAGE_DISCARD && s->discard_us)
+		after(f, s->discard_us * 1000ull, begin_late);
+	else if (happens(q, s->delay.percent))
+		put_off(f, s->delay.us, begin_late);
+	else
+		begin(f);
+}
+
 static void fault_submit(struct storage_queue *sq, struct storage_io *io)
 {
 	struct fault_queue *q = container_of(sq, struct fault_queue, base);
 	const struct fault_spec *s = q->spec;
 	struct fault_io *f = q->free;
+	int rc;
 
 	q->count++;
 	if (s->abort_sector != UINT64_MAX && touches(io, s->abort_sector, s->abort_sector))
 		abort();
-	if (fails(q, io)) {
-		io->done(io, -EIO);
+	rc = refuses(q, io);
+	if (rc) {
+		io->done(io, rc);
 		return;
 	}
 	if (!f) {
@@ -156,12 +227,7 @@ static void fault_submit(struct storage_queue *sq, struct storage_io *io)
 	f->io.done = done;
 	f->outer = io;
 	f->second_half = 0;
-	if (happens(q, s->torn.percent))
-		tear(f, sq->storage->caps.logical_block);
-	if (happens(q, s->delay.percent))
-		put_off(f, s->delay.us, begin_late);
-	else
-		storage_submit(q->inner, &f->io);
+	start(f);
 }
 
 static int fault_queue_open(struct storage *s, struct io_uring *ring, struct storage_queue **out,
@@ -179,6 +245,7 @@ static int fault_queue_open(struct storage *s, struct io_uring *ring, struct sto
 		return rc;
 	}
 	q->spec = &fault->spec;
+	q->cache = fault->cache;
 	q->rng = fault->spec.seed * 2 + 1;
 	for (unsigned i = 0; i < OPS_MAX; i++) {
 		q->ops[i].queue = q;
@@ -200,8 +267,11 @@ static void fault_queue_close(struct storage_queue *sq)
 static int fault_size(struct storage *s, uint64_t *size, struct error *err)
 {
 	struct fault *fault = container_of(s, struct fault, base);
-	int rc = storage_resize(fault->inner, err);
 
+	*size = s->caps.size;
+	if (fault->cache)
+		return 0;
+	int rc = storage_resize(fault->inner, err);
 	*size = storage_size(fault->inner);
 	return rc;
 }
@@ -210,6 +280,7 @@ static void fault_close(struct storage *s)
 {
 	struct fault *fault = container_of(s, struct fault, base);
 
+	fault_cache_free(fault->cache);
 	storage_close(fault->inner);
 	free(fault);
 }
@@ -230,6 +301,9 @@ int fault_wrap(const char *spec, struct storage **storage, struct error *err)
 	if (!fault)
 		return error_set(err, -ENOMEM, "cannot open the disk: out of memory");
 	rc = fault_parse(spec, &fault->spec, err);
+	if (!rc && fault->spec.cache)
+		rc = fault_cache_make(*storage, fault->spec.cache_early, fault->spec.seed,
+		                      &fault->cache, err);
 	if (rc) {
 		free(fault);
 		return rc;

@@ -13,6 +13,10 @@
  *   torn=P/US         P of 100 writes are done in two halves with up to US microseconds between,
  *                     so that a kill leaves half of it
  *   abort=SECTOR      whoever touches that sector dies by SIGABRT
+ *   cache=P           a volatile write cache (storage/fault_cache.h), of whose blocks P of 100 are
+ *                     written back at once; the disk's size is what it was when it was opened
+ *   noflush=N         the Nth flush of the queue (from 1) and all after it: EOPNOTSUPP
+ *   discard=US        each discard begins US microseconds late
  */
 #ifndef STORAGE_FAULT_H
 #define STORAGE_FAULT_H
@@ -30,6 +34,10 @@ struct fault_spec {
 	uint64_t bad_first, bad_last;        /* first > last: none */
 	struct fault_chance delay, late, torn;
 	uint64_t abort_sector; /* UINT64_MAX: none */
+	bool cache;
+	uint32_t cache_early; /* percent */
+	uint64_t no_flush;    /* from that one on; 0: all work */
+	uint32_t discard_us;
 };
 
 /* 0, or -EINVAL with *err naming the item. */

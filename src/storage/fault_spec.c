@@ -53,6 +53,14 @@ static int item(const char *key, const char *value, struct fault_spec *s)
 		return chance(value, &s->torn);
 	if (!strcmp(key, "abort"))
 		return parse_u64(value, 0, UINT64_MAX - 1, &s->abort_sector);
+	if (!strcmp(key, "cache")) {
+		s->cache = true;
+		return parse_u32(value, 0, 100, &s->cache_early);
+	}
+	if (!strcmp(key, "noflush"))
+		return parse_u64(value, 1, UINT64_MAX, &s->no_flush);
+	if (!strcmp(key, "discard"))
+		return parse_u32(value, 0, US_MAX, &s->discard_us);
 	return -EINVAL;
 }
 

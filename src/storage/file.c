@@ -238,6 +238,7 @@ static int file_open(const struct storage_spec *spec, struct storage **out, stru
 		return error_set(err, -ENOMEM, "cannot open image %s: out of memory",
 		                 storage_short(buf, path));
 	f->fd = -1;
+	f->turns = (struct discard_turns)DISCARD_TURNS_INIT;
 	if (fstat(spec->fd, &st)) {
 		rc = error_set(err, -errno, "image %s: its descriptor is bad: %s; resolve it first",
 		               storage_short(buf, path), error_name(errno));

@@ -13,6 +13,7 @@ struct file {
 	struct storage base;
 	int fd; /* the only open file description of the image: it carries lock and I/O alike */
 	bool block;
+	struct discard_turns turns; /* of the queues' helpers */
 };
 
 /* The data thread that opened it. */

@@ -107,7 +107,7 @@ int file_queue_open(struct storage *s, struct io_uring *ring, struct storage_que
 		q->fd = f->fd;
 	/* Now and not at the first discard: then it may be forbidden to start threads. */
 	if (!rc && s->caps.discard)
-		rc = discard_start(&q->discard, f->fd, f->block, ring);
+		rc = discard_start(&q->discard, f->fd, f->block, &f->turns, ring);
 	if (rc) {
 		free(q);
 		return error_set(err, rc,

@@ -139,7 +139,8 @@ struct storage_io {
 };
 
 /* Starts the operation. Never blocks, never allocates. A FLUSH covers every WRITE that was done
- * before it was submitted, from whatever queue. Discards do not delay other operations.
+ * before it was submitted, from whatever queue. Discards do not delay other
+ * operations, but for one short piece at a time (discard.h).
  *
  * If opening with wait_lock found that writes of the dead owner had been lost on their way from the
  * page cache to the disk, or a worker before us did, the first FLUSH of each queue fails with -EIO:

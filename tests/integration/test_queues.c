@@ -3,6 +3,7 @@
  * what a front end may not offer. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 
 #include "control.h"
@@ -167,39 +168,91 @@ static void bad_keys_fail_this_device_only(void **state)
 
 /* ---- order ---- */
 
-/* What one queue was told is written, a flush in another one makes durable; what a barrier in one
- * queue waits for are that queue's requests. Here: both are answered, whatever goes on beside. */
+#define SLOW_US 1000000 /* a discard takes that long */
+
+static char image[200];
+
+/* A disk of two queues with these faults. */
+static int setup_faulty(void **state, const char *faults)
+{
+	static const char *const extra[] = {"--test-faults", "--max-queues", "2", NULL};
+	struct host *h = malloc(sizeof *h);
+	char target[300];
+
+	host_start(h, extra);
+	make_image(h, "a.img", SEED, image);
+	snprintf(target, sizeof target, "fault:%s:%s", faults, image);
+	host_attach(h, &(struct disk){.params = target}, target);
+	*state = h;
+	return 0;
+}
+
+static int setup_slow(void **state)
+{
+	char faults[32];
+
+	snprintf(faults, sizeof faults, "discard=%u", SLOW_US);
+	return setup_faulty(state, faults);
+}
+
+/* The next one of that queue; 0: none within the time. */
+static uint64_t answer(struct xenblkfront *f, unsigned queue, int timeout_ms)
+{
+	struct xenblkfront_response rsp;
+
+	assert_front(f, xenblkfront_select(f, queue));
+	int n = xenblkfront_reap(f, &rsp, 1, timeout_ms);
+	if (!timeout_ms && n == -ETIMEDOUT)
+		return 0;
+	assert_front(f, n);
+	assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+	return rsp.id;
+}
+
+static void send_one(struct xenblkfront *f, unsigned queue, uint8_t op, uint64_t id)
+{
+	struct xenblkfront_request r = {.op = op};
+
+	if (op == BLKIF_OP_DISCARD)
+		r.sector = r.nr_sectors = 8;
+	assert_front(f, xenblkfront_select(f, queue));
+	assert_front(f, xenblkfront_queue(f, &r, id));
+	assert_front(f, xenblkfront_kick(f));
+}
+
+/* Sends a slow discard through queue 0, then this through a queue; whether the discard was in
+ * flight still when this was answered. No clock decides: the discard cannot be over before its
+ * time, so on a machine that was too slow to tell, it is tried again. */
+static bool overtakes(struct xenblkfront *f, unsigned queue, uint8_t op)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		uint64_t begun = clock_ns();
+		send_one(f, 0, BLKIF_OP_DISCARD, 1);
+		send_one(f, queue, op, 2);
+		uint64_t first = answer(f, queue, -1);
+		if (queue && answer(f, 0, 0))
+			first = 1; /* over as well */
+		else
+			answer(f, 0, -1);
+		if (first == 2)
+			return true;
+		if (clock_ns() - begun < SLOW_US * 1000ull * 2)
+			return false;
+	}
+	fail_msg("%s", "the machine is too slow to tell");
+	return false;
+}
+
+/* A flush waits for nothing that was not answered when it was sent; a barrier waits for all of its
+ * own queue, and for nothing of another. */
 static void flush_and_barrier_beside_other_queues(void **state)
 {
-	struct host *h = *state;
-	struct xenblkfront *f = connect(h, 2, 0);
-	struct xenblkfront_response rsp[32];
-	uint32_t ref;
-	void *page;
+	struct xenblkfront *f = connect(*state, 2, 0);
 
-	assert_front(f, xenblkfront_alloc(f, 1, true, &page, &ref));
-	for (unsigned round = 0; round < 20; round++) {
-		struct xenblkfront_request w = {
-		    .op = BLKIF_OP_WRITE, .nr_segments = 1, .seg = {{ref, 0, 7}}};
-		struct xenblkfront_request b = {.op = round % 2 ? BLKIF_OP_WRITE_BARRIER
-		                                                : BLKIF_OP_FLUSH_DISKCACHE};
-		assert_front(f, xenblkfront_select(f, 0));
-		for (unsigned i = 0; i < 32; i++) {
-			w.sector = i * 8;
-			assert_front(f, xenblkfront_queue(f, &w, i));
-		}
-		assert_front(f, xenblkfront_kick(f));
-		assert_front(f, xenblkfront_select(f, 1));
-		assert_int_equal(host_request(f, &b), BLKIF_RSP_OKAY);
-		assert_front(f, xenblkfront_select(f, 0));
-		for (unsigned got = 0; got < 32;) {
-			int n = xenblkfront_reap(f, rsp, 32, -1);
-			assert_true(n > 0);
-			for (int i = 0; i < n; i++)
-				assert_int_equal(rsp[i].status, BLKIF_RSP_OKAY);
-			got += (unsigned)n;
-		}
-	}
+	assert_true(overtakes(f, 1, BLKIF_OP_FLUSH_DISKCACHE));
+	assert_true(overtakes(f, 1, BLKIF_OP_WRITE_BARRIER));
+	assert_true(overtakes(f, 0, BLKIF_OP_FLUSH_DISKCACHE));
+	assert_false(overtakes(f, 0, BLKIF_OP_WRITE_BARRIER));
 	front_end(f);
 }
 
@@ -305,6 +358,55 @@ static void worker_faulted_with_all_queues_full(void **state)
 	kill_with_all_queues_full(state, SIGSEGV, 2);
 }
 
+static int setup_late(void **state)
+{
+	return setup_faulty(state, "late=100/2500000,seed=8");
+}
+
+/* Whether that page of the disk begins with that byte. */
+static bool in_image(unsigned page, char want)
+{
+	int fd = open(image, O_RDONLY | O_CLOEXEC);
+	char byte = 0;
+
+	bool ok = fd >= 0 && pread(fd, &byte, 1, (off_t)page * 4096) == 1 && byte == want;
+	close(fd);
+	return ok;
+}
+
+/* One suspect in each queue, and each takes over two seconds: so long that the other's queue goes
+ * to sleep over it and has nothing left to tidy up, either. It is woken when its turn comes, for
+ * nothing else happens on this disk. */
+static void suspects_take_turns(void **state)
+{
+	struct host *h = *state;
+	struct xenblkfront_request w = {.op = BLKIF_OP_WRITE, .nr_segments = 1};
+	uint32_t ref;
+	void *page;
+
+	if (SANITIZED) {
+		print_message("# sanitizers have their own handler for faults\n");
+		skip();
+	}
+	struct xenblkfront *f = connect(h, 2, 0);
+	pid_t worker = host_worker(h, ID);
+	assert_front(f, xenblkfront_alloc(f, 1, true, &page, &ref));
+	memset(page, 'S', 4096);
+	w.seg[0] = (struct xenblkfront_seg){ref, 0, 7};
+	for (unsigned q = 0; q < 2; q++) {
+		w.sector = q * 8;
+		assert_front(f, xenblkfront_select(f, q));
+		assert_front(f, xenblkfront_queue(f, &w, q + 1));
+		assert_front(f, xenblkfront_kick(f));
+	}
+	wait_until(in_image(0, 'S') && in_image(1, 'S'));
+	assert_int_equal(kill(worker, SIGSEGV), 0);
+	for (unsigned q = 0; q < 2; q++)
+		assert_int_equal(answer(f, q, -1), q + 1);
+	assert_int_not_equal(host_worker(h, ID), worker);
+	front_end(f);
+}
+
 /* A supervisor with another setting serves the connection that is there as it was agreed. */
 static void supervisor_started_again_with_fewer_queues(void **state)
 {
@@ -353,10 +455,12 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(default_is_one_for_each_processor, setup_default,
 	                                    host_teardown),
 	    queue_case(bad_keys_fail_this_device_only),
-	    queue_case(flush_and_barrier_beside_other_queues),
+	    cmocka_unit_test_setup_teardown(flush_and_barrier_beside_other_queues, setup_slow,
+	                                    host_teardown),
 	    queue_case(one_queue_that_overruns),
 	    queue_case(worker_killed_with_all_queues_full),
 	    queue_case(worker_faulted_with_all_queues_full),
+	    cmocka_unit_test_setup_teardown(suspects_take_turns, setup_late, host_teardown),
 	    queue_case(supervisor_started_again_with_fewer_queues),
 	    queue_case(sixteen_queues_of_sixteen_pages),
 	};

@@ -221,13 +221,53 @@ static void not_set_up(void **state)
 	teardown();
 }
 
+/* Flushes that the device has carried out, as the kernel counts them. */
+static unsigned long flushes_done(void)
+{
+	char path[64], line[400] = "";
+	unsigned long n = 0;
+
+	snprintf(path, sizeof path, "/sys/block/%s/stat", dev + sizeof "/dev/" - 1);
+	FILE *f = fopen(path, "re");
+	assert_non_null(f);
+	assert_non_null(fgets(line, sizeof line, f));
+	fclose(f);
+	/* The 16th number, since Linux 5.5. */
+	if (sscanf(line, "%*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %lu", &n) !=
+	    1) {
+		print_message("skipped: this kernel does not count flushes\n");
+		skip();
+	}
+	return n;
+}
+
+/* Each one, also if nothing was written through this queue: others have, and it covers them. */
+static void flush_reaches_the_device(void **state)
+{
+	unsigned char *buf = buffer(4096);
+	struct rig r;
+
+	setup(512, false);
+	rig_open(&r, dev, 0);
+	unsigned long before = flushes_done();
+	assert_int_equal(rig_do(&r, STORAGE_WRITE, buf, 0, 4096), 0);
+	assert_int_equal(flushes_done(), before);
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_int_equal(rig_do(&r, STORAGE_FLUSH, NULL, 0, 0), 0);
+		assert_int_equal(flushes_done(), before + i);
+	}
+	rig_close(&r);
+	teardown();
+	free(buf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(sizes),      cmocka_unit_test(data),
 	    cmocka_unit_test(discards),   cmocka_unit_test(readonly_device),
 	    cmocka_unit_test(partition),  cmocka_unit_test(lock),
-	    cmocka_unit_test(not_set_up),
+	    cmocka_unit_test(not_set_up), cmocka_unit_test(flush_reaches_the_device),
 	};
 	const char *reason = loop_missing();
 

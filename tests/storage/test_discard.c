@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "storage/file.h"
 
 #define MIB (1u << 20)
 
@@ -18,17 +19,31 @@
 
 /* In the place of the C library's, so that a discard can be watched, held up and made to fail. */
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-static off_t longest; /* under gate */
-static int fault;     /* under gate; the next one's errno */
+static off_t longest;                /* under gate */
+static int fault;                    /* under gate; the next one's errno */
+static unsigned inside, most_inside; /* atomic: at the gate or through it */
+static unsigned calls;               /* under gate */
+static off_t watched = -1;           /* under gate; the call at that offset … */
+static unsigned watched_at;          /* … was the how manieth */
 
 int fallocate(int fd, int mode, off_t offset, off_t len)
 {
+	unsigned now = __atomic_add_fetch(&inside, 1, __ATOMIC_SEQ_CST);
+	unsigned most = __atomic_load_n(&most_inside, __ATOMIC_SEQ_CST);
+
+	while (now > most && !__atomic_compare_exchange_n(&most_inside, &most, now, false,
+	                                                  __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+	}
 	pthread_mutex_lock(&gate);
 	int failed = fault;
 	fault = 0;
 	if (len > longest)
 		longest = len;
+	calls++;
+	if (offset == watched)
+		watched_at = calls;
 	pthread_mutex_unlock(&gate);
+	__atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST);
 	errno = failed;
 	return failed ? -1 : (int)syscall(SYS_fallocate, fd, mode, offset, len);
 }
@@ -70,7 +85,7 @@ static void punches(void **state)
 	free(buf);
 }
 
-/* In pieces that a kill can wait for, every one of them. */
+/* In pieces that others can wait for, every one of them. */
 static void large(void **state)
 {
 	static const unsigned at[] = {0, 64, 100, 127, 191};
@@ -85,7 +100,7 @@ static void large(void **state)
 		assert_int_equal(rig_do(&r, STORAGE_WRITE, buf, (uint64_t)at[i] * MIB, MIB), 0);
 	longest = 0;
 	assert_int_equal(rig_do(&r, STORAGE_DISCARD, NULL, MIB / 2, 191ull * MIB), 0);
-	assert_int_equal(longest, 64 * MIB);
+	assert_int_equal(longest, DISCARD_FILE_PIECE);
 	for (unsigned i = 0; i < sizeof at / sizeof *at; i++) {
 		assert_int_equal(rig_do(&r, STORAGE_READ, buf, (uint64_t)at[i] * MIB, MIB), 0);
 		for (unsigned k = 0; k < MIB; k++)
@@ -205,6 +220,86 @@ static void beside_others(void **state)
 	free(buf);
 }
 
+/* Three queues of one disk, each with a discard. They wait at the gate, which the caller holds. */
+struct trio {
+	struct rig r;
+	struct storage_queue *queue[3];
+	struct rig_io io[3];
+};
+
+static bool all_have_come(struct rig *r)
+{
+	struct discard_turns *t = &container_of(r->storage, struct file, base)->turns;
+
+	pthread_mutex_lock(&t->lock);
+	bool come = t->last == 3;
+	pthread_mutex_unlock(&t->lock);
+	unsigned at_gate = __atomic_load_n(&inside, __ATOMIC_SEQ_CST);
+	return (come && at_gate) || at_gate == 3;
+}
+
+static void trio_begin(struct trio *t, const uint64_t at[3], const uint64_t length[3])
+{
+	const char *path = test_path("trio");
+	struct error err;
+
+	image_create(path, 256ull * MIB);
+	rig_open(&t->r, path, 0);
+	t->queue[0] = t->r.queue;
+	for (unsigned i = 1; i < 3; i++)
+		assert_int_equal(storage_queue_open(t->r.storage, &t->r.ring, &t->queue[i], &err),
+		                 0);
+	calls = most_inside = watched_at = 0;
+	pthread_mutex_lock(&gate);
+	for (unsigned i = 0; i < 3; i++) {
+		t->r.queue = t->queue[i];
+		rig_submit(&t->r, &t->io[i], STORAGE_DISCARD, NULL, at[i], length[i]);
+	}
+	/* Until each has come, and waits for its turn or, if there were none, at the gate. */
+	while (!all_have_come(&t->r))
+		usleep(1000);
+}
+
+static void trio_end(struct trio *t)
+{
+	pthread_mutex_unlock(&gate);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(rig_wait(&t->r, &t->io[i]), 0);
+	for (unsigned i = 1; i < 3; i++)
+		storage_queue_close(t->queue[i]);
+	t->r.queue = t->queue[0];
+	rig_close(&t->r);
+}
+
+/* Never two of one disk at the same time, whatever the queues. */
+static void one_at_a_time(void **state)
+{
+	static const uint64_t at[] = {0, 64 * MIB, 128 * MIB};
+	static const uint64_t length[] = {4 * MIB, 4 * MIB, 4 * MIB};
+	struct trio t;
+
+	trio_begin(&t, at, length);
+	assert_int_equal(inside, 1);
+	trio_end(&t);
+	assert_int_equal(calls, 12);
+	assert_int_equal(most_inside, 1);
+}
+
+/* One that is short does not wait for all of those that are long. */
+static void they_take_turns(void **state)
+{
+	static const uint64_t at[] = {0, 64 * MIB, 128 * MIB};
+	static const uint64_t length[] = {64 * MIB, 64 * MIB, MIB};
+	struct trio t;
+
+	watched = (off_t)at[2];
+	trio_begin(&t, at, length);
+	trio_end(&t);
+	watched = -1;
+	assert_int_equal(calls, 129);
+	assert_in_range(watched_at, 1, 4);
+}
+
 /* An error ends it and is passed on; the next one is done again. */
 static void fails(void **state)
 {
@@ -226,9 +321,11 @@ static void fails(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(punches),  cmocka_unit_test(large),   cmocka_unit_test(secure),
-	    cmocka_unit_test(in_order), cmocka_unit_test(chained), cmocka_unit_test(beside_others),
-	    cmocka_unit_test(fails),
+	    cmocka_unit_test(punches),         cmocka_unit_test(large),
+	    cmocka_unit_test(secure),          cmocka_unit_test(in_order),
+	    cmocka_unit_test(chained),         cmocka_unit_test(beside_others),
+	    cmocka_unit_test(fails),           cmocka_unit_test(one_at_a_time),
+	    cmocka_unit_test(they_take_turns),
 	};
 
 	return cmocka_run_group_tests_name("discard", tests, NULL, NULL);

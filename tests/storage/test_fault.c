@@ -24,9 +24,10 @@ static void open_with(struct rig *r, const char *faults)
 
 static void words(void **state)
 {
-	static const char *const bad[] = {"error",  "error=101", "error=-1",  "error@0=1",
-	                                  "bad=5",  "delay=10",  "delay=1/x", "nothing=1",
-	                                  "abort=", "seed=1,",   "torn=101/1"};
+	static const char *const bad[] = {"error",     "error=101", "error=-1",   "error@0=1",
+	                                  "bad=5",     "delay=10",  "delay=1/x",  "nothing=1",
+	                                  "abort=",    "seed=1,",   "torn=101/1", "cache",
+	                                  "cache=101", "noflush=0", "discard=x"};
 	struct fault_spec s;
 	struct error err;
 
@@ -35,7 +36,8 @@ static void words(void **state)
 		assert_non_null(strstr(err.text, "is not understood"));
 	}
 	assert_int_equal(
-	    fault_parse("seed=9,error=7,error@3=4,bad=8-15,delay=1/2,late=3/4,torn=5/6,abort=77",
+	    fault_parse("seed=9,error=7,error@3=4,bad=8-15,delay=1/2,late=3/4,torn=5/6,abort=77,"
+	                "cache=9,noflush=10,discard=11",
 	                &s, &err),
 	    0);
 	assert_int_equal(s.seed, 9);
@@ -51,6 +53,10 @@ static void words(void **state)
 	assert_int_equal(s.torn.percent, 5);
 	assert_int_equal(s.torn.us, 6);
 	assert_int_equal(s.abort_sector, 77);
+	assert_true(s.cache);
+	assert_int_equal(s.cache_early, 9);
+	assert_int_equal(s.no_flush, 10);
+	assert_int_equal(s.discard_us, 11);
 }
 
 /* An error of the words is an error of opening, and nothing stays open. */
@@ -271,15 +277,219 @@ static void aborts(void **state)
 	assert_int_equal(WTERMSIG(status), SIGABRT);
 }
 
+/* ---- the volatile cache ---- */
+
+#define LOST 0xee /* not written by anybody */
+
+/* What stands in the image, past the cache: the byte if the block is full of it, or LOST. */
+static int in_image(uint64_t block)
+{
+	unsigned char *buf = buffer(4096);
+	int fd = open(test_path("image"), O_RDONLY | O_CLOEXEC), c;
+
+	assert_int_equal(pread(fd, buf, 4096, (off_t)block * 4096), 4096);
+	close(fd);
+	c = buf[0];
+	for (unsigned i = 1; i < 4096; i++)
+		if (buf[i] != c)
+			c = LOST;
+	free(buf);
+	return c;
+}
+
+static void put(struct rig *r, uint64_t block, unsigned char c)
+{
+	unsigned char *buf = buffer(4096);
+
+	memset(buf, c, 4096);
+	assert_int_equal(rig_do(r, STORAGE_WRITE, buf, block * 4096, 4096), 0);
+	free(buf);
+}
+
+static int seen(struct rig *r, uint64_t block)
+{
+	unsigned char *buf = buffer(4096);
+	int c;
+
+	assert_int_equal(rig_do(r, STORAGE_READ, buf, block * 4096, 4096), 0);
+	c = buf[4095];
+	free(buf);
+	return c;
+}
+
+static void flush(struct rig *r)
+{
+	assert_int_equal(rig_do(r, STORAGE_FLUSH, NULL, 0, 0), 0);
+}
+
+static void cache_is_volatile(void **state)
+{
+	struct rig r;
+
+	open_with(&r, "cache=0");
+	put(&r, 1, 0x11);
+	flush(&r);
+	put(&r, 1, 0x12);
+	put(&r, 2, 0x22);
+	assert_int_equal(seen(&r, 1), 0x12);
+	assert_int_equal(seen(&r, 2), 0x22);
+	assert_int_equal(in_image(1), 0x11);
+	assert_int_equal(in_image(2), LOST);
+	rig_close(&r);
+	assert_int_equal(in_image(1), 0x11);
+	assert_int_equal(in_image(2), LOST);
+}
+
+/* Also of another queue, as it has one cache. */
+static void flush_covers_what_was_done(void **state)
+{
+	struct storage_queue *first, *other;
+	struct error err;
+	struct rig r;
+
+	open_with(&r, "cache=0");
+	assert_int_equal(storage_queue_open(r.storage, &r.ring, &other, &err), 0);
+	put(&r, 1, 0x11);
+	first = r.queue;
+	r.queue = other;
+	assert_int_equal(seen(&r, 1), 0x11);
+	flush(&r);
+	assert_int_equal(in_image(1), 0x11);
+	r.queue = first;
+	storage_queue_close(other);
+	rig_close(&r);
+}
+
+/* Writes that were done after it was submitted are not covered, however long it takes. */
+static void flush_covers_nothing_else(void **state)
+{
+	unsigned char *buf = buffer(4096);
+	struct rig_io w, f;
+	struct rig r;
+
+	open_with(&r, "cache=0");
+	put(&r, 1, 0x11);
+	memset(buf, 0x22, 4096);
+	rig_submit(&r, &w, STORAGE_WRITE, buf, 8192, 4096);
+	rig_submit(&r, &f, STORAGE_FLUSH, NULL, 0, 0);
+	assert_int_equal(rig_wait(&r, &w), 0);
+	assert_int_equal(rig_wait(&r, &f), 0);
+	assert_int_equal(in_image(1), 0x11);
+	assert_int_equal(in_image(2), LOST);
+	rig_close(&r);
+	free(buf);
+}
+
+/* Not before it is done: it may be answered no earlier than it counts. */
+static void flush_counts_when_it_ends(void **state)
+{
+	struct rig_io f;
+	struct rig r;
+
+	open_with(&r, "cache=0,late=100/1");
+	put(&r, 1, 0x11);
+	rig_submit(&r, &f, STORAGE_FLUSH, NULL, 0, 0);
+	assert_int_equal(in_image(1), LOST);
+	assert_int_equal(rig_wait(&r, &f), 0);
+	assert_int_equal(in_image(1), 0x11);
+	rig_close(&r);
+}
+
+static void cache_writes_back_early(void **state)
+{
+	unsigned early = 0;
+	struct rig r;
+
+	open_with(&r, "cache=50,seed=3");
+	for (unsigned i = 0; i < OPS; i++)
+		put(&r, i, 0x33);
+	rig_close(&r);
+	/* A block of the guest's is eight of the cache's; those that are whole. */
+	for (unsigned i = 0; i < OPS; i++) {
+		int fd = open(test_path("image"), O_RDONLY | O_CLOEXEC);
+		for (unsigned k = 0; k < 8; k++)
+			early += byte_at(fd, i * 4096 + k * 512) == 0x33;
+		close(fd);
+	}
+	assert_in_range(early, OPS * 8 / 4, OPS * 8 * 3 / 4);
+}
+
+static void cache_of_discards(void **state)
+{
+	struct rig r;
+
+	open_with(&r, "cache=0");
+	put(&r, 1, 0x11);
+	assert_int_equal(rig_do(&r, STORAGE_DISCARD, NULL, 0, 8192), 0);
+	assert_int_equal(seen(&r, 1), 0);
+	flush(&r);
+	assert_int_equal(in_image(1), 0);
+	rig_close(&r);
+}
+
+static void cache_needs_an_image(void **state)
+{
+	struct storage *s;
+	struct error err;
+
+	image_faults = "cache=0";
+	assert_int_equal(image_open("null:1M", 0, &s, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "a cache needs an image"));
+	image_faults = NULL;
+}
+
+static void flush_withdrawn(void **state)
+{
+	struct rig r;
+
+	open_with(&r, "noflush=3");
+	for (int i = 1; i < 6; i++)
+		assert_int_equal(rig_do(&r, STORAGE_FLUSH, NULL, 0, 0), i < 3 ? 0 : -EOPNOTSUPP);
+	put(&r, 1, 0x11);
+	rig_close(&r);
+}
+
+/* Discards only; what is asked for later is done before it. */
+static void slow_discards(void **state)
+{
+	struct rig_io d;
+	struct rig r;
+
+	open_with(&r, "discard=100000");
+	rig_submit(&r, &d, STORAGE_DISCARD, NULL, 4096, 4096);
+	put(&r, 2, 0x22);
+	assert_int_equal(seen(&r, 2), 0x22);
+	flush(&r);
+	assert_int_equal(d.order, 0);
+	assert_int_equal(rig_wait(&r, &d), 0);
+	assert_int_equal(in_image(1), 0);
+	rig_close(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(words),       cmocka_unit_test(not_understood),
-	    cmocka_unit_test(errors),      cmocka_unit_test(scripted),
-	    cmocka_unit_test(bad_sectors), cmocka_unit_test(seeded),
-	    cmocka_unit_test(delayed),     cmocka_unit_test(reported_late),
-	    cmocka_unit_test(two_halves),  cmocka_unit_test(killed_between_the_halves),
-	    cmocka_unit_test(grows),       cmocka_unit_test(aborts),
+	    cmocka_unit_test(words),
+	    cmocka_unit_test(not_understood),
+	    cmocka_unit_test(errors),
+	    cmocka_unit_test(scripted),
+	    cmocka_unit_test(bad_sectors),
+	    cmocka_unit_test(seeded),
+	    cmocka_unit_test(delayed),
+	    cmocka_unit_test(reported_late),
+	    cmocka_unit_test(two_halves),
+	    cmocka_unit_test(killed_between_the_halves),
+	    cmocka_unit_test(grows),
+	    cmocka_unit_test(aborts),
+	    cmocka_unit_test(cache_is_volatile),
+	    cmocka_unit_test(flush_covers_what_was_done),
+	    cmocka_unit_test(flush_covers_nothing_else),
+	    cmocka_unit_test(flush_counts_when_it_ends),
+	    cmocka_unit_test(cache_writes_back_early),
+	    cmocka_unit_test(cache_of_discards),
+	    cmocka_unit_test(cache_needs_an_image),
+	    cmocka_unit_test(flush_withdrawn),
+	    cmocka_unit_test(slow_discards),
 	};
 
 	return cmocka_run_group_tests_name("fault", tests, NULL, NULL);

@@ -14,6 +14,14 @@ static struct block_range range(uint64_t at, uint64_t end, unsigned queue)
 	return (struct block_range){.at = at, .end = end, .queue = queue};
 }
 
+static void assert_empty(const struct blocks *b)
+{
+	for (unsigned i = 0; i < BLOCKS_BUCKETS; i++) {
+		assert_null(b->bucket[i].first);
+		assert_ptr_equal(b->bucket[i].last, &b->bucket[i].first);
+	}
+}
+
 static void in_the_order_they_came(void **state)
 {
 	struct blocks b;
@@ -37,8 +45,54 @@ static void in_the_order_they_came(void **state)
 	assert_ptr_equal(blocks_granted(&b, 0), &four);
 	assert_int_equal(blocks_unlock(&b, &three), 0);
 	assert_int_equal(blocks_unlock(&b, &four), 0);
-	assert_null(b.first);
-	assert_ptr_equal(b.last, &b.first);
+	assert_empty(&b);
+}
+
+/* Where regions meet, and where two share a bucket without touching each other. */
+static void regions(void **state)
+{
+	const uint64_t edge = BLOCKS_REGION, far = BLOCKS_REGION * BLOCKS_BUCKETS;
+	struct blocks b;
+	struct block_range across = range(edge - 8, edge + 8, 0), below = range(edge - 4, edge, 1),
+	                   above = range(edge, edge + 4, 2), both = range(edge - 8, edge + 8, 3),
+	                   next = range(edge + 8, edge + 12, 4),
+	                   other = range(far + edge - 8, far + edge + 8, 5);
+
+	blocks_init(&b);
+	assert_true(blocks_lock(&b, &across));
+	assert_false(blocks_lock(&b, &below));
+	assert_false(blocks_lock(&b, &above));
+	assert_false(blocks_lock(&b, &both));
+	assert_true(blocks_lock(&b, &next));
+	assert_true(blocks_lock(&b, &other));
+	assert_int_equal(blocks_unlock(&b, &across), 1u << 1 | 1u << 2);
+	assert_int_equal(blocks_unlock(&b, &above), 0);
+	assert_int_equal(blocks_unlock(&b, &below), 1u << 3);
+	/* Once, though it was found twice. */
+	assert_ptr_equal(blocks_granted(&b, 3), &both);
+	assert_null(both.next_granted);
+	assert_int_equal(blocks_unlock(&b, &other), 0);
+	assert_int_equal(blocks_unlock(&b, &both), 0);
+	assert_int_equal(blocks_unlock(&b, &next), 0);
+	assert_empty(&b);
+}
+
+/* The longest range there is lies in two regions, wherever it begins. */
+static void longest(void **state)
+{
+	struct blocks b;
+
+	blocks_init(&b);
+	for (uint64_t at = 0; at < 2 * BLOCKS_REGION; at += 4096) {
+		struct block_range r = range(at, at + BLOCKS_REGION + 4096, 0);
+		struct block_range last = range(r.end - 4096, r.end, 1);
+		assert_true(blocks_lock(&b, &r));
+		assert_false(blocks_lock(&b, &last));
+		assert_int_equal(blocks_unlock(&b, &r), 1u << 1);
+		assert_ptr_equal(blocks_granted(&b, 1), &last);
+		assert_int_equal(blocks_unlock(&b, &last), 0);
+	}
+	assert_empty(&b);
 }
 
 /* Several of one queue at once, listed in their order. */
@@ -62,8 +116,8 @@ static void a_list_for_one_queue(void **state)
 	assert_null(r);
 }
 
-/* Never two that overlap, and nobody is forgotten. */
-static void random_use(void **state)
+/* Never two that overlap, and nobody is forgotten. base: where on the disk. */
+static void random_use_at(uint64_t base)
 {
 	enum { RANGES = 60, BLOCKS = 40 };
 	struct block_range r[RANGES] = {{0}};
@@ -78,18 +132,19 @@ static void random_use(void **state)
 		uint32_t queues = 0;
 		if (held[i]) {
 			for (uint64_t k = r[i].at; k < r[i].end; k++)
-				used[k]--;
+				used[k - base]--;
 			held[i] = wants[i] = 0;
 			queues = blocks_unlock(&b, &r[i]);
 			turns++;
 		} else if (!wants[i]) {
 			uint64_t at = (seed >> 20) % (BLOCKS - 4);
-			r[i] = range(at, at + 1 + (seed >> 50) % 4, i % WM_MAX_QUEUES);
+			r[i] =
+			    range(base + at, base + at + 1 + (seed >> 50) % 4, i % WM_MAX_QUEUES);
 			wants[i] = 1;
 			if (blocks_lock(&b, &r[i])) {
 				held[i] = 1;
 				for (uint64_t k = r[i].at; k < r[i].end; k++)
-					assert_int_equal(used[k]++, 0);
+					assert_int_equal(used[k - base]++, 0);
 			}
 		}
 		for (unsigned q = 0; queues; q++, queues >>= 1) {
@@ -99,18 +154,31 @@ static void random_use(void **state)
 				assert_true(wants[g - r] && !held[g - r]);
 				held[g - r] = 1;
 				for (uint64_t k = g->at; k < g->end; k++)
-					assert_int_equal(used[k]++, 0);
+					assert_int_equal(used[k - base]++, 0);
 			}
 		}
 	}
 	assert_true(turns > 10000);
 }
 
+static void random_use(void **state)
+{
+	random_use_at(0);
+}
+
+static void random_use_across_regions(void **state)
+{
+	random_use_at(BLOCKS_REGION * BLOCKS_BUCKETS - 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(in_the_order_they_came),
 	                                   cmocka_unit_test(a_list_for_one_queue),
-	                                   cmocka_unit_test(random_use)};
+	                                   cmocka_unit_test(regions),
+	                                   cmocka_unit_test(longest),
+	                                   cmocka_unit_test(random_use),
+	                                   cmocka_unit_test(random_use_across_regions)};
 
 	return cmocka_run_group_tests_name("blocks", tests, NULL, NULL);
 }
