@@ -82,6 +82,7 @@ struct device {
 	struct disk_keys keys;  /* as advertised for this connection */
 	struct connection conn; /* generation 0: never connected by us */
 	bool unfenced;          /* see struct snapshot */
+	bool ring_anew;         /* the front end has made its ring anew: nothing is to be resumed */
 	bool wait_lock;         /* the image's lock may still be held by I/O of a dead worker */
 	struct worker worker;
 	struct upgrade *upgrade; /* of the worker, see upgrade.c; or NULL */

@@ -159,6 +159,10 @@ static bool resumes(struct device *dev, const struct ring_keys *keys, enum secto
 	struct connection old;
 
 	*noted = false;
+	if (dev->ring_anew) {
+		dev->ring_anew = false;
+		return false;
+	}
 	if (!folder_load_connection(dev, &old)) {
 		dev->conn.generation = old.generation;
 		dev->conn.faults = old.faults;
@@ -310,6 +314,13 @@ void ring_disconnect(struct device *dev)
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
 }
 
+/* The guest resumed while nobody served it: the ring that could not be taken up is of no use to it
+ * any more. */
+static bool went_on(struct device *dev, int rc)
+{
+	return dev->ours == XS_CONNECTED && (rc == -ECONNRESET || ring_keys_changed(dev));
+}
+
 void ring_answer(struct device *dev, const struct wm *m)
 {
 	patience_over(dev);
@@ -325,6 +336,13 @@ void ring_answer(struct device *dev, const struct wm *m)
 	} else if (m->type == WM_DISCONNECTED && dev->ring == RING_DISCONNECTING) {
 		dev->ring = RING_IDLE;
 		ring_forget(dev);
+	} else if (m->type == WM_FAILED && dev->ring == RING_CONNECTING && went_on(dev, m->rc)) {
+		/* What the worker had in hand is forgotten, and this ring connected as a new one.
+		 */
+		device_log(dev, "the front end goes on with another ring: %.*s",
+		           (int)sizeof m->text - 1, m->text);
+		dev->ring = RING_IDLE;
+		dev->ring_anew = true;
 	} else if (m->type == WM_FAILED && dev->ring == RING_CONNECTING) {
 		dev->ring = RING_FAILED;
 		device_fatal(dev, m->rc, false, "%.*s", (int)sizeof m->text - 1, m->text);
