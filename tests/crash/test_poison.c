@@ -160,13 +160,79 @@ static void kills_between_faults(void **state)
 	expect(*state, d, 4, BLKIF_RSP_ERROR);
 }
 
+/* A string of the disk's status; "" if it is null. */
+static const char *status_says(struct host *h, const char *key)
+{
+	static char text[300];
+	json_t *s = host_status(h, "1:xvda");
+	const char *value = json_string_value(json_object_get(s, key));
+
+	snprintf(text, sizeof text, "%s", value ? value : "");
+	json_decref(s);
+	return text;
+}
+
+/* Five workers fall, none of them three times over one request: the disk fails, and its status says
+ * over which request the last one did, and by what. What it waits for is done once it is told to.
+ */
+static void crash_loop_over_requests(void **state)
+{
+	static const uint64_t at[] = {SECTOR - 8, SECTOR - 8, SECTOR + 8, SECTOR + 8, SECTOR + 16};
+	struct crash_host *c = *state;
+	const char *image = host_image(&c->h, "a.img", SIZE);
+	struct xenblkfront_response rsp;
+	uint32_t ref;
+	void *page;
+
+	host_attach(&c->h, &(struct disk){.params = image}, image);
+	struct xenblkfront *f = host_front_connected(&c->h, 1, "xvda");
+	assert_front(f, xenblkfront_alloc(f, 1, true, &page, &ref));
+	crash_clear(c);
+	for (unsigned i = 0; i < sizeof at / sizeof *at; i++)
+		crash_order(c, CRASH_START, 1, at[i], SIGILL);
+	for (unsigned i = 0; i < sizeof at / sizeof *at; i++) {
+		if (i && at[i] == at[i - 1])
+			continue;
+		struct xenblkfront_request req = {
+		    .op = BLKIF_OP_WRITE,
+		    .sector = at[i],
+		    .nr_segments = 1,
+		    .seg = {{ref, 0, 7}},
+		};
+		assert_front(f, xenblkfront_queue(f, &req, i));
+		assert_front(f, xenblkfront_kick(f));
+		if (at[i] == SECTOR + 16)
+			break;
+		assert_int_equal(xenblkfront_reap(f, &rsp, 1, -1), 1);
+		assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+	}
+	host_wait_error(&c->h, "1:xvda",
+	                "worker died 5 times in a row, last: killed by signal 4 (Illegal "
+	                "instruction), with 1 request in hand, it is a write at sector 528;");
+	assert_string_equal(status_says(&c->h, "last_death"),
+	                    "killed by signal 4 (Illegal instruction)");
+	assert_string_equal(status_says(&c->h, "last_death_with"),
+	                    "1 request in hand, it is a write at sector 528");
+	json_decref(host_control(&c->h, "recover", "1:xvda"));
+	assert_int_equal(xenblkfront_reap(f, &rsp, 1, -1), 1);
+	assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+	assert_front(f, xenblkfront_disconnect(f));
+	xenblkfront_close(f);
+	host_detach(&c->h, 1, XVDA);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, crash_host_setup, crash_host_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(three_faults),      T(two_faults),           T(every_fault_counts),
-	    T(kills_never_count), T(kills_while_counting), T(kills_between_faults),
+	    T(three_faults),
+	    T(two_faults),
+	    T(every_fault_counts),
+	    T(kills_never_count),
+	    T(kills_while_counting),
+	    T(kills_between_faults),
+	    T(crash_loop_over_requests),
 	};
 
 	return cmocka_run_group_tests_name("poison", tests, NULL, NULL);
