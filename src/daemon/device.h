@@ -235,6 +235,7 @@ void device_log(struct device *dev, const char *fmt, ...) __attribute__((format(
 
 /* folder.c: the disk's folder. 0 or -errno */
 int folder_make(struct device *dev, struct error *err);
+/* Whole or, with a line in the log, not at all: then there is none of that name any more. */
 void folder_write(struct device *dev, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void folder_remove(const char *folder);

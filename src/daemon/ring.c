@@ -164,8 +164,10 @@ static bool resumes(struct device *dev, const struct ring_keys *keys, enum secto
 		return false;
 	}
 	if (!folder_load_connection(dev, &old)) {
+		/* In a full run directory only we know of the last ones. */
+		if (dev->conn.generation != old.generation || dev->conn.faults < old.faults)
+			dev->conn.faults = old.faults;
 		dev->conn.generation = old.generation;
-		dev->conn.faults = old.faults;
 		dev->conn.sector_units = old.sector_units;
 		/* All journals are there before the first queue starts: killed in between, a worker
 		 * has executed nothing, and the connection is a new one still. */
