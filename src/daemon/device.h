@@ -92,6 +92,7 @@ struct device {
 	struct disk_keys keys;  /* as advertised for this connection */
 	struct connection conn; /* generation 0: never connected by us */
 	bool unfenced;          /* see struct snapshot */
+	bool ring_anew;         /* the front end has made its ring anew: nothing is to be resumed */
 	bool wait_lock;         /* the image's lock may still be held by I/O of a dead worker */
 	struct worker worker;
 	struct upgrade *upgrade; /* of the worker, see upgrade.c; or NULL */
@@ -258,6 +259,7 @@ void device_log(struct device *dev, const char *fmt, ...) __attribute__((format(
 
 /* folder.c: the disk's folder. 0 or -errno */
 int folder_make(struct device *dev, struct error *err);
+/* Whole or, with a line in the log, not at all: then there is none of that name any more. */
 void folder_write(struct device *dev, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void folder_remove(const char *folder);

@@ -63,19 +63,26 @@ int folder_make(struct device *dev, struct error *err)
 
 void folder_write(struct device *dev, const char *name, const char *fmt, ...)
 {
-	char path[FOLDER_MAX + 32];
+	char path[FOLDER_MAX + 32], temp[FOLDER_MAX + 40];
 	va_list ap;
 
 	snprintf(path, sizeof path, "%s/%s", dev->folder, name);
-	FILE *f = fopen(path, "we");
-	if (!f) {
-		log_warn("%s: cannot write %s: %s", dev->id, path, error_name(errno));
-		return;
+	snprintf(temp, sizeof temp, "%s.new", path);
+	FILE *f = fopen(temp, "we");
+	bool bad = !f;
+	if (f) {
+		va_start(ap, fmt);
+		bad = vfprintf(f, fmt, ap) < 0;
+		va_end(ap);
+		/* What does not fit shows only now. */
+		bad = fclose(f) || bad;
 	}
-	va_start(ap, fmt);
-	vfprintf(f, fmt, ap);
-	va_end(ap);
-	fclose(f);
+	if (!bad && !rename(temp, path))
+		return;
+	log_warn("%s: cannot write %s: %s", dev->id, path, error_name(errno));
+	/* Rather none than half of it, or one that is not true any more. */
+	unlink(temp);
+	unlink(path);
 }
 
 /* Unlinks what `doomed` says in the directory, which is closed. */
@@ -171,9 +178,11 @@ int folder_save_connection(struct device *dev, struct error *err)
 		fputc('\n', f);
 	}
 	int bad = ferror(f);
-	if (fclose(f) || bad || rename(temp, path))
-		return error_set(err, -errno, "cannot write %s: %s", path, error_name(errno));
-	return 0;
+	if (!fclose(f) && !bad && !rename(temp, path))
+		return 0;
+	int rc = errno ? -errno : -EIO;
+	unlink(temp);
+	return error_set(err, rc, "cannot write %s: %s", path, error_name(rc));
 }
 
 static int load_queue(FILE *f, unsigned order, struct queue_keys *q)

@@ -171,9 +171,15 @@ static bool resumes(struct device *dev, const struct ring_keys *keys, enum secto
 	struct connection old;
 
 	*noted = false;
+	if (dev->ring_anew) {
+		dev->ring_anew = false;
+		return false;
+	}
 	if (!folder_load_connection(dev, &old)) {
+		/* In a full run directory only we know of the last ones. */
+		if (dev->conn.generation != old.generation || dev->conn.faults < old.faults)
+			dev->conn.faults = old.faults;
 		dev->conn.generation = old.generation;
-		dev->conn.faults = old.faults;
 		dev->conn.sector_units = old.sector_units;
 		/* All journals are there before the first queue starts: killed in between, a worker
 		 * has executed nothing, and the connection is a new one still. */
@@ -322,6 +328,13 @@ void ring_disconnect(struct device *dev)
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
 }
 
+/* The guest resumed while nobody served it: the ring that could not be taken up is of no use to it
+ * any more. */
+static bool went_on(struct device *dev, int rc)
+{
+	return dev->ours == XS_CONNECTED && (rc == -ECONNRESET || ring_keys_changed(dev));
+}
+
 void ring_answer(struct device *dev, const struct wm *m)
 {
 	patience_over(dev);
@@ -337,6 +350,13 @@ void ring_answer(struct device *dev, const struct wm *m)
 	} else if (m->type == WM_DISCONNECTED && dev->ring == RING_DISCONNECTING) {
 		dev->ring = RING_IDLE;
 		ring_forget(dev);
+	} else if (m->type == WM_FAILED && dev->ring == RING_CONNECTING && went_on(dev, m->rc)) {
+		/* What the worker had in hand is forgotten, and this ring connected as a new one.
+		 */
+		device_log(dev, "the front end goes on with another ring: %.*s",
+		           (int)sizeof m->text - 1, m->text);
+		dev->ring = RING_IDLE;
+		dev->ring_anew = true;
 	} else if (m->type == WM_FAILED && dev->ring == RING_CONNECTING) {
 		dev->ring = RING_FAILED;
 		device_fatal(dev, m->rc, false, "%.*s", (int)sizeof m->text - 1, m->text);

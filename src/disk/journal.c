@@ -341,7 +341,7 @@ static void free_published(struct journal *j, uint32_t i, enum crash_step step)
 }
 
 /* Lists TAKEN slots and those ANSWERED from header.rsp on; checks each field's range. */
-static int recovery_scan(struct journal *j, uint64_t cons, uint64_t rsp,
+static int recovery_scan(const struct journal *j, uint64_t cons, uint64_t rsp,
                          struct journal_recovery *out)
 {
 	out->nr_answered = out->nr_taken = 0;
@@ -360,8 +360,6 @@ static int recovery_scan(struct journal *j, uint64_t cons, uint64_t rsp,
 				return -EBADMSG;
 			if (s->rsp >= rsp)
 				out->answered[out->nr_answered++] = i;
-			else
-				free_published(j, i, CRASH_RECOVER_OLD);
 			break;
 		default:
 			return -EBADMSG;
@@ -397,8 +395,7 @@ static void count_attempts(struct journal *j, uint64_t fault_epoch,
 	crash_point(CRASH_RECOVER_EPOCH, fault_epoch);
 }
 
-int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_epoch,
-                    struct journal_recovery *out, struct error *err)
+int journal_inspect(struct journal *j, struct journal_recovery *out, struct error *err)
 {
 	uint64_t cons = LOAD(j->h->cons), rsp = LOAD(j->h->rsp);
 
@@ -409,8 +406,7 @@ int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_ep
 	/* A take cut off between its last two stores. */
 	for (uint32_t i = 0; i < j->slots; i++)
 		if (j->slot[i].state == JOURNAL_TAKEN && j->slot[i].seq == cons) {
-			STORE(j->h->cons, ++cons);
-			crash_point(CRASH_RECOVER_CONS, cons);
+			cons++;
 			break;
 		}
 	if (recovery_scan(j, cons, rsp, out))
@@ -425,6 +421,26 @@ int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_ep
 	for (uint32_t i = 1; i < out->nr_taken; i++)
 		if (j->slot[out->taken[i]].seq == j->slot[out->taken[i - 1]].seq)
 			return recovery_bad(j, err, "a request stands twice");
+	out->cons = cons;
+	out->published = rsp;
+	return 0;
+}
+
+int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_epoch,
+                    struct journal_recovery *out, struct error *err)
+{
+	int rc = journal_inspect(j, out, err);
+	uint64_t rsp = out->published;
+
+	if (rc)
+		return rc;
+	if (out->cons != LOAD(j->h->cons)) {
+		STORE(j->h->cons, out->cons);
+		crash_point(CRASH_RECOVER_CONS, out->cons);
+	}
+	for (uint32_t i = 0; i < j->slots; i++)
+		if (j->slot[i].state == JOURNAL_ANSWERED && j->slot[i].rsp < rsp)
+			free_published(j, i, CRASH_RECOVER_OLD);
 
 	/* The ring says which of two values of rsp_prod was the last one stored. */
 	uint64_t published = rsp;
@@ -444,7 +460,6 @@ int journal_recover(struct journal *j, uint32_t ring_rsp_prod, uint64_t fault_ep
 	STORE(j->h->current, 0);
 	crash_point(CRASH_RECOVER_CURRENT, fault_epoch);
 	STORE(j->h->signal, 0);
-	out->cons = cons;
 	out->published = published;
 	return 0;
 }

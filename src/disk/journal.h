@@ -131,7 +131,13 @@ struct journal_recovery {
 };
 
 /*
- * Steps 3 to 6 and 8 of the recovery: completes a take that was cut off, decides by the ring's
+ * Step 1 of the recovery: checks header and slots against each other and lists what there is to do,
+ * `published` being what the header knows of. Changes nothing, or marks the header stopped and
+ * returns -EBADMSG.
+ */
+int journal_inspect(struct journal *j, struct journal_recovery *out, struct error *err);
+/*
+ * The same and then steps 2 to 6: completes a take that was cut off, decides by the ring's
  * rsp_prod which responses the guest has seen, frees their slots, counts attempts if fault_epoch is
  * new. May be repeated after a crash at any point. 0, or -EBADMSG when the journal contradicts
  * itself or the ring: nothing may be executed (the header is marked stopped).

@@ -11,13 +11,25 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "disk/another_ring.h"
 #include "disk/crash.h"
 #include "disk/request.h"
 
-/* A dead worker's end of the channel may linger: so long until the first try again, twice as long
- * until the next, and so on. */
-#define BIND_FIRST_NS 250000L
-#define BIND_TRIES 13 /* one second */
+/* Of a connection that goes on: a dead worker's end of the channel may linger, and a guest that
+ * resumes takes its ring back before it tells where the next one is. So long until the first try
+ * again, twice as long until the next, and so on. */
+#define RETRY_FIRST_NS 250000L
+#define RETRIES 14 /* one second */
+
+static bool try_again(const struct queue *q, int tries)
+{
+	struct timespec pause = {.tv_nsec = RETRY_FIRST_NS << (tries < 10 ? tries : 10)};
+
+	if (!q->c.resume || tries + 1 >= RETRIES)
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
 
 static int queue_alloc(struct queue *q, struct error *err)
 {
@@ -51,11 +63,14 @@ static int queue_alloc(struct queue *q, struct error *err)
 static int map_ring(struct queue *q, struct error *err)
 {
 	uint32_t pages = 1u << q->c.order;
-	int rc = xen_gnttab_open(q->c.platform, &q->gnttab, err);
+	int tries = 0, rc = xen_gnttab_open(q->c.platform, &q->gnttab, err);
 
 	if (rc)
 		return rc;
-	rc = xen_gnttab_map(q->gnttab, q->c.domid, pages, q->c.wire.refs, true, &q->ring_pages);
+	do
+		rc = xen_gnttab_map(q->gnttab, q->c.domid, pages, q->c.wire.refs, true,
+		                    &q->ring_pages);
+	while (rc && try_again(q, tries++));
 	if (rc)
 		return error_set(err, rc, "cannot map ring of %u page%s, first reference %u: %s",
 		                 pages, pages > 1 ? "s" : "", q->c.wire.refs[0], error_name(rc));
@@ -76,9 +91,15 @@ static int resume_journal(struct queue *q, struct journal_recovery *rec, struct 
 {
 	int rc = journal_open(&q->journal, q->c.journal_path, &q->c.identity, q->ring.slots, err);
 
+	if (rc)
+		return rc;
+	/* Now that nobody else publishes; once, as the guest may change it. */
+	uint32_t rsp_prod = blkif_ring_rsp_prod(&q->ring);
+	rc = journal_inspect(&q->journal, rec, err);
+	if (!rc && another_ring(&q->journal, rec, &q->ring, rsp_prod))
+		rc = error_set(err, -ECONNRESET, "the front end has made its ring anew");
 	if (!rc)
-		rc = journal_recover(&q->journal, blkif_ring_rsp_prod(&q->ring), q->c.fault_epoch,
-		                     rec, err);
+		rc = journal_recover(&q->journal, rsp_prod, q->c.fault_epoch, rec, err);
 	if (rc)
 		return rc;
 	q->cons = rec->cons;
@@ -125,22 +146,16 @@ static int attach_journal(struct queue *q, struct journal_recovery *rec, bool *r
 
 static int bind_port(struct queue *q, struct error *err)
 {
-	struct timespec pause = {.tv_nsec = BIND_FIRST_NS};
-	int rc = xen_evtchn_open(q->c.platform, &q->evtchn, err);
+	int tries = 0, rc = xen_evtchn_open(q->c.platform, &q->evtchn, err);
 
 	if (rc)
 		return rc;
-	for (int i = 0; i < BIND_TRIES; i++) {
+	do
 		rc = xen_evtchn_bind_interdomain(q->evtchn, q->c.domid, q->c.wire.port);
-		if (rc > 0) {
-			q->port = (uint32_t)rc;
-			return 0;
-		}
-		if (!q->c.resume)
-			break;
-		nanosleep(&pause, NULL);
-		if (i < 10)
-			pause.tv_nsec *= 2;
+	while (rc <= 0 && try_again(q, tries++));
+	if (rc > 0) {
+		q->port = (uint32_t)rc;
+		return 0;
 	}
 	return error_set(err, rc, "cannot bind event-channel %u of domain %u: %s", q->c.wire.port,
 	                 q->c.domid, error_name(rc));

@@ -3,6 +3,7 @@
 #include "crash_host.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -34,6 +35,9 @@ int crash_host_teardown(void **state)
 	struct crash_host *c = *state;
 
 	crash_clear(c);
+	/* A test that failed in an outage has left it stopped. */
+	if (c->h.daemon)
+		kill(c->h.daemon, SIGCONT);
 	host_stop(&c->h);
 	munmap(c->page, sizeof *c->page);
 	free(c);

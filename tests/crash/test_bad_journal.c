@@ -352,6 +352,18 @@ static void fill(const char *path)
 	close(fd);
 }
 
+/* The folder of all disks, with little room, and a file to fill it with. */
+static void small_directory(struct crash_host *c, char disks[96], char filler[120])
+{
+	snprintf(disks, 96, "%s/disks", c->h.dir);
+	snprintf(filler, 120, "%s/filler", disks);
+	assert_int_equal(mkdir(disks, 0755), 0);
+	if (mount("tmpfs", disks, "tmpfs", 0, "size=256k")) {
+		print_message("# cannot mount a tmpfs: %s\n", strerror(errno));
+		skip();
+	}
+}
+
 /* No room for journals: a new connection is refused, with what to do about it; one that has its
  * journal is recovered all the same. */
 static void run_directory_full(void **state)
@@ -360,13 +372,7 @@ static void run_directory_full(void **state)
 	struct outage o;
 	char disks[96], filler[120];
 
-	snprintf(disks, sizeof disks, "%s/disks", c->h.dir);
-	snprintf(filler, sizeof filler, "%s/filler", disks);
-	assert_int_equal(mkdir(disks, 0755), 0);
-	if (mount("tmpfs", disks, "tmpfs", 0, "size=256k")) {
-		print_message("# cannot mount a tmpfs: %s\n", strerror(errno));
-		skip();
-	}
+	small_directory(c, disks, filler);
 	outage_attach(&o, c);
 	outage_begin(&o, CRASH_TAKE_CONS);
 	fill(filler);
@@ -384,13 +390,80 @@ static void run_directory_full(void **state)
 	assert_int_equal(umount2(disks, MNT_DETACH), 0);
 }
 
+/* No room for another disk: it is refused with one line, and the first one neither sees it, nor is
+ * its poison forgotten. */
+static void no_room_for_another(void **state)
+{
+	struct crash_host *c = *state;
+	struct outage o;
+	char disks[96], filler[120], second[200];
+
+	small_directory(c, disks, filler);
+	outage_attach(&o, c);
+	pid_t worker = host_worker(o.h, "1:xvda");
+	fill(filler);
+	snprintf(second, sizeof second, "%s", host_image(o.h, "second.img", OUTAGE_SIZE));
+	host_attach(o.h, &(struct disk){.devid = XVDB, .params = second}, second);
+	host_wait_error(o.h, "1:xvdb", "No space left on device");
+	assert_int_equal(host_log_count(o.h, "No space left on device"), 1);
+	assert_int_equal(host_worker(o.h, "1:xvda"), worker);
+	for (int i = 0; i < 3; i++)
+		crash_order(c, CRASH_START, 1, OUTAGE_SECTOR, SIGILL);
+	outage_write(&o);
+	assert_int_equal(outage_answer(&o), BLKIF_RSP_ERROR);
+	assert_true(crash_wait(c));
+	assert_true(host_log_has(o.h, "1:xvda/connection: No space left on device"));
+	assert_int_equal(outage_content(&o, o.image), OUTAGE_OLD);
+	outage_write(&o);
+	assert_int_equal(outage_answer(&o), BLKIF_RSP_OKAY);
+	host_detach(o.h, 1, XVDB);
+	assert_int_equal(unlink(filler), 0);
+	host_attach(o.h, &(struct disk){.devid = XVDB, .params = second}, second);
+	struct xenblkfront *f = host_front_connected(o.h, 1, "xvdb");
+	assert_front(f, xenblkfront_disconnect(f));
+	xenblkfront_close(f);
+	host_detach(o.h, 1, XVDB);
+	outage_detach(&o);
+	assert_int_equal(umount2(disks, MNT_DETACH), 0);
+}
+
+/* Room for its counters, but not for the note of what its image is: there is none, and no half. */
+static void no_room_for_a_note(void **state)
+{
+	struct crash_host *c = *state;
+	struct outage o;
+	struct stat st, full;
+	char disks[96], filler[120], second[200], path[140];
+
+	small_directory(c, disks, filler);
+	outage_attach(&o, c);
+	fill(filler);
+	snprintf(path, sizeof path, "%s/stats", o.folder);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(stat(filler, &full), 0);
+	assert_int_equal(truncate(filler, full.st_size - (st.st_size + 4095) / 4096 * 4096), 0);
+	snprintf(second, sizeof second, "%s", host_image(o.h, "second.img", OUTAGE_SIZE));
+	host_attach(o.h, &(struct disk){.devid = XVDB, .params = second}, second);
+	for (int i = 0; i < WAIT_MS && !host_log_has(o.h, "1:xvdb/source: No space left"); i++)
+		usleep(1000);
+	assert_true(host_log_has(o.h, "1:xvdb/source: No space left on device"));
+	snprintf(path, sizeof path, "%s/1:xvdb/source", disks);
+	assert_int_equal(access(path, F_OK), -1);
+	snprintf(path, sizeof path, "%s/1:xvdb/source.new", disks);
+	assert_int_equal(access(path, F_OK), -1);
+	host_detach(o.h, 1, XVDB);
+	outage_detach(&o);
+	assert_int_equal(umount2(disks, MNT_DETACH), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, crash_host_setup, crash_host_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(untouched),      T(never_executed), T(journal_is_a_folder), T(req_prod_changed),
-	    T(image_replaced), T(image_missing),  T(run_directory_full),
+	    T(untouched),          T(never_executed),      T(journal_is_a_folder),
+	    T(req_prod_changed),   T(image_replaced),      T(image_missing),
+	    T(run_directory_full), T(no_room_for_another), T(no_room_for_a_note),
 	};
 
 	return cmocka_run_group_tests_name("bad_journal", tests, NULL, NULL);

@@ -200,6 +200,67 @@ static void innocent_beside(struct crash_host *c)
 	host_detach(&c->h, 1, XVDA);
 }
 
+/* A string of the disk's status; "" if it is null. */
+static const char *status_says(struct host *h, const char *key)
+{
+	static char text[300];
+	json_t *s = host_status(h, "1:xvda");
+	const char *value = json_string_value(json_object_get(s, key));
+
+	snprintf(text, sizeof text, "%s", value ? value : "");
+	json_decref(s);
+	return text;
+}
+
+/* Five workers fall, none of them three times over one request: the disk fails, and its status says
+ * over which request the last one did, and by what. What it waits for is done once it is told to.
+ */
+static void crash_loop_over_requests(void **state)
+{
+	static const uint64_t at[] = {SECTOR - 8, SECTOR - 8, SECTOR + 8, SECTOR + 8, SECTOR + 16};
+	struct crash_host *c = *state;
+	const char *image = host_image(&c->h, "a.img", SIZE);
+	struct xenblkfront_response rsp;
+	uint32_t ref;
+	void *page;
+
+	host_attach(&c->h, &(struct disk){.params = image}, image);
+	struct xenblkfront *f = host_front_connected(&c->h, 1, "xvda");
+	assert_front(f, xenblkfront_alloc(f, 1, true, &page, &ref));
+	crash_clear(c);
+	for (unsigned i = 0; i < sizeof at / sizeof *at; i++)
+		crash_order(c, CRASH_START, 1, at[i], SIGILL);
+	for (unsigned i = 0; i < sizeof at / sizeof *at; i++) {
+		if (i && at[i] == at[i - 1])
+			continue;
+		struct xenblkfront_request req = {
+		    .op = BLKIF_OP_WRITE,
+		    .sector = at[i],
+		    .nr_segments = 1,
+		    .seg = {{ref, 0, 7}},
+		};
+		assert_front(f, xenblkfront_queue(f, &req, i));
+		assert_front(f, xenblkfront_kick(f));
+		if (at[i] == SECTOR + 16)
+			break;
+		assert_int_equal(xenblkfront_reap(f, &rsp, 1, -1), 1);
+		assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+	}
+	host_wait_error(&c->h, "1:xvda",
+	                "worker died 5 times in a row, last: killed by signal 4 (Illegal "
+	                "instruction), with 1 request in hand, it is a write at sector 528;");
+	assert_string_equal(status_says(&c->h, "last_death"),
+	                    "killed by signal 4 (Illegal instruction)");
+	assert_string_equal(status_says(&c->h, "last_death_with"),
+	                    "1 request in hand, it is a write at sector 528");
+	json_decref(host_control(&c->h, "recover", "1:xvda"));
+	assert_int_equal(xenblkfront_reap(f, &rsp, 1, -1), 1);
+	assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+	assert_front(f, xenblkfront_disconnect(f));
+	xenblkfront_close(f);
+	host_detach(&c->h, 1, XVDA);
+}
+
 /* What another queue had in hand is not to blame for what the suspect does alone. Whether it is in
  * hand at each of the deaths is chance. */
 static void other_queues_are_innocent(void **state)
@@ -220,6 +281,7 @@ int main(void)
 	    T(kills_while_counting),
 	    T(kills_between_faults),
 	    T(other_queues_are_innocent),
+	    T(crash_loop_over_requests),
 	};
 
 	return cmocka_run_group_tests_name("poison", tests, NULL, NULL);

@@ -3,6 +3,7 @@
  * never. */
 #include <signal.h>
 
+#include "base/clock.h"
 #include "control.h"
 
 #define SEED 5
@@ -82,6 +83,25 @@ static void fails_and_recovers(void **state)
 	bystander_stop(h, &b);
 }
 
+/* The first restart is at once, the later ones wait: 100 ms, 200 ms, 400 ms. No less, however fast
+ * the machine is. */
+static void backs_off(void **state)
+{
+	static const uint64_t least_ms[] = {0, 100, 200, 400};
+	struct host *h = *state;
+	struct xenblkfront *f;
+
+	disk_start(h, &f);
+	for (unsigned i = 0; i < sizeof least_ms / sizeof *least_ms; i++) {
+		uint64_t died = clock_ns();
+		die_by(h, SIGSYS, true);
+		assert_true(clock_ns() - died >= least_ms[i] * NS_PER_MS);
+	}
+	assert_reads(f, 0, SEED);
+	front_end(f);
+	host_detach(h, 1, XVDA);
+}
+
 /* A disk that has failed can be detached, and attached again. */
 static void failed_disk_goes(void **state)
 {
@@ -153,10 +173,8 @@ static void error_survives(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    case_of(fails_and_recovers),
-	    case_of(failed_disk_goes),
-	    case_of(killed_for_ever),
-	    case_of(error_survives),
+	    case_of(fails_and_recovers), case_of(backs_off),      case_of(failed_disk_goes),
+	    case_of(killed_for_ever),    case_of(error_survives),
 	};
 
 	return cmocka_run_group_tests_name("crashloop", tests, NULL, NULL);

@@ -23,6 +23,12 @@
 #define KILLS_A_ROUND 2u
 #define FAULTS_A_ROUND 1u
 #define STOPPED_US 20000
+#define LOOK_EVERY 20u /* kills */
+
+static bool is_persistent(unsigned disk)
+{
+	return disk == 1 || disk == 2;
+}
 
 /* What the test does to one disk. */
 struct victim {
@@ -36,8 +42,10 @@ struct torture {
 	struct host *h;
 	struct victim v[DISKS];
 	uint64_t rng, begun;
-	unsigned wanted, kills, restarts, both, stops;
-	bool bar;
+	unsigned wanted, kills, restarts, both;
+	unsigned stopped_dead, stopped_on, paused; /* workers killed, or let go on, after a stop;
+	                                            * the supervisor stopped */
+	bool bar, kept_pages;                      /* of persistent grants, seen */
 };
 
 static uint64_t rnd(struct torture *t)
@@ -89,18 +97,25 @@ static void hit(struct torture *t, struct victim *v, pid_t pid, int sig)
 	t->kills++;
 }
 
-/* Completions pile up, then it goes on or dies. */
+/* Completions pile up. */
 static void stop_for_a_while(struct torture *t, pid_t pid)
 {
-	if (kill(pid, SIGSTOP))
-		return;
+	kill(pid, SIGSTOP);
 	usleep(rnd(t) % STOPPED_US);
-	if (rnd(t) % 2)
-		kill(pid, SIGCONT);
-	t->stops++;
 }
 
-static void hurt_worker(struct torture *t, struct victim *v)
+/* It goes on where it was. */
+static void stop_worker(struct torture *t, struct victim *v)
+{
+	pid_t pid = host_worker(t->h, v->id);
+
+	if (!pid)
+		return;
+	stop_for_a_while(t, pid);
+	t->stopped_on += !kill(pid, SIGCONT);
+}
+
+static void hurt_worker(struct torture *t, struct victim *v, bool stopped)
 {
 	pid_t pid = target(t, v);
 	int sig = SIGKILL;
@@ -111,10 +126,24 @@ static void hurt_worker(struct torture *t, struct victim *v)
 		v->faults++;
 		sig = SIGILL; /* not SIGSEGV, which sanitizers catch */
 	}
-	if (rnd(t) % 8 == 0)
+	if (stopped)
 		stop_for_a_while(t, pid);
+	t->stopped_dead += stopped;
 	hit(t, v, pid, sig);
 	kill(pid, SIGCONT); /* a fault is delivered to the running only */
+}
+
+/* A worker dies meanwhile, and nobody starts another one. */
+static void stop_supervisor(struct torture *t, struct victim *v)
+{
+	pid_t worker = target(t, v);
+
+	stop_for_a_while(t, t->h->daemon);
+	if (worker)
+		hit(t, v, worker, SIGKILL);
+	usleep(rnd(t) % STOPPED_US);
+	kill(t->h->daemon, SIGCONT);
+	t->paused++;
 }
 
 static void restart_supervisor(struct torture *t, struct victim *with)
@@ -152,11 +181,13 @@ static void kill_everything(struct torture *t)
 	t->both++;
 }
 
-static void hurt(struct torture *t)
+/* One of each kind in any KINDS of them, so that none depends on luck. */
+#define KINDS 32u
+static void hurt(struct torture *t, unsigned n)
 {
 	struct victim *v = &t->v[rnd(t) % DISKS];
 
-	switch (rnd(t) % 32) {
+	switch ((n * 13 + 5) % KINDS) {
 	case 0:
 		restart_supervisor(t, NULL);
 		break;
@@ -166,8 +197,20 @@ static void hurt(struct torture *t)
 	case 2:
 		kill_everything(t);
 		break;
+	case 3:
+		stop_supervisor(t, v);
+		break;
+	case 4:
+	case 5:
+		stop_worker(t, v);
+		break;
+	case 6:
+	case 7:
+	case 8:
+		hurt_worker(t, v, true);
+		break;
 	default:
-		hurt_worker(t, v);
+		hurt_worker(t, v, false);
 	}
 }
 
@@ -244,6 +287,102 @@ static void no_leak(struct torture *t, const struct leftovers *before)
 	assert_int_equal(after.descriptors, before->descriptors);
 }
 
+/* ---- the same under way: all disks connected, nothing in flight ---- */
+
+struct in_use {
+	uint32_t maps; /* without those that front ends leave to us on purpose */
+	uint32_t ports, interdomain, clients, store_conns;
+	unsigned descriptors, of_worker[DISKS];
+	char files[8192]; /* in the run directory */
+};
+
+static void list_files(struct torture *t, char *text, size_t cap)
+{
+	char command[120];
+
+	snprintf(command, sizeof command, "cd %s && find . | sort", t->h->dir);
+	FILE *p = popen(command, "re");
+	assert_non_null(p);
+	size_t n = fread(text, 1, cap - 1, p);
+	text[n] = '\0';
+	pclose(p);
+}
+
+static void look(struct torture *t, struct in_use *u)
+{
+	struct xen_usage xen;
+
+	memset(u, 0, sizeof *u);
+	for (unsigned i = 0; i < DISKS; i++) {
+		pid_t pid = host_worker(t->h, t->v[i].id);
+		char path[40];
+		snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+		u->of_worker[i] = pid && !access(path, R_OK) ? descriptors(pid) : 0;
+		uint32_t kept = (uint32_t)host_stat(t->h, t->v[i].id, "persistent");
+		assert_true(is_persistent(i) || !kept);
+		t->kept_pages |= kept != 0;
+		u->maps -= kept;
+	}
+	assert_int_equal(xen_usage(t->h->xen, &xen), 0);
+	u->maps += xen.maps;
+	u->ports = xen.ports;
+	u->interdomain = xen.interdomain;
+	u->clients = xen.clients;
+	u->store_conns = xen.store_conns;
+	u->descriptors = descriptors(t->h->daemon);
+	list_files(t, u->files, sizeof u->files);
+}
+
+static void everybody_rests(struct torture *t, bool rest)
+{
+	for (unsigned i = 0; i < DISKS; i++)
+		__atomic_store_n(&t->v[i].board->rest, rest, __ATOMIC_RELEASE);
+	for (unsigned i = 0; i < DISKS; i++)
+		while (__atomic_load_n(&t->v[i].board->resting, __ATOMIC_ACQUIRE) != rest) {
+			writer_check(t->v[i].writer);
+			usleep(1000);
+		}
+}
+
+/* What the last kill left is tidied up a moment later. */
+static void no_leak_so_far(struct torture *t, const struct in_use *before)
+{
+	struct in_use now;
+
+	everybody_rests(t, true);
+	for (int i = 0; i < WAIT_MS / 10; i++) {
+		look(t, &now);
+		if (!memcmp(&now, before, sizeof now))
+			break;
+		usleep(10000);
+	}
+	assert_int_equal(now.maps, before->maps);
+	assert_int_equal(now.ports, before->ports);
+	assert_int_equal(now.interdomain, before->interdomain);
+	assert_int_equal(now.clients, before->clients);
+	assert_int_equal(now.store_conns, before->store_conns);
+	assert_int_equal(now.descriptors, before->descriptors);
+	for (unsigned i = 0; i < DISKS; i++)
+		assert_int_equal(now.of_worker[i], before->of_worker[i]);
+	assert_string_equal(now.files, before->files);
+	everybody_rests(t, false);
+}
+
+/* Before the first kill: once nothing changes any more. */
+static void first_look(struct torture *t, struct in_use *u)
+{
+	struct in_use last;
+
+	everybody_rests(t, true);
+	look(t, u);
+	do {
+		last = *u;
+		usleep(100000);
+		look(t, u);
+	} while (memcmp(&last, u, sizeof last));
+	everybody_rests(t, false);
+}
+
 static void start_disk(struct torture *t, unsigned i)
 {
 	static const char *const abis[] = {"x86_64", "x86_32", "native", "x86_64"};
@@ -261,6 +400,8 @@ static void start_disk(struct torture *t, unsigned i)
 	    .abi = abis[i % 4],
 	    .ring_order = i % 2 ? 4 : 0,
 	    .queues = i >= 2 ? 3 : 0,
+	    .persistent = is_persistent(i),
+	    .indirect = i == 0 || i == 2,
 	    .seed = rnd(t),
 	    .board = v->board,
 	});
@@ -276,8 +417,9 @@ static void kills_under_load(void **state)
 	};
 	uint64_t seed = number("SEED", (uint64_t)time(NULL) * 2654435761u + (unsigned)getpid());
 	struct writer_board *boards = writer_boards(DISKS);
-	unsigned rounds = 0, ios = 0;
+	unsigned rounds = 0, ios = 0, looked = 0, turn = 0;
 	struct leftovers before;
+	struct in_use at_first;
 
 	print_message("# SEED=%llu KILLS=%u\n", (unsigned long long)seed, t.wanted);
 	fflush(stdout);
@@ -290,13 +432,18 @@ static void kills_under_load(void **state)
 		t.v[i].board = &boards[i];
 		start_disk(&t, i);
 	}
+	first_look(&t, &at_first);
 	while (t.kills < t.wanted) {
 		usleep(rnd(&t) % 20000);
-		hurt(&t);
+		hurt(&t, turn++);
 		for (unsigned i = 0; i < DISKS; i++)
 			writer_check(t.v[i].writer);
 		if (t.bar)
 			progress(&t);
+		if (t.kills / LOOK_EVERY != looked) {
+			looked = t.kills / LOOK_EVERY;
+			no_leak_so_far(&t, &at_first);
+		}
 	}
 	for (unsigned i = 0; i < DISKS; i++)
 		writer_finish(t.v[i].writer, t.v[i].board);
@@ -307,8 +454,11 @@ static void kills_under_load(void **state)
 	}
 	print_message(
 	    "# %u requests in %u connections; %u kills: %u of xenblkd, %u of both at once, "
-	    "%u after a stop\n",
-	    ios, rounds, t.kills, t.restarts, t.both, t.stops);
+	    "%u after a stop; %u stops of workers that went on, %u of xenblkd\n",
+	    ios, rounds, t.kills, t.restarts, t.both, t.stopped_dead, t.stopped_on, t.paused);
+	if (t.wanted >= 200)
+		assert_true(t.restarts && t.both && t.stopped_dead && t.stopped_on && t.paused &&
+		            t.kept_pages);
 	no_leak(&t, &before);
 }
 

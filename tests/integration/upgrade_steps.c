@@ -18,7 +18,8 @@ void upgrade_step(enum upgrade_step step, pid_t old, pid_t new)
 		return;
 	pid_t pid = who == 0 ? getpid() : who == 1 ? old : new;
 	unsetenv("XENBLKD_DIE_AT");
+	/* First: it may be this process. */
 	fprintf(stderr, "killed at step %u: %u\n", at, who);
-	if (pid)
-		kill(pid, SIGKILL);
+	if (!pid || kill(pid, SIGKILL))
+		fprintf(stderr, "nobody to kill at step %u: %u\n", at, who);
 }

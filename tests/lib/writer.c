@@ -26,12 +26,13 @@
 
 struct op {
 	struct xenblkfront_request req;
+	uint8_t op;              /* BLKIF_OP_*, of an indirect request the inner one */
 	uint64_t id;             /* 0: free */
 	uint32_t block, version; /* of the first; all blocks of one request have one version */
 	uint64_t begun;          /* w->writes then */
 	bool last;               /* a read behind a barrier: sees the last version only */
-	char *data;
-	uint32_t refs[XENBLKFRONT_SEGS];
+	char *data;              /* w->segs pages, and one of descriptors */
+	uint32_t refs[XENBLKFRONT_SEGS + 1];
 };
 
 /* What may stand in a block: the version that the last finished write left, and those of the
@@ -175,14 +176,23 @@ static void select_queue(struct writer *w, unsigned queue)
 
 static unsigned op_blocks(const struct op *o)
 {
-	return o->req.op == BLKIF_OP_DISCARD ? (unsigned)o->req.nr_sectors / SECTORS
-	                                     : o->req.nr_segments;
+	return o->op == BLKIF_OP_DISCARD ? (unsigned)o->req.nr_sectors / SECTORS
+	                                 : o->req.nr_segments;
+}
+
+static void make_indirect(const struct writer *w, struct op *o)
+{
+	memcpy(o->data + (size_t)w->segs * WRITER_BLOCK, o->req.seg, sizeof o->req.seg);
+	o->req.inner_op = o->op;
+	o->req.op = BLKIF_OP_INDIRECT;
+	o->req.indirect[0] = o->refs[w->segs];
 }
 
 static void op_queue(struct writer *w, struct op *o, uint8_t op, uint32_t block, unsigned n,
                      uint32_t version)
 {
 	o->req = (struct xenblkfront_request){.op = op, .sector = (uint64_t)block * SECTORS};
+	o->op = op;
 	o->block = block;
 	o->version = version;
 	o->begun = w->writes;
@@ -206,6 +216,8 @@ static void op_queue(struct writer *w, struct op *o, uint8_t op, uint32_t block,
 			block_write(b, version);
 		}
 	}
+	if (w->o.indirect && op <= BLKIF_OP_WRITE && rnd(&w->rng) % 2)
+		make_indirect(w, o);
 	select_queue(w, op_queue_of(w, o));
 	int rc = xenblkfront_queue(w->f, &o->req, o->id);
 	if (rc)
@@ -222,14 +234,14 @@ static void op_done(struct writer *w, unsigned queue, const struct xenblkfront_r
 
 	if (i >= w->depth * w->queues || o->id != rsp->id || op_queue_of(w, o) != queue)
 		die(w, "answer to %llx, which is not in flight", (unsigned long long)rsp->id);
-	if (rsp->op != o->req.op || !(ok || (w->o.errors && rsp->status == BLKIF_RSP_ERROR)))
-		die(w, "op %u block %u version %u: answered op %u status %d", o->req.op, o->block,
+	if (rsp->op != o->op || !(ok || (w->o.errors && rsp->status == BLKIF_RSP_ERROR)))
+		die(w, "op %u block %u version %u: answered op %u status %d", o->op, o->block,
 		    o->version, rsp->op, rsp->status);
-	if (o->req.op != BLKIF_OP_READ)
+	if (o->op != BLKIF_OP_READ)
 		w->writes++;
 	for (unsigned n = 0; n < op_blocks(o); n++) {
 		struct block *b = &w->block[o->block + n];
-		if (o->req.op != BLKIF_OP_READ) {
+		if (o->op != BLKIF_OP_READ) {
 			block_written(w, b, o->version, ok);
 			continue;
 		}
@@ -374,8 +386,8 @@ static void connect_front(struct writer *w)
 	/* Long requests on the small ring, many on the big one. */
 	w->segs = w->depth > 64 ? 1 : XENBLKFRONT_SEGS;
 	for (unsigned i = 0; i < w->depth * w->queues; i++)
-		if (!w->op[i].data &&
-		    xenblkfront_alloc(w->f, w->segs, true, (void **)&w->op[i].data, w->op[i].refs))
+		if (!w->op[i].data && xenblkfront_alloc(w->f, w->segs + 1, true,
+		                                        (void **)&w->op[i].data, w->op[i].refs))
 			die(w, "cannot grant memory");
 }
 
@@ -393,12 +405,25 @@ static void kick(struct writer *w)
 	}
 }
 
+static void rest(struct writer *w)
+{
+	while (w->inflight)
+		reap(w, true);
+	/* Release, and acquire: the test looks at what is there in between. */
+	__atomic_store_n(&w->o.board->resting, true, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&w->o.board->rest, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	__atomic_store_n(&w->o.board->resting, false, __ATOMIC_RELEASE);
+}
+
 static void serve_round(struct writer *w)
 {
 	uint64_t ms = w->o.round_ms + rnd(&w->rng) % w->o.round_ms;
 	uint64_t end = clock_ns() + ms * NS_PER_MS;
 
 	while (clock_ns() < end || held(w)) {
+		if (__atomic_load_n(&w->o.board->rest, __ATOMIC_ACQUIRE))
+			rest(w);
 		for (unsigned n = rnd(&w->rng) % 40; n; n--)
 			queue_one(w);
 		kick(w);
@@ -422,6 +447,7 @@ static void __attribute__((noreturn)) run(struct writer *w)
 	    .abi = w->o.abi,
 	    .ring_order = w->o.ring_order,
 	    .queues = w->o.queues,
+	    .persistent = w->o.persistent,
 	    .timeout_ms = w->o.patience_ms,
 	};
 

@@ -22,6 +22,8 @@ struct writer_board {
 	unsigned ios;   /* requests answered: by the writer */
 	bool stop;      /* by the test: end after this connection */
 	bool hold;      /* by the test: no new connection and no end of this one */
+	bool rest;      /* by the test: nothing in flight, connected, until it is false again */
+	bool resting;   /* by the writer: so it is */
 };
 
 struct writer_options {
@@ -32,6 +34,8 @@ struct writer_options {
 	const char *abi;
 	unsigned ring_order;
 	unsigned queues; /* asked for; 0: one, and no key for it */
+	bool persistent; /* feature-persistent */
+	bool indirect;   /* half of its reads and writes are indirect requests */
 	uint64_t seed;
 	unsigned round_ms;    /* of a connection, at least; up to twice that. 0: 250 */
 	unsigned patience_ms; /* for an answer. 0: 30 s */
