@@ -71,12 +71,13 @@ static int discard(bool secure, uint64_t offset, uint64_t length)
 	                       .offset = offset,
 	                       .length = length,
 	                       .done = one_done}};
+	struct discard_turns turns = DISCARD_TURNS_INIT;
 	struct io_uring ring;
 	struct discard d;
 
 	nr_calls = 0;
 	assert_int_equal(io_uring_queue_init(8, &ring, 0), 0);
-	assert_int_equal(discard_start(&d, -1, true, &ring), 0);
+	assert_int_equal(discard_start(&d, -1, true, &turns, &ring), 0);
 	discard_submit(&d, &o.io);
 	while (!o.done) {
 		assert_true(io_uring_submit_and_wait(&ring, 1) >= 0);

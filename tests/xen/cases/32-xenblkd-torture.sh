@@ -2,7 +2,7 @@
 # A PV and a PVH guest run fio with verification, each on its own disk, while their workers are killed 50 times
 # each and the supervisor 10 times, at times all three at once. fio reports no error, and the kernels' logs say
 # nothing of their disks.
-# limit: 1200
+# limit: 1500
 . /lab/lib.sh
 need_xenblkd
 need_script
