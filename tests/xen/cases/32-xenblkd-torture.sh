@@ -24,6 +24,7 @@ verify_fatal=1
 verify_state_save=0
 size=${SIZE}
 randseed=${SEED}
+rate_iops=40
 [first]
 [second]
 offset=8m
