@@ -61,25 +61,45 @@ int folder_make(struct device *dev, struct error *err)
 	return rc ? rc : make_stats(dev, err);
 }
 
+static bool says_already(const char *path, const char *text)
+{
+	char have[STORE_VALUE_MAX + 256];
+	FILE *f = fopen(path, "re");
+	size_t n = f ? fread(have, 1, sizeof have, f) : 0;
+
+	if (f)
+		fclose(f);
+	return f && n == strlen(text) && !memcmp(have, text, n);
+}
+
+static int write_text(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "we");
+	int bad = !f || fputs(text, f) < 0;
+
+	/* What does not fit shows only now. */
+	return (f && fclose(f)) || bad ? -errno : 0;
+}
+
 void folder_write(struct device *dev, const char *name, const char *fmt, ...)
 {
-	char path[FOLDER_MAX + 32], temp[FOLDER_MAX + 40];
+	char path[FOLDER_MAX + 32], temp[FOLDER_MAX + 40], text[STORE_VALUE_MAX + 256];
 	va_list ap;
 
 	snprintf(path, sizeof path, "%s/%s", dev->folder, name);
 	snprintf(temp, sizeof temp, "%s.new", path);
-	FILE *f = fopen(temp, "we");
-	bool bad = !f;
-	if (f) {
-		va_start(ap, fmt);
-		bad = vfprintf(f, fmt, ap) < 0;
-		va_end(ap);
-		/* What does not fit shows only now. */
-		bad = fclose(f) || bad;
-	}
-	if (!bad && !rename(temp, path))
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	/* In a full run directory, too, it stays. */
+	if (says_already(path, text))
 		return;
-	log_warn("%s: cannot write %s: %s", dev->id, path, error_name(errno));
+	int rc = write_text(temp, text);
+	if (!rc && rename(temp, path))
+		rc = -errno;
+	if (!rc)
+		return;
+	log_warn("%s: cannot write %s: %s", dev->id, path, error_name(rc));
 	/* Rather none than half of it, or one that is not true any more. */
 	unlink(temp);
 	unlink(path);

@@ -390,20 +390,34 @@ static void run_directory_full(void **state)
 	assert_int_equal(umount2(disks, MNT_DETACH), 0);
 }
 
+/* The disk's keys as a whole: each change of them would be another try. */
+static void attach_at_once(struct host *h, unsigned devid, const char *image)
+{
+	xs_transaction_t t;
+
+	host_disk(h, &(struct disk){.devid = devid, .params = image});
+	host_wait_state(h, 1, devid, XS_INITWAIT);
+	const char *be = host_be(1, devid);
+	assert_int_equal(store_begin(h->store, &t), 0);
+	assert_int_equal(store_write(h->store, t, be, "physical-device-path", image), 0);
+	assert_int_equal(store_write(h->store, t, be, "hotplug-status", "connected"), 0);
+	assert_int_equal(store_end(h->store, t, true), 0);
+}
+
 /* No room for another disk: it is refused with one line, and the first one neither sees it, nor is
  * its poison forgotten. */
 static void no_room_for_another(void **state)
 {
 	struct crash_host *c = *state;
 	struct outage o;
-	char disks[96], filler[120], second[200];
+	char disks[96], filler[120], second[200], path[140];
 
 	small_directory(c, disks, filler);
 	outage_attach(&o, c);
 	pid_t worker = host_worker(o.h, "1:xvda");
 	fill(filler);
 	snprintf(second, sizeof second, "%s", host_image(o.h, "second.img", OUTAGE_SIZE));
-	host_attach(o.h, &(struct disk){.devid = XVDB, .params = second}, second);
+	attach_at_once(o.h, XVDB, second);
 	host_wait_error(o.h, "1:xvdb", "No space left on device");
 	assert_int_equal(host_log_count(o.h, "No space left on device"), 1);
 	assert_int_equal(host_worker(o.h, "1:xvda"), worker);
@@ -413,6 +427,10 @@ static void no_room_for_another(void **state)
 	assert_int_equal(outage_answer(&o), BLKIF_RSP_ERROR);
 	assert_true(crash_wait(c));
 	assert_true(host_log_has(o.h, "1:xvda/connection: No space left on device"));
+	/* What did not change stands there still. */
+	assert_false(host_log_has(o.h, "1:xvda/source: No space"));
+	snprintf(path, sizeof path, "%s/source", o.folder);
+	assert_int_equal(access(path, F_OK), 0);
 	assert_int_equal(outage_content(&o, o.image), OUTAGE_OLD);
 	outage_write(&o);
 	assert_int_equal(outage_answer(&o), BLKIF_RSP_OKAY);
