@@ -37,3 +37,4 @@ assert 'node left' wait_for 10 eval '! xenstore-exists /local/domain/0/backend/v
 xenblkd_stop
 inventory > after
 assert 'something is left' diff before after
+assert_eq 'what the workers'\'' sandbox lacks' "$(grep 'of its own' xenblkd.log)" ''
