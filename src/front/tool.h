@@ -19,8 +19,8 @@ enum bench_op { BENCH_READ, BENCH_WRITE, BENCH_MIXED };
 struct tool_options {
 	struct xenblkfront_options front;
 	bool json, connect, progress, no_flush, secure;
-	bool list, overwrite;        /* conform */
-	const char *group, *pattern; /* … */
+	bool list, overwrite;                 /* conform */
+	const char *group, *pattern, *revive; /* … */
 	bool have_offset, have_length;
 	uint64_t offset, length;
 	enum bench_op op;

@@ -4,7 +4,10 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <xen/io/blkif.h>
 
@@ -71,6 +74,39 @@ static bool stop(void *arg)
 	return tool_interrupted();
 }
 
+/* Runs --revive's command, which owns its own time. What it prints goes to standard error. */
+static bool revive(void *arg, const struct conform_case *k, struct error *why)
+{
+	struct judge *j = arg;
+	int status;
+
+	hide(j);
+	pid_t pid = fork();
+	if (pid == 0) {
+		sigset_t none; /* what we hold, and ignore, is ours alone */
+
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		signal(SIGPIPE, SIG_DFL);
+		setenv("CONFORM_CASE", k->name, 1);
+		dup2(STDERR_FILENO, STDOUT_FILENO);
+		execl("/bin/sh", "sh", "-c", j->o->revive, NULL);
+		_exit(127);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			pid = -1;
+	if (pid < 0)
+		error_set(why, -errno, "%s", strerror(errno));
+	else if (WIFSIGNALED(status))
+		error_set(why, -EIO, "--revive ended by signal %d", WTERMSIG(status));
+	else if (WEXITSTATUS(status))
+		error_set(why, -EIO, "--revive ended with status %d", WEXITSTATUS(status));
+	else
+		return true;
+	return false;
+}
+
 static int list(const struct conform_options *c, bool json)
 {
 	json_t *cases = json ? json_array() : NULL;
@@ -135,6 +171,7 @@ static int judge(struct judge *j, struct conform_options *c)
 	j->live = j->o->progress || isatty(STDERR_FILENO);
 	c->begins = begins;
 	c->ends = ends;
+	c->revive = j->o->revive ? revive : NULL;
 	c->stop = stop;
 	c->arg = j;
 	rc = conform_run(c, &info, &err);

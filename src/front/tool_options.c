@@ -51,6 +51,8 @@ static const char help_text[] =
     "  --group G          only negotiation, rings, ABIs, segments, operations, ordering,\n"
     "                     limits, errors or hostile\n"
     "  --case PATTERN     only cases with that in their name; a glob if it has *, ? or [\n"
+    "  --revive COMMAND   a shell's, run when the back end cannot be used any more after a case\n"
+    "                     ($CONFORM_CASE); with status 0 the next cases are tried, else skipped\n"
     "  --yes-overwrite    needed on a real Xen: all data on the disk is lost\n"
     "  --progress         which case runs, on standard error, also if that is no terminal\n"
     "\n"
@@ -93,6 +95,7 @@ enum option_id {
 	OPT_LIST,
 	OPT_GROUP,
 	OPT_CASE,
+	OPT_REVIVE,
 	OPT_OVERWRITE,
 	OPT_HELP,
 };
@@ -121,6 +124,7 @@ static const struct option long_options[] = {
     {"list", no_argument, NULL, OPT_LIST},
     {"group", required_argument, NULL, OPT_GROUP},
     {"case", required_argument, NULL, OPT_CASE},
+    {"revive", required_argument, NULL, OPT_REVIVE},
     {"yes-overwrite", no_argument, NULL, OPT_OVERWRITE},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
@@ -140,6 +144,7 @@ static unsigned option_commands(int id)
 	case OPT_LIST:
 	case OPT_GROUP:
 	case OPT_CASE:
+	case OPT_REVIVE:
 	case OPT_OVERWRITE:
 		return CMD_CONFORM;
 	case OPT_CONNECT:
@@ -286,6 +291,9 @@ static int one_option(int id, const char *name, const char *arg, struct tool_opt
 		return 0;
 	case OPT_CASE:
 		o->pattern = arg;
+		return 0;
+	case OPT_REVIVE:
+		o->revive = arg;
 		return 0;
 	case OPT_OVERWRITE:
 		o->overwrite = true;

@@ -234,6 +234,81 @@ static void a_back_end_that_is_down(void **state)
 	fake_stop(b);
 }
 
+/* What its host does about a back end that is down. */
+struct host_of {
+	struct seen seen; /* first: options() hands it to begins and ends */
+	struct fake **b;
+	enum fake_mood next;
+	bool able;
+	unsigned asked;
+	const char *after[8];
+};
+
+static bool bring_back(void *arg, const struct conform_case *k, struct error *why)
+{
+	struct host_of *h = arg;
+
+	h->after[h->asked++ % 8] = k->name;
+	if (!h->able)
+		return error_set(why, false, "no\nspare");
+	fake_stop(*h->b);
+	*h->b = fake_start(xen.dir, h->next);
+	return true;
+}
+
+static void a_back_end_that_is_revived(void **state)
+{
+	struct fake *b = fake_start(xen.dir, MUTE);
+	struct host_of h = {.b = &b, .next = HONEST, .able = true};
+	struct error err = {""};
+	struct conform_options o = options("order-[012]-serves", &h.seen);
+
+	o.disk.timeout_ms = 300;
+	o.revive = bring_back;
+	assert_int_equal(conform_run(&o, NULL, &err), 0);
+	assert_int_equal(h.asked, 1);
+	assert_string_equal(h.after[0], "order-0-serves");
+	assert_int_equal(h.seen.begun, 3);
+	assert_int_equal(h.seen.all[0].result, CONFORM_FAIL);
+	assert_non_null(strstr(h.seen.all[0].detail, "afterwards the back end cannot be used"));
+	assert_int_equal(h.seen.all[1].result, CONFORM_PASS);
+	assert_int_equal(h.seen.all[2].result, CONFORM_PASS);
+	fake_stop(b);
+}
+
+/* Revived, but no better; and not at all. Nobody is asked after the last case. */
+static void a_back_end_that_is_revived_in_vain(void **state)
+{
+	static const char *const says[] = {"back end could not be revived: no?spare",
+	                                   "back end was revived in vain: "};
+
+	for (int able = 0; able < 2; able++) {
+		struct fake *b = fake_start(xen.dir, MUTE);
+		struct host_of h = {.b = &b, .next = MUTE, .able = able};
+		struct error err = {""};
+		struct conform_options o = options("order-[012]-serves", &h.seen);
+
+		o.disk.timeout_ms = 300;
+		o.revive = bring_back;
+		assert_int_equal(conform_run(&o, NULL, &err), 0);
+		assert_int_equal(h.asked, 1);
+		assert_int_equal(h.seen.begun, 1);
+		assert_int_equal(h.seen.n, 3);
+		for (unsigned i = 1; i < 3; i++) {
+			assert_int_equal(h.seen.all[i].result, CONFORM_SKIP);
+			assert_memory_equal(h.seen.all[i].detail, says[able], strlen(says[able]));
+		}
+		h.asked = 0;
+		o = options("order-0-serves", &h.seen);
+		o.disk.timeout_ms = 300;
+		o.revive = bring_back;
+		assert_int_equal(conform_run(&o, NULL, &err), 0);
+		assert_int_equal(h.seen.all[0].result, CONFORM_FAIL);
+		assert_int_equal(h.asked, 0);
+		fake_stop(b);
+	}
+}
+
 /* The limit of a whole case holds also if each single answer is in time. */
 static void a_case_that_takes_too_long(void **state)
 {
@@ -308,6 +383,8 @@ int main(void)
 	    cmocka_unit_test(each_fault_is_found),
 	    cmocka_unit_test(what_is_not_offered_is_skipped),
 	    cmocka_unit_test(a_back_end_that_is_down),
+	    cmocka_unit_test(a_back_end_that_is_revived),
+	    cmocka_unit_test(a_back_end_that_is_revived_in_vain),
 	    cmocka_unit_test(a_case_that_takes_too_long),
 	    cmocka_unit_test(stops_when_told),
 	    cmocka_unit_test(no_disk),

@@ -284,6 +284,74 @@ static void back_end_fails(void **state)
 	fake_stop(b);
 }
 
+/* Mends the back end as soon as the file is there. */
+static void *mender(void *arg)
+{
+	struct fake *b = arg;
+	char path[128];
+
+	snprintf(path, sizeof path, "%s/mended", xen.dir);
+	while (access(path, F_OK) && !b->stop)
+		usleep(2000);
+	b->mood = HONEST;
+	return NULL;
+}
+
+static const char cases[] = "%%F --timeout 300 conform --group rings --case 'order-[012]-serves' "
+                            "--revive '%s'";
+
+static void conform_revives(void **state)
+{
+	struct fake *b = fake_start(xen.dir, MUTE);
+	char line[400];
+	pthread_t thread;
+
+	MUST(-pthread_create(&thread, NULL, mender, b));
+	/* signals and the pipe are as usual for the command, and what it says is not mixed in */
+	snprintf(
+	    line, sizeof line, cases,
+	    "grep Sig[BI] /proc/self/status; echo after $CONFORM_CASE; touch mended; sleep 0.2");
+	strcat(line, " 2> said");
+	assert_int_equal(sh(line), 1);
+	pthread_join(thread, NULL);
+	assert_int_equal(strncmp(out, "fail  rings        order-0-serves\n", 34), 0);
+	assert_non_null(strstr(out, "\npass  rings        order-1-serves\n"
+	                            "pass  rings        order-2-serves\n"
+	                            "3 cases: 2 passed, 1 failed, 0 skipped\n"));
+	out[get_file("said", out, sizeof out - 1)] = 0;
+	assert_string_equal(out, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
+	                         "after order-0-serves\n");
+	fake_stop(b);
+}
+
+static void conform_revives_in_vain(void **state)
+{
+	static const struct {
+		const char *command, *says;
+	} rows[] = {
+	    {"exit 3", "could not be revived: --revive ended with status 3"},
+	    {"kill -9 $$", "could not be revived: --revive ended by signal 9"},
+	    {"no-such-command-at-all 2> /dev/null",
+	     "could not be revived: --revive ended with status 127"},
+	    {"true", "was revived in vain: "},
+	};
+	struct fake *b = fake_start(xen.dir, MUTE);
+	char line[400], want[200];
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		snprintf(line, sizeof line, cases, rows[i].command);
+		assert_int_equal(sh(line), 1);
+		for (int n = 1; n < 3; n++) {
+			snprintf(want, sizeof want,
+			         "\nskip  rings        order-%d-serves %23s back end %s", n, "",
+			         rows[i].says);
+			if (!strstr(out, want))
+				fail_msg("row %zu: %s", i, out);
+		}
+	}
+	fake_stop(b);
+}
+
 static int start_xen(void **state)
 {
 	/* Whoever runs us may ignore it, and then so would the tool. */
@@ -308,11 +376,17 @@ static int stop_xen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(copies_both_ways), cmocka_unit_test(shows_progress_when_asked),
-	    cmocka_unit_test(bad_input),        cmocka_unit_test(usage_errors),
-	    cmocka_unit_test(no_device),        cmocka_unit_test(json),
-	    cmocka_unit_test(reader_goes_away), cmocka_unit_test(signals),
+	    cmocka_unit_test(copies_both_ways),
+	    cmocka_unit_test(shows_progress_when_asked),
+	    cmocka_unit_test(bad_input),
+	    cmocka_unit_test(usage_errors),
+	    cmocka_unit_test(no_device),
+	    cmocka_unit_test(json),
+	    cmocka_unit_test(reader_goes_away),
+	    cmocka_unit_test(signals),
 	    cmocka_unit_test(back_end_fails),
+	    cmocka_unit_test(conform_revives),
+	    cmocka_unit_test(conform_revives_in_vain),
 	};
 
 	return cmocka_run_group_tests_name("front_tool", tests, start_xen, stop_xen);

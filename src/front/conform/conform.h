@@ -55,6 +55,9 @@ struct conform_options {
 	const char *group;   /* only this group, or NULL */
 	const char *pattern; /* only these cases, see conform_matches; or NULL */
 	/* Any of them may be NULL. */
+	/* A back end that cannot be used any more after a case: brings it back, by whatever means
+	 * its host has. false: it could not, and why. Not called after the last case. */
+	bool (*revive)(void *arg, const struct conform_case *k, struct error *why);
 	bool (*stop)(void *arg); /* asked before each case; true: no more of them */
 	void (*begins)(void *arg, const struct conform_group *g, const struct conform_case *k);
 	void (*ends)(void *arg, const struct conform_outcome *o);
@@ -71,7 +74,8 @@ unsigned conform_count(const struct conform_options *o); /* how many are */
  * Runs them one after the other, each on a connection of its own. OVERWRITES the disk. 0 if all
  * were run, whatever came out; -ENODEV, -ECONNREFUSED … with *err if there is no disk that answers
  * at the start; -EINTR if stop() said so. *info (may be NULL) is what the back end said at the
- * start. A back end that cannot be connected any more after a case failed: the others are skipped.
+ * start. A back end that cannot be connected any more after a case failed, and that revive() does
+ * not bring back: the others are skipped.
  */
 int conform_run(const struct conform_options *o, struct xenblkfront_info *info, struct error *err);
 

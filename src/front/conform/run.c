@@ -163,27 +163,48 @@ static int first_look(const struct conform_options *o, struct xenblkfront_info *
 struct run {
 	const struct conform_options *o;
 	struct cf c;
-	bool sane;        /* at the start, a page came back as it was written */
-	const char *down; /* why the rest is skipped */
+	bool sane;                     /* at the start, a page came back as it was written */
+	bool gone;                     /* the case before has left a back end that cannot be used */
+	char down[CONFORM_DETAIL_MAX]; /* why the rest is skipped; empty: it is not */
+	const struct conform_case *last;
 	int rc;
 };
+
+/* Once more from the start, with the host's help. */
+static void bring_back(struct run *p)
+{
+	char why[CONFORM_DETAIL_MAX];
+	struct error err = {""};
+
+	p->gone = false;
+	if (!p->o->revive) {
+		snprintf(p->down, sizeof p->down, "back end does not answer any more");
+	} else if (!p->o->revive(p->o->arg, p->last, &err)) {
+		snprintf(p->down, sizeof p->down, "back end could not be revived: %s", err.text);
+	} else if (!revive(&p->c, p->sane, why)) {
+		snprintf(p->down, sizeof p->down, "back end was revived in vain: %.400s", why);
+	}
+	text_printable(p->down);
+}
 
 static void one(struct run *p, const struct conform_group *g, const struct conform_case *k)
 {
 	const struct conform_options *o = p->o;
 	struct conform_outcome out = {.group = g, .at = k, .result = CONFORM_SKIP};
 
-	if (!p->down && o->stop && o->stop(o->arg)) {
-		p->down = "interrupted";
+	if (!p->down[0] && o->stop && o->stop(o->arg)) {
+		snprintf(p->down, sizeof p->down, "interrupted");
 		p->rc = -EINTR;
 	}
-	if (p->down) {
-		snprintf(out.detail, sizeof out.detail, "%s", p->down);
+	if (!p->down[0] && p->gone)
+		bring_back(p);
+	if (p->down[0]) {
+		memcpy(out.detail, p->down, sizeof out.detail);
 	} else {
 		if (o->begins)
 			o->begins(o->arg, g, k);
-		if (!judge(&p->c, g, k, p->sane))
-			p->down = "back end does not answer any more";
+		p->gone = !judge(&p->c, g, k, p->sane);
+		p->last = k;
 		out.result = p->c.result;
 		memcpy(out.detail, p->c.detail, sizeof out.detail);
 		text_printable(out.detail);
