@@ -41,13 +41,17 @@ cleanup() {
 }
 trap cleanup EXIT
 
+# pause SECONDS: sleep, without a process: under emulation each costs more than 50 ms.
+[ -p /run/never ] || mkfifo /run/never
+pause() { read -rt "$1" <> /run/never || :; }
+
 # wait_for SECONDS COMMAND…: until it succeeds.
 wait_for() {
 	local end=$((SECONDS + $1))
 	shift
 	until "$@" > /dev/null 2>&1; do
 		[ "$SECONDS" -lt "$end" ] || return 1
-		sleep 0.1
+		pause 0.1
 	done
 }
 
@@ -169,11 +173,11 @@ guest_run() {
 	mark=$(stat -c %s "$log" 2> /dev/null || echo 0)
 	guest_send "$1" "$id" "$2" || return 125
 	guest_wait_line "$1" "<<$id " "${3:-60}" || return 124
-	tail -c +$((mark + 1)) "$log" | tr -d '\r' | awk -v end="<<$id " '
-		index($0, end) == 1 { exit }
+	tail -c +$((mark + 1)) "$log" | awk -v end="<<$id " '
+		{ gsub("\r", "") }
+		index($0, end) == 1 { status = substr($0, length(end) + 1) + 0; exit }
 		{ if (held) print line; line = $0; held = 1 }
-		END { if (held && line != "") print line }'
-	return "$(tr -d '\r' < "$log" | sed -n "s/^<<$id \([0-9]*\)>>.*/\1/p" | tail -n 1)"
+		END { if (held && line != "") print line; exit status }'
 }
 
 # guest_sum NAME DEVICE FIRST_MIB MIBS: checksum of what the guest reads, its cache bypassed.
@@ -225,14 +229,13 @@ xenblkd_stop() {
 
 # programs_of NAME…: process ids, by their program; a worker calls itself by its disk.
 programs_of() {
-	local exe name want
-	for exe in /proc/[0-9]*/exe; do
-		name=$(readlink "$exe" 2> /dev/null) || continue
-		name=${name% (deleted)}
-		for want in "$@"; do
-			[ "${name##*/}" != "$want" ] || basename "${exe%/exe}"
-		done
-	done
+	ls -l /proc/[0-9]*/exe 2> /dev/null | awk -v want=" $* " '
+		$10 == "->" {
+			split($9, from, "/")
+			n = split($11, to, "/")
+			if (index(want, " " to[n] " "))
+				print from[3]
+		}'
 }
 workers() { programs_of xenblkd-worker; }
 no_workers() { [ -z "$(workers)" ]; }

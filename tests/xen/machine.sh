@@ -39,7 +39,7 @@ run_tree() {
 		basename "$script" >> "$tree/order"
 	done
 	# data of theirs, and what several share
-	for script in "$here"/cases/*.{txt,inc}; do
+	for script in "$here"/{cases,long}/*.{txt,inc}; do
 		[ ! -e "$script" ] || cp "$script" "$tree/tests/"
 	done
 	printf 'suite=%s xen=%s\n' "$suite" "$xen" > "$tree/run.conf"
