@@ -66,6 +66,7 @@ static void image_from(struct device *dev, const struct wm *m)
 		dev->source = (struct source){.kind = SOURCE_WAIT};
 	if (m->flags & WM_OPENING) {
 		dev->image = IMAGE_OPENING;
+		dev->incoming = folder_incoming(dev);
 		dev->worker.open_serial = dev->worker.last_serial = m->pending;
 		patience_start(dev);
 		return;

@@ -17,6 +17,7 @@
 
 #define CONNECTION_MAGIC "xenblkd-connection-2"
 #define SOURCE_MAGIC "xenblkd-source-1"
+#define INCOMING_NAME "incoming"
 
 static int make_dir(const char *path, struct error *err)
 {
@@ -167,6 +168,27 @@ void folder_drop_connection(struct device *dev)
 	 * run directory, and be held against the connection that follows. */
 	clean(open_dir(dev->folder), of_journal);
 	snprintf(path, sizeof path, "%s/connection", dev->folder);
+	unlink(path);
+}
+
+/* Once the guest has its own name nothing else tells that it comes from elsewhere. */
+bool folder_incoming(const struct device *dev)
+{
+	char path[FOLDER_MAX + 16];
+
+	snprintf(path, sizeof path, "%s/" INCOMING_NAME, dev->folder);
+	return !access(path, F_OK);
+}
+
+void folder_set_incoming(struct device *dev, bool incoming)
+{
+	char path[FOLDER_MAX + 16];
+
+	if (incoming) {
+		folder_write(dev, INCOMING_NAME, "1\n");
+		return;
+	}
+	snprintf(path, sizeof path, "%s/" INCOMING_NAME, dev->folder);
 	unlink(path);
 }
 

@@ -103,6 +103,7 @@ int image_resolve(struct device *dev, int *fd, struct error *err)
 
 static void failed(struct device *dev, int rc, const char *text)
 {
+	folder_set_incoming(dev, false);
 	dev->image = IMAGE_FAILED;
 	dev->unfenced = false;
 	device_fatal(dev, rc, true, "%s", text);
@@ -148,7 +149,8 @@ void image_open(struct device *dev)
 	m.open.has_fd = fd >= 0;
 	/* Who migrates holds the image until the guest runs here, or for good, if it does not come
 	 * about. On one host, or on a file system with locks across hosts, that is in our way. */
-	dev->incoming = device_guest_is(dev, MIGRATION_INCOMING);
+	dev->incoming = device_guest_is(dev, MIGRATION_INCOMING) || folder_incoming(dev);
+	folder_set_incoming(dev, dev->incoming);
 	m.open.wait_lock = dev->wait_lock || dev->incoming;
 	dev->image = IMAGE_OPENING;
 	folder_save_source(dev);
@@ -189,6 +191,7 @@ void image_answer(struct device *dev, const struct wm *m)
 		return;
 	}
 	dev->image = IMAGE_OPEN;
+	folder_set_incoming(dev, false);
 	dev->wait_lock = dev->unfenced = false;
 	dev->caps = m->opened;
 	size_watch(dev);

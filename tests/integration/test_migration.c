@@ -2,6 +2,8 @@
 /* Migration where both halves of the guest see the same image and its lock: within one host, or on
  * a network file system. As xl does it: the new domain's disk is attached while the old one,
  * suspended, still has it; then one of the two is destroyed. */
+#include <signal.h>
+
 #include "control.h"
 
 #define OLD "1:xvda"
@@ -69,6 +71,43 @@ static void moved(void **state)
 	front_end(f);
 }
 
+/* The supervisor dies once the new half has its name, which does not tell any more that it comes from elsewhere; the
+ * worker that waits may die with it. */
+static void moved_without_supervisor(struct host *h, bool worker_too)
+{
+	char path[200];
+	struct xenblkfront *old = depart(h, path);
+
+	assert_int_equal(run_script(h), 0);
+	pid_t waiting = host_worker(h, NEW);
+	host_daemon_kill(h, SIGKILL);
+	if (worker_too)
+		assert_int_equal(kill(waiting, SIGKILL), 0);
+	name_domain(h, 1, "guest--migratedaway");
+	name_domain(h, 2, "guest");
+	host_daemon_start(h, NULL);
+	wait_until(status_number(h, NEW, "awaits_handover"));
+	assert_string_equal(status_text(h, NEW, "error"), "");
+	assert_true(host_state_stays(h, 2, XVDA, XS_INITWAIT, QUIET_MS));
+	front_end(old);
+	host_detach(h, 1, XVDA);
+
+	struct xenblkfront *f = host_front_connected(h, 2, "xvda");
+	assert_reads(f, 0, 3);
+	assert_false(status_number(h, NEW, "awaits_handover"));
+	front_end(f);
+}
+
+static void another_supervisor(void **state)
+{
+	moved_without_supervisor(*state, false);
+}
+
+static void another_supervisor_and_worker(void **state)
+{
+	moved_without_supervisor(*state, true);
+}
+
 /* It does not come about: the new half goes, and the old one has never lost its image. */
 static void stayed(void **state)
 {
@@ -107,7 +146,8 @@ static void cannot_be_opened(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {case_of(moved), case_of(stayed),
+	const struct CMUnitTest tests[] = {case_of(moved), case_of(another_supervisor),
+	                                   case_of(another_supervisor_and_worker), case_of(stayed),
 	                                   case_of(cannot_be_opened)};
 
 	return cmocka_run_group_tests_name("migration", tests, NULL, NULL);
