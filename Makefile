@@ -56,10 +56,10 @@ model: setup
 torture: build-it
 	@KILLS=$(or $(KILLS),1000) SEED=$(SEED) BAR=1 $(BUILD)/tests/integration/test_torture
 
-# Both take minutes the first time, and one waits for the disk and the network while the other computes.
-build-and-lab: setup
+# Both take their time at first, and one waits for the disk and the network while the other computes.
+build-and-lab: $(BUILD)/build.ninja
 	@tests/xen/lab build $(SUITE) & lab=$$!; \
-	$(MAKE) --no-print-directory build-it || { wait $$lab; exit 1; }; \
+	ninja -C $(BUILD) $$(tests/xen/lab programs) || { wait $$lab; exit 1; }; \
 	wait $$lab
 
 check-xen: build-and-lab
@@ -69,7 +69,7 @@ check-xen: build-and-lab
 check-xen-long: build-and-lab
 	@tests/xen/lab run $(SUITE) $(CASES_LONG)
 
-demo-xen: build-it
+demo-xen: build-and-lab
 	@tests/xen/lab demo $(SUITE)
 
 clean:

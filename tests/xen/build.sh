@@ -3,8 +3,8 @@
 # A change of this file or of stage1 rebuilds every lab; all else is put in at each run.
 # shellcheck shell=bash
 
-host_packages=(debootstrap qemu-system-x86 e2fsprogs cpio gzip xz-utils zstd python3)
-host_programs=(debootstrap qemu-system-x86_64 mke2fs cpio gzip xz zstd python3)
+host_packages=(mmdebstrap qemu-system-x86 e2fsprogs cpio gzip xz-utils zstd python3)
+host_programs=(mmdebstrap qemu-system-x86_64 mke2fs cpio gzip xz zstd python3)
 
 # What dom0 needs at run time. The kernel and the hypervisor are unpacked only: installing them would
 # make an initrd that nobody boots.
@@ -24,6 +24,13 @@ xen_version() {
 suite_packages() {
 	case $1 in
 	trixie) echo ,qemu-system-xen ;;
+	esac
+}
+
+# The release of a 32-bit guest's kernel.
+suite_architectures() {
+	case $1 in
+	bookworm) echo ,i386 ;;
 	esac
 }
 
@@ -87,7 +94,7 @@ module_order() {
 		"$modules/modules.dep"
 }
 
-# make_initramfs ROOT OUT MODULE…: busybox and modules; a run appends the init.
+# make_initramfs ROOT OUT MODULE…: busybox and modules, with what each needs in MODULE.order; a run appends the init.
 make_initramfs() {
 	local root=$1 out=$2 tree modules m file
 	shift 2
@@ -97,11 +104,13 @@ make_initramfs() {
 	mkdir -p "$tree"/{bin,sbin,dev,proc,sys,tmp,mnt,modules,etc,run}
 	cp "$root/bin/busybox" "$tree/bin/busybox"
 	ln -s busybox "$tree/bin/sh"
-	for m in "$@"; do module_order "$modules" "$m"; done | awk '!seen[$0]++' > "$tree/list"
-	while read -r file; do
-		cp "$modules/$file" "$tree/modules/"
-		basename "$file"
-	done < "$tree/list" > "$tree/modules/order"
+	for m in "$@"; do
+		module_order "$modules" "$m" > "$tree/list"
+		while read -r file; do
+			cp "$modules/$file" "$tree/modules/"
+			basename "$file"
+		done < "$tree/list" > "$tree/modules/$m.order"
+	done
 	rm "$tree/list"
 	(cd "$tree" && find . -print0 | cpio --null --quiet -o -H newc -R 0:0) > "$out"
 	rm -rf "$tree"
@@ -117,10 +126,8 @@ in_root() {
 # Kernel and busybox of a 32-bit guest into ROOT/unpack32, where the release still has them.
 unpack_guest32() {
 	local root=$1 kernel deb modules
-	[ "$suite" = bookworm ] || return 0
+	[ -n "$(suite_architectures "$suite")" ] || return 0
 	step "32-bit guest"
-	in_root "$root" dpkg --add-architecture i386
-	in_root "$root" apt-get update -q
 	kernel=$(in_root "$root" apt-cache depends linux-image-686-pae:i386 |
 		sed -nE 's/.*Depends: (linux-image-[^ ]+)$/\1/p')
 	mkdir "$root/unpack32"
@@ -139,7 +146,9 @@ unpack_guest32() {
 make_root() {
 	local root=$1 include mirror=${XENBLKD_MIRROR:-http://deb.debian.org/debian} deb kernel
 	include=$(IFS=,; echo "${dom0_packages[*]},xen-utils-$xen$(suite_packages "$suite")")
-	debootstrap --variant=minbase --merged-usr --include="$include" "$suite" "$root" "$mirror"
+	# with its package lists, for the kernels
+	mmdebstrap --variant=minbase --skip=cleanup/apt/lists --include="$include" \
+		--architectures="amd64$(suite_architectures "$suite")" "$suite" "$root" "$mirror"
 	step "kernel and hypervisor"
 	mkdir "$root/unpack"
 	kernel=$(in_root "$root" apt-cache depends linux-image-amd64 |
@@ -182,10 +191,10 @@ lab_build() {
 		exec {lock}>&-
 		return 0
 	fi
-	[ "$(id -u)" -eq 0 ] || die "building the lab needs root (debootstrap)"
+	[ "$(id -u)" -eq 0 ] || die "building the lab needs root (mmdebstrap)"
 	started=$SECONDS
 	rm -rf "$lab"/stamp "$lab"/root "$lab"/*.new "$lab"/initramfs.*
-	step "debootstrap $suite"
+	step "Debian $suite"
 	# In the background, for the shell ignores failures inside a function that is the left side of "||".
 	make_root "$lab/root" > "$lab/build.log" 2>&1 &
 	wait $! || {

@@ -63,8 +63,8 @@ run_disk() {
 qemu_line() {
 	qemu=(qemu-system-x86_64 -accel tcg,thread=multi -M q35 -cpu qemu64,+svm,+npt -smp 2 -m 4G
 		-nographic -no-reboot -nic none -kernel "$lab/xen"
-		-append "console=com1 com1=115200 dom0_mem=2048M ucode=no spec-ctrl=no ${LAB_XEN_ARGS:-}"
-		-initrd "$lab/vmlinuz console=hvc0 root=LABEL=labroot rw init=/sbin/lab-stage1 loglevel=5 panic=1 $*,$work/dom0.initrd"
+		-append "console=com1 com1=115200 dom0_mem=2048M ucode=no spec-ctrl=no bootscrub=0 ${LAB_XEN_ARGS:-}"
+		-initrd "$lab/vmlinuz console=hvc0 root=LABEL=labroot rw init=/sbin/lab-stage1 loglevel=5 panic=1 noreplace-smp cryptomgr.notests $*,$work/dom0.initrd"
 		-drive "file=$lab/root.img,format=raw,if=none,id=root,snapshot=on,cache=unsafe"
 		-device nvme,serial=root,drive=root
 		-drive "file=$disk,format=raw,if=none,id=run,cache=unsafe"

@@ -47,7 +47,7 @@ inventory > before
 xenblkd_start
 for type in pv pvh; do
 	GUEST_MEMORY=256 GUEST_VCPUS=2 guest_create $type $type "$(ours "$images/$type.img")" "$(ours $images/fio.img xvdb ro)"
-	guest_run $type 'mount -o ro /dev/xvdb /mnt; for d in dev proc sys; do mount -o bind /$d /mnt/$d; done'
+	guest_run $type 'load ext4 crc32c_generic; mount -o ro /dev/xvdb /mnt; for d in dev proc sys; do mount -o bind /$d /mnt/$d; done'
 done
 for type in pv pvh; do
 	[ $type = pv ] && size=8m || size=1m
