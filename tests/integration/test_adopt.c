@@ -3,57 +3,13 @@
  * undone. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "control.h"
+#include "adopt.h"
 #include "disk/message.h"
-
-#define SEED 5
-
-struct disk_under_test {
-	char image[200];
-	struct xenblkfront *front;
-	pid_t worker;
-};
-
-static void disk_start(struct host *h, struct disk_under_test *t)
-{
-	make_image(h, "a.img", SEED, t->image);
-	host_attach(h, &(struct disk){.params = t->image}, t->image);
-	t->front = host_front_connected(h, 1, "xvda");
-	t->worker = host_worker(h, "1:xvda");
-	assert_true(t->worker > 0);
-}
-
-static void disk_end(struct host *h, struct disk_under_test *t)
-{
-	front_end(t->front);
-	host_detach(h, 1, XVDA);
-}
-
-static void supervisor_dies(struct host *h)
-{
-	host_daemon_kill(h, SIGKILL);
-}
-
-static bool process_lives(pid_t pid)
-{
-	char path[40], stat[512] = "";
-
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	FILE *f = fopen(path, "r");
-	if (!f)
-		return false;
-	size_t n = fread(stat, 1, sizeof stat - 1, f);
-	fclose(f);
-	char *end = n ? strrchr(stat, ')') : NULL;
-	return end && end[2] != 'Z' && end[2] != 'X';
-}
 
 static void folder_of(struct host *h, const char *id, char path[160])
 {
@@ -237,202 +193,6 @@ static void image_key_changed_meanwhile(void **state)
 	assert_int_equal(host_worker(h, "1:xvda"), t.worker);
 	disk_end(h, &t);
 }
-
-/* A process that is first in line for the image's lock, so that the next worker waits in OPEN.
- * Ends when `go` is closed. */
-static pid_t lock_in_line(const char *image, int *go)
-{
-	int ready[2], pipes[2];
-	char byte;
-
-	/* Nor may a daemon that is started meanwhile hold an end. */
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	pid_t pid = fork();
-	if (!pid) {
-		int fd = open(image, O_RDONLY | O_CLOEXEC);
-		close(pipes[1]);
-		if (write(ready[1], "r", 1) != 1 || flock(fd, LOCK_EX))
-			_exit(1);
-		_exit(read(pipes[0], &byte, 1) == 0 ? 0 : 1);
-	}
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	usleep(100 * 1000); /* it waits for the lock */
-	close(ready[0]);
-	close(ready[1]);
-	close(pipes[0]);
-	*go = pipes[1];
-	return pid;
-}
-
-/* Its successor finds the worker in the middle of opening, and waits for the same answer. */
-static void dies_in_open(void **state)
-{
-	struct host *h = *state;
-	struct disk_under_test t;
-	int go;
-
-	disk_start(h, &t);
-	pid_t late = lock_in_line(t.image, &go);
-	assert_int_equal(kill(t.worker, SIGKILL), 0);
-	wait_until(host_worker(h, "1:xvda") > 0 && host_worker(h, "1:xvda") != t.worker &&
-	           status_is(h, "1:xvda", "image_state", "opening"));
-	pid_t opener = host_worker(h, "1:xvda");
-	for (int round = 0; round < 2; round++) {
-		supervisor_dies(h);
-		host_daemon_start(h, NULL);
-		wait_until(status_is(h, "1:xvda", "image_state", "opening"));
-		assert_int_equal(host_worker(h, "1:xvda"), opener);
-	}
-	close(go);
-	assert_int_equal(waitpid(late, NULL, 0), late);
-	assert_reads(t.front, 0, SEED);
-	assert_int_equal(host_worker(h, "1:xvda"), opener);
-	assert_int_equal(host_state(h, 1, XVDA), XS_CONNECTED);
-	disk_end(h, &t);
-}
-
-/* A worker that is stopped holds the disk while supervisors come and go: each waits for it a while
- * only. */
-static void stopped_worker(void **state)
-{
-	struct host *h = *state;
-	struct disk_under_test t;
-	struct bystander b;
-
-	bystander_start(h, &b);
-	disk_start(h, &t);
-	supervisor_dies(h);
-	assert_int_equal(kill(t.worker, SIGSTOP), 0);
-	host_daemon_start(h, NULL);
-	/* Others do not wait for it. */
-	bystander_check(h, &b);
-	assert_reads(t.front, 0, SEED);
-	assert_false(process_lives(t.worker));
-	assert_true(host_log_has(h, "does not answer; killed"));
-	assert_string_equal(status_text(h, "1:xvda", "error"), "");
-	disk_end(h, &t);
-	bystander_stop(h, &b);
-}
-
-/* The supervisor lives, its worker hangs while it opens the image: a wait for the lock is no hang,
- * a stopped process is. */
-static void hung_in_open(void **state)
-{
-	struct host *h = *state;
-	struct disk_under_test t;
-	int go;
-
-	disk_start(h, &t);
-	pid_t late = lock_in_line(t.image, &go);
-	assert_int_equal(kill(t.worker, SIGKILL), 0);
-	wait_until(host_worker(h, "1:xvda") > 0 && host_worker(h, "1:xvda") != t.worker &&
-	           status_is(h, "1:xvda", "image_state", "opening"));
-	pid_t opener = host_worker(h, "1:xvda");
-	/* It is asked after 2 s, and would be killed after 7. */
-	wait_until(strstr(status_text(h, "1:xvda", "warning"), "still opening"));
-	usleep(5500 * 1000);
-	assert_int_equal(host_worker(h, "1:xvda"), opener);
-	assert_int_equal(kill(opener, SIGSTOP), 0);
-	for (int i = 0; i < 2000 && !host_log_has(h, "hangs while it opens its image"); i++)
-		usleep(10000);
-	assert_true(host_log_has(h, "hangs while it opens its image"));
-	close(go);
-	assert_int_equal(waitpid(late, NULL, 0), late);
-	assert_reads(t.front, 0, SEED);
-	assert_false(process_lives(opener));
-	disk_end(h, &t);
-}
-
-/* Stopped, the worker only gets the message when nobody waits for the answer any more. */
-static void dies_in_connect(void **state)
-{
-	struct host *h = *state;
-	struct disk_under_test t;
-
-	make_image(h, "a.img", SEED, t.image);
-	host_attach(h, &(struct disk){.params = t.image}, t.image);
-	wait_image_open(h, "1:xvda");
-	t.worker = host_worker(h, "1:xvda");
-	assert_int_equal(kill(t.worker, SIGSTOP), 0);
-	t.front = host_front(h, 1, "xvda", NULL, 0);
-	assert_front(t.front, xenblkfront_publish_ring(t.front));
-	assert_front(t.front, xenblkfront_set_state(t.front, XS_INITIALISED));
-	wait_until(status_is(h, "1:xvda", "ring_state", "connecting"));
-	supervisor_dies(h);
-	assert_int_equal(kill(t.worker, SIGCONT), 0);
-	wait_until(host_log_has(h, "cannot answer the supervisor"));
-	assert_int_equal(host_state(h, 1, XVDA), XS_INITWAIT);
-	host_daemon_start(h, NULL);
-	host_wait_state(h, 1, XVDA, XS_CONNECTED);
-	assert_int_equal(host_worker(h, "1:xvda"), t.worker);
-	assert_front(t.front, xenblkfront_set_state(t.front, XS_CONNECTED));
-	front_end(t.front);
-	host_detach(h, 1, XVDA);
-}
-
-/* Its successor finds an idle worker, and a connection on record: that is over, not broken. The
- * same front end comes again with the same keys. */
-static void dies_in_disconnect(void **state)
-{
-	struct host *h = *state;
-	struct disk_under_test t;
-
-	disk_start(h, &t);
-	assert_int_equal(kill(t.worker, SIGSTOP), 0);
-	front_state(h, 1, XVDA, XS_CLOSED);
-	wait_until(status_is(h, "1:xvda", "ring_state", "disconnecting"));
-	supervisor_dies(h);
-	assert_int_equal(kill(t.worker, SIGCONT), 0);
-	wait_until(host_log_has(h, "cannot answer the supervisor"));
-	host_daemon_start(h, NULL);
-	host_wait_state(h, 1, XVDA, XS_CLOSED);
-	assert_int_equal(host_worker(h, "1:xvda"), t.worker);
-	xenblkfront_close(t.front);
-	t.front = host_front_connected(h, 1, "xvda");
-	assert_reads(t.front, 0, SEED);
-	disk_end(h, &t);
-}
-
-/* A worker that hangs is not waited for: connecting takes no time, and a drain not for ever. */
-static void hung_in_connect(void **state)
-{
-	struct host *h = *state;
-	struct disk_under_test t;
-
-	make_image(h, "a.img", SEED, t.image);
-	host_attach(h, &(struct disk){.params = t.image}, t.image);
-	wait_image_open(h, "1:xvda");
-	t.worker = host_worker(h, "1:xvda");
-	assert_int_equal(kill(t.worker, SIGSTOP), 0);
-	struct xenblkfront_options opt = {
-	    .run_dir = h->dir, .domid = 1, .vdev = "xvda", .timeout_ms = 60000};
-	assert_int_equal(xenblkfront_open(&opt, &t.front), 0);
-	assert_front(t.front, xenblkfront_connect(t.front));
-	assert_true(host_log_has(h, "hangs while it connects the ring"));
-	assert_reads(t.front, 0, SEED);
-	assert_false(process_lives(t.worker));
-	disk_end(h, &t);
-}
-
-static void hung_in_disconnect(void **state)
-{
-	struct host *h = *state;
-	struct disk_under_test t;
-
-	disk_start(h, &t);
-	assert_int_equal(kill(t.worker, SIGSTOP), 0);
-	front_state(h, 1, XVDA, XS_CLOSED);
-	for (int i = 0; i < 60000 && host_state(h, 1, XVDA) != XS_CLOSED; i++)
-		usleep(1000);
-	assert_int_equal(host_state(h, 1, XVDA), XS_CLOSED);
-	assert_false(process_lives(t.worker));
-	xenblkfront_close(t.front);
-	t.front = host_front_connected(h, 1, "xvda");
-	assert_reads(t.front, 0, SEED);
-	disk_end(h, &t);
-}
-
 /* What a worker says that its guest has taken over. */
 enum lie { LIE_DISK, LIE_IMAGE, LIE_GENERATION, LIE_RING_ALONE, LIE_BYTES, LIE_SILENCE, LIES };
 
@@ -536,7 +296,6 @@ static void stopped_ring(void **state)
 	disk_end(h, &t);
 }
 
-/* Each supervisor of many dies while it takes over, or before. */
 /* Killed between fork and exec of a worker: for a moment the lock lives on in the child. */
 static void lock_in_a_child(void **state)
 {
@@ -562,6 +321,7 @@ static void lock_in_a_child(void **state)
 	disk_end(h, &t);
 }
 
+/* Each supervisor of many dies while it takes over, or before. */
 static void many_supervisors(void **state)
 {
 	struct host *h = *state;
@@ -600,13 +360,6 @@ int main(void)
 	    case_of(changes_meanwhile),
 	    case_of(reconnected_meanwhile),
 	    case_of(image_key_changed_meanwhile),
-	    case_of(dies_in_open),
-	    case_of(stopped_worker),
-	    case_of(hung_in_open),
-	    case_of(dies_in_connect),
-	    case_of(dies_in_disconnect),
-	    case_of(hung_in_connect),
-	    case_of(hung_in_disconnect),
 	    case_of(lying_worker),
 	    case_of(number_used_anew),
 	    case_of(stopped_ring),

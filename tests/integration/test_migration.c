@@ -71,8 +71,8 @@ static void moved(void **state)
 	front_end(f);
 }
 
-/* The supervisor dies once the new half has its name, which does not tell any more that it comes from elsewhere; the
- * worker that waits may die with it. */
+/* The supervisor dies once the new half has its name, which does not tell any more that it comes
+ * from elsewhere; the worker that waits may die with it. */
 static void moved_without_supervisor(struct host *h, bool worker_too)
 {
 	char path[200];

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "sandbox_attempts.h"
+
+static int ring_op(void (*prep)(struct io_uring_sqe *sqe, const void *arg), const void *arg)
+{
+	struct io_uring ring;
+	struct io_uring_cqe *cqe;
+	int rc = io_uring_queue_init(4, &ring, 0);
+
+	if (rc)
+		return rc;
+	prep(io_uring_get_sqe(&ring), arg);
+	io_uring_submit(&ring);
+	rc = io_uring_wait_cqe(&ring, &cqe);
+	if (!rc)
+		rc = cqe->res;
+	io_uring_queue_exit(&ring);
+	return rc;
+}
+
+static void prep_socket(struct io_uring_sqe *sqe, const void *arg)
+{
+	const struct target *t = arg;
+
+	io_uring_prep_socket(sqe, t->family, t->type, 0, 0);
+}
+
+static void prep_connect(struct io_uring_sqe *sqe, const void *arg)
+{
+	const struct target *t = arg;
+
+	io_uring_prep_connect(sqe, t->fd, &t->addr.any, t->length);
+}
+
+int try_connect(const void *arg)
+{
+	struct target t = *(const struct target *)arg;
+	int rc;
+
+	t.fd = t.by_ring ? ring_op(prep_socket, &t) : socket(t.family, t.type, 0);
+	if (t.fd < 0)
+		return t.by_ring ? -t.fd : errno;
+	if (t.by_ring) {
+		rc = ring_op(prep_connect, &t);
+		return rc < 0 ? -rc : 0;
+	}
+	return connect(t.fd, &t.addr.any, t.length) ? errno : 0;
+}
+
+int try_open(const void *arg)
+{
+	const struct file *f = arg;
+
+	return open(f->path, f->flags, 0600) < 0 ? errno : 0;
+}
+
+static void prep_open(struct io_uring_sqe *sqe, const void *arg)
+{
+	const struct file *f = arg;
+
+	io_uring_prep_openat(sqe, AT_FDCWD, f->path, f->flags, 0600);
+}
+
+int try_ring_open(const void *arg)
+{
+	int rc = ring_op(prep_open, arg);
+
+	return rc < 0 ? -rc : 0;
+}
+
+static void prep_mkdir(struct io_uring_sqe *sqe, const void *path)
+{
+	io_uring_prep_mkdirat(sqe, AT_FDCWD, path, 0755);
+}
+
+int try_ring_mkdir(const void *path)
+{
+	return -ring_op(prep_mkdir, path);
+}
+
+static void prep_symlink(struct io_uring_sqe *sqe, const void *path)
+{
+	io_uring_prep_symlinkat(sqe, "/", AT_FDCWD, path);
+}
+
+int try_ring_symlink(const void *path)
+{
+	return -ring_op(prep_symlink, path);
+}
+
+int try_mknod(const void *path)
+{
+	return mknod(path, S_IFCHR | 0600, makedev(1, 1)) ? errno : 0;
+}
+
+int try_chroot(const void *path)
+{
+	return chroot(path) ? errno : 0;
+}
+
+int try_unshare(const void *arg)
+{
+	return unshare(CLONE_NEWUSER) ? errno : 0;
+}
+
+int try_ioctl_owner(const void *arg)
+{
+	const struct kill_by_socket *k = arg;
+	int pid = k->victim, on = 1;
+
+	if (ioctl(k->fd[0], FIOSETOWN, &pid) || ioctl(k->fd[0], FIOASYNC, &on))
+		return errno;
+	return write(k->fd[1], "", 1) == 1 ? 0 : errno;
+}
+
+int try_fcntl_owner(const void *arg)
+{
+	const struct kill_by_socket *k = arg;
+
+	if (fcntl(k->fd[0], F_SETOWN, k->victim) || fcntl(k->fd[0], F_SETSIG, SIGKILL) ||
+	    fcntl(k->fd[0], F_SETFL, O_ASYNC))
+		return errno;
+	return write(k->fd[1], "", 1) == 1 ? 0 : errno;
+}
+
+int no_directory(const void *arg)
+{
+	struct stat st;
+
+	for (int fd = 0; fd < 1024; fd++)
+		if (!fstat(fd, &st) && S_ISDIR(st.st_mode))
+			return EEXIST;
+	return 0;
+}

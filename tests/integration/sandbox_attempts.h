@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* What a worker that a guest has taken over might try. Each attempt takes the struct named with it,
+ * or a path, and returns 0 or an errno value; those of a ring go by io_uring, which no filter of
+ * system calls sees. */
+#ifndef TESTS_INTEGRATION_SANDBOX_ATTEMPTS_H
+#define TESTS_INTEGRATION_SANDBOX_ATTEMPTS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+struct target {
+	bool by_ring;
+	int family, type;
+	union {
+		struct sockaddr any;
+		struct sockaddr_un un;
+		struct sockaddr_in in;
+	} addr;
+	socklen_t length;
+	int fd; /* of the attempt */
+};
+int try_connect(const void *target);
+
+struct file {
+	const char *path;
+	int flags;
+};
+int try_open(const void *file);
+int try_ring_open(const void *file);
+
+int try_ring_mkdir(const void *path);
+int try_ring_symlink(const void *path);
+int try_mknod(const void *path);
+int try_chroot(const void *path);
+int try_unshare(const void *nothing);
+int no_directory(const void *nothing); /* EEXIST: there is a descriptor of a directory */
+
+struct kill_by_socket {
+	pid_t victim;
+	int fd[2]; /* a pair */
+};
+/* Who owns a descriptor is sent a signal when something comes. 0: it was. */
+int try_ioctl_owner(const void *kill_by_socket);
+int try_fcntl_owner(const void *kill_by_socket);
+
+#endif
