@@ -65,7 +65,7 @@ build-and-lab: $(BUILD)/build.ninja
 check-xen: build-and-lab
 	@tests/xen/lab run $(SUITE) $(CASES)
 
-# The judge on every back end that the suite has, and the kills: half an hour more.
+# The judge on every back end that the suite has, and the kills: a quarter of an hour more.
 check-xen-long: build-and-lab
 	@tests/xen/lab run $(SUITE) $(CASES_LONG)
 
