@@ -18,6 +18,8 @@ BUILD ?= build
 MESON_FLAGS ?= $(WERROR)
 endif
 
+export BUILD
+
 all: build-it
 
 help:
@@ -28,7 +30,7 @@ help:
 	@echo 'make model            searches the model of the crash protocol (spin; some minutes)'
 	@echo 'make torture          kills workers and xenblkd under load (KILLS=1000, SEED=N to repeat)'
 	@echo 'make check-xen       boots a real Xen under QEMU and runs tests/xen in it (SUITE=trixie, CASES=FILES)'
-	@echo 'make check-xen-long  the same there with what takes long: the conformance suite on every back end, kills'
+	@echo 'make check-xen-long  the same there with what takes long: kills, and the conformance suite on every back end there'
 	@echo 'make demo-xen        the same there: a guest boots from a disk that xenblkd serves'
 	@echo 'make clean           removes the build directories'
 	@echo 'CC=clang make ...    with another compiler (after make clean)'
@@ -58,9 +60,13 @@ torture: build-it
 
 # Both take their time at first, and one waits for the disk and the network while the other computes.
 build-and-lab: $(BUILD)/build.ninja
-	@tests/xen/lab build $(SUITE) & lab=$$!; \
-	ninja -C $(BUILD) $$(tests/xen/lab programs) || { wait $$lab; exit 1; }; \
-	wait $$lab
+	@$(MAKE) --no-print-directory -j2 ABREAST=1 xen-programs xen-lab
+
+xen-programs:
+	@ninja -C $(BUILD) $$(tests/xen/lab programs)
+
+xen-lab:
+	@tests/xen/lab build $(SUITE)
 
 check-xen: build-and-lab
 	@tests/xen/lab run $(SUITE) $(CASES)
@@ -75,5 +81,7 @@ demo-xen: build-and-lab
 clean:
 	rm -rf build build-asan
 
-.PHONY: all help setup build-it build-and-lab demo check model torture check-xen check-xen-long demo-xen clean
+.PHONY: all help setup build-it build-and-lab xen-programs xen-lab demo check model torture check-xen check-xen-long demo-xen clean
+ifndef ABREAST
 .NOTPARALLEL:
+endif

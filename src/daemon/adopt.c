@@ -72,6 +72,7 @@ static void image_from(struct device *dev, const struct wm *m)
 		return;
 	}
 	dev->image = IMAGE_OPEN;
+	folder_set_incoming(dev, false);
 	dev->caps = m->state.caps;
 	dev->wait_lock = dev->unfenced = false;
 }

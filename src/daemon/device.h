@@ -268,7 +268,7 @@ int folder_save_connection(struct device *dev, struct error *err); /* dev->conn 
 void folder_drop_connection(struct device *dev);                   /* with the journals */
 void folder_drop_lost(struct device *dev); /* what the guest had to be told, see storage/lost.h */
 /* dev->incoming, for the next supervisor. */
-bool folder_incoming(const struct device *dev);
+bool folder_incoming(struct device *dev);
 void folder_set_incoming(struct device *dev, bool incoming);
 /* Whether there is a journal of each of n queues. */
 bool folder_has_journals(struct device *dev, unsigned n);

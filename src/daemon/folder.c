@@ -172,20 +172,23 @@ void folder_drop_connection(struct device *dev)
 }
 
 /* Once the guest has its own name nothing else tells that it comes from elsewhere. */
-bool folder_incoming(const struct device *dev)
+bool folder_incoming(struct device *dev)
 {
-	char path[FOLDER_MAX + 16];
+	char path[FOLDER_MAX + 16], uuid[37];
 
+	ring_guest_uuid(dev, uuid);
 	snprintf(path, sizeof path, "%s/" INCOMING_NAME, dev->folder);
-	return !access(path, F_OK);
+	return says_already(path, uuid);
 }
 
 void folder_set_incoming(struct device *dev, bool incoming)
 {
-	char path[FOLDER_MAX + 16];
+	char path[FOLDER_MAX + 16], uuid[37];
 
 	if (incoming) {
-		folder_write(dev, INCOMING_NAME, "1\n");
+		/* a domain number may come to mean another guest */
+		ring_guest_uuid(dev, uuid);
+		folder_write(dev, INCOMING_NAME, "%s", uuid);
 		return;
 	}
 	snprintf(path, sizeof path, "%s/" INCOMING_NAME, dev->folder);

@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xen/io/blkif.h>
@@ -74,7 +76,8 @@ static bool stop(void *arg)
 	return tool_interrupted();
 }
 
-/* Runs --revive's command, which owns its own time. What it prints goes to standard error. */
+/* Runs --revive's command, which owns its own time, but not that of who interrupts us. What it
+ * prints goes to standard error. */
 static bool revive(void *arg, const struct conform_case *k, struct error *why)
 {
 	struct judge *j = arg;
@@ -92,6 +95,12 @@ static bool revive(void *arg, const struct conform_case *k, struct error *why)
 		dup2(STDERR_FILENO, STDOUT_FILENO);
 		execl("/bin/sh", "sh", "-c", j->o->revive, NULL);
 		_exit(127);
+	}
+	int fd = pid > 0 ? pidfd_open(pid, 0) : -1;
+	if (fd >= 0) {
+		if (!tool_wait_fd(fd, POLLIN))
+			kill(pid, SIGTERM);
+		close(fd);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)

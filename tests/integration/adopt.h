@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of a supervisor's successor share: a disk with its worker, whose supervisor dies.
- */
+/* What the tests of a supervisor's successor share: a disk whose supervisor dies. */
 #ifndef TESTS_INTEGRATION_ADOPT_H
 #define TESTS_INTEGRATION_ADOPT_H
 

@@ -71,41 +71,76 @@ static void moved(void **state)
 	front_end(f);
 }
 
-/* The supervisor dies once the new half has its name, which does not tell any more that it comes
- * from elsewhere; the worker that waits may die with it. */
-static void moved_without_supervisor(struct host *h, bool worker_too)
+/* Whether the process has the lock of an image, and does not wait for it. */
+static bool holds_lock(pid_t pid)
 {
-	char path[200];
+	char line[160], want[64];
+	bool found = false;
+	FILE *f = fopen("/proc/locks", "re");
+
+	assert_non_null(f);
+	snprintf(want, sizeof want, ": FLOCK  ADVISORY  WRITE %d ", (int)pid);
+	while (!found && fgets(line, sizeof line, f))
+		found = strstr(line, want);
+	fclose(f);
+	return found;
+}
+
+/* What dies once the new half has its name, which does not tell any more that it comes from
+ * elsewhere. */
+enum { SUPERVISOR, WORKER_TOO, OLD_HALF_TOO };
+
+static void moved_without_supervisor(struct host *h, int what)
+{
+	char path[200], note[200];
 	struct xenblkfront *old = depart(h, path);
 
 	assert_int_equal(run_script(h), 0);
-	pid_t waiting = host_worker(h, NEW);
+	snprintf(note, sizeof note, "%s/disks/" NEW "/incoming", h->dir);
+	assert_int_equal(access(note, F_OK), 0);
+	pid_t waiting = host_worker(h, NEW), serving = host_worker(h, OLD);
 	host_daemon_kill(h, SIGKILL);
-	if (worker_too)
+	if (what == WORKER_TOO)
 		assert_int_equal(kill(waiting, SIGKILL), 0);
+	if (what == OLD_HALF_TOO)
+		assert_int_equal(kill(serving, SIGKILL), 0);
 	name_domain(h, 1, "guest--migratedaway");
 	name_domain(h, 2, "guest");
-	host_daemon_start(h, NULL);
-	wait_until(status_number(h, NEW, "awaits_handover"));
-	assert_string_equal(status_text(h, NEW, "error"), "");
-	assert_true(host_state_stays(h, 2, XVDA, XS_INITWAIT, QUIET_MS));
-	front_end(old);
-	host_detach(h, 1, XVDA);
+	if (what == OLD_HALF_TOO) {
+		/* its image is free now, and is opened while there is nobody to tell */
+		host_remove_nodes(h, 1, XVDA);
+		wait_until(holds_lock(waiting));
+		host_daemon_start(h, NULL);
+		xenblkfront_close(old);
+	} else {
+		host_daemon_start(h, NULL);
+		wait_until(status_number(h, NEW, "awaits_handover"));
+		assert_string_equal(status_text(h, NEW, "error"), "");
+		assert_true(host_state_stays(h, 2, XVDA, XS_INITWAIT, QUIET_MS));
+		front_end(old);
+		host_detach(h, 1, XVDA);
+	}
 
 	struct xenblkfront *f = host_front_connected(h, 2, "xvda");
 	assert_reads(f, 0, 3);
 	assert_false(status_number(h, NEW, "awaits_handover"));
+	assert_int_equal(access(note, F_OK), -1);
 	front_end(f);
 }
 
 static void another_supervisor(void **state)
 {
-	moved_without_supervisor(*state, false);
+	moved_without_supervisor(*state, SUPERVISOR);
 }
 
 static void another_supervisor_and_worker(void **state)
 {
-	moved_without_supervisor(*state, true);
+	moved_without_supervisor(*state, WORKER_TOO);
+}
+
+static void opened_without_supervisor(void **state)
+{
+	moved_without_supervisor(*state, OLD_HALF_TOO);
 }
 
 /* It does not come about: the new half goes, and the old one has never lost its image. */
@@ -146,8 +181,11 @@ static void cannot_be_opened(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {case_of(moved), case_of(another_supervisor),
-	                                   case_of(another_supervisor_and_worker), case_of(stayed),
+	const struct CMUnitTest tests[] = {case_of(moved),
+	                                   case_of(another_supervisor),
+	                                   case_of(another_supervisor_and_worker),
+	                                   case_of(opened_without_supervisor),
+	                                   case_of(stayed),
 	                                   case_of(cannot_be_opened)};
 
 	return cmocka_run_group_tests_name("migration", tests, NULL, NULL);

@@ -352,10 +352,27 @@ static void conform_revives_in_vain(void **state)
 	fake_stop(b);
 }
 
+/* A signal for the tool ends the command, too; whatever that says. */
+static void conform_interrupted_as_it_revives(void **state)
+{
+	struct fake *b = fake_start(xen.dir, MUTE);
+	char line[400];
+
+	snprintf(line, sizeof line, cases, "trap \"exit 0\" TERM; kill -TERM $PPID; sleep 20 & wait");
+	uint64_t start = clock_ns();
+	assert_int_equal(sh(line), 1);
+	assert_true(clock_ns() - start < 10 * NS_PER_S);
+	assert_non_null(strstr(out, "interrupted by a signal: the disk was disconnected"));
+	assert_non_null(strstr(out, "\nskip  rings        order-1-serves"));
+	assert_non_null(strstr(out, " interrupted\n"));
+	fake_stop(b);
+}
+
 static int start_xen(void **state)
 {
-	/* Whoever runs us may ignore it, and then so would the tool. */
-	signal(SIGPIPE, SIG_DFL);
+	/* Whoever runs us may ignore them, and then so would the tool. */
+	for (int sig = SIGHUP; sig <= SIGTERM; sig++)
+		signal(sig, SIG_DFL);
 	int rc = xen_process_start(&xen);
 	char tool[PATH_MAX];
 
@@ -387,6 +404,7 @@ int main(void)
 	    cmocka_unit_test(back_end_fails),
 	    cmocka_unit_test(conform_revives),
 	    cmocka_unit_test(conform_revives_in_vain),
+	    cmocka_unit_test(conform_interrupted_as_it_revives),
 	};
 
 	return cmocka_run_group_tests_name("front_tool", tests, start_xen, stop_xen);

@@ -3,8 +3,9 @@
 # A change of this file or of stage1 rebuilds every lab; all else is put in at each run.
 # shellcheck shell=bash
 
-host_packages=(mmdebstrap qemu-system-x86 e2fsprogs cpio gzip xz-utils zstd python3)
-host_programs=(mmdebstrap qemu-system-x86_64 mke2fs cpio gzip xz zstd python3)
+host_packages=(debian-archive-keyring mmdebstrap qemu-system-x86 e2fsprogs cpio gzip xz-utils zstd python3)
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+host_programs=($keyring mmdebstrap qemu-system-x86_64 mke2fs cpio gzip xz zstd python3)
 
 # What dom0 needs at run time. The kernel and the hypervisor are unpacked only: installing them would
 # make an initrd that nobody boots.
@@ -38,7 +39,7 @@ suite_architectures() {
 host_setup() {
 	local missing=() i as_root=()
 	for i in "${!host_programs[@]}"; do
-		PATH=$PATH:/sbin:/usr/sbin command -v "${host_programs[$i]}" > /dev/null ||
+		[ -e "/${host_programs[$i]#/}" ] || PATH=$PATH:/sbin:/usr/sbin command -v "${host_programs[$i]}" > /dev/null ||
 			missing+=("${host_packages[$i]}")
 	done
 	[ ${#missing[@]} -eq 0 ] && return 0
@@ -147,7 +148,7 @@ make_root() {
 	local root=$1 include mirror=${XENBLKD_MIRROR:-http://deb.debian.org/debian} deb kernel
 	include=$(IFS=,; echo "${dom0_packages[*]},xen-utils-$xen$(suite_packages "$suite")")
 	# with its package lists, for the kernels
-	mmdebstrap --variant=minbase --skip=cleanup/apt/lists --include="$include" \
+	mmdebstrap --variant=minbase --keyring=$keyring --skip=cleanup/apt/lists --include="$include" \
 		--architectures="amd64$(suite_architectures "$suite")" "$suite" "$root" "$mirror"
 	step "kernel and hypervisor"
 	mkdir "$root/unpack"
@@ -186,7 +187,10 @@ lab_build() {
 	mkdir -p "$lab"
 	# Two at once would mix their files; the second one waits, and then finds the lab made.
 	exec {lock}> "$lab/lock"
-	flock "$lock"
+	flock -n "$lock" || {
+		step "another run makes the lab: waiting"
+		flock "$lock"
+	}
 	if [ "$(cat "$lab/stamp" 2> /dev/null)" = "$(recipe_hash)" ]; then
 		exec {lock}>&-
 		return 0

@@ -195,26 +195,30 @@ guest_send() {
 # guest_run NAME COMMAND [SECONDS]: one line of shell in the guest; prints what it prints and returns
 # its status, 124 if it took too long. Lines over 4000 characters do not pass.
 guest_run() {
-	local id=r$RANDOM$RANDOM log from lines=() line i n end=$((SECONDS + ${3:-60}))
+	local id=r$RANDOM$RANDOM log from lines=() line begun='' i n end=$((SECONDS + ${3:-60}))
 	log=$(guest_log "$1")
 	[ ! -e "$log" ] || mapfile lines < "$log"
 	from=${#lines[@]}
-	# a line that has no end yet may end with what the command prints
-	[ "$from" -eq 0 ] || [[ ${lines[-1]} == *$'\n' ]] || from=$((from - 1))
+	# a line that has no end yet may go on with what the command prints
+	[ "$from" -eq 0 ] || [[ ${lines[-1]} == *$'\n' ]] || {
+		from=$((from - 1))
+		begun=${lines[-1]}
+	}
 	guest_send "$1" "$id" "$2" || return 125
 	while [ "$SECONDS" -le "$end" ]; do
 		pause 0.05
 		mapfile -s "$from" lines < "$log"
 		for i in "${!lines[@]}"; do
-			line=${lines[i]//[$'\r\n']/}
-			[[ $line == "<<$id "*'>>' ]] || continue
+			# whole, or the next command would find the rest of it; the kernel may say something behind it
+			[[ ${lines[i]} == "<<$id "*'>>'*$'\n' ]] || continue
 			# an empty line comes before it
 			n=$i
 			[ "$i" -eq 0 ] || [[ ${lines[i - 1]} != [$'\r\n']* ]] || n=$((i - 1))
+			line=${lines[i]#* }
 			lines=("${lines[@]:0:n}")
+			[ "$n" -eq 0 ] || lines[0]=${lines[0]#"$begun"}
 			printf '%s' "${lines[@]//$'\r'/}"
-			line=${line#* }
-			return "${line%>>}"
+			return "${line%%>>*}"
 		done
 	done
 	return 124
@@ -238,14 +242,17 @@ guest_written() {
 }
 
 guest_destroy() {
+	guest_anew "$1"
 	! guest_id "$1" > /dev/null || xl_ destroy "$1"
 }
+# guest_anew NAME: it is, or will be, another domain: its terminal is another one.
+guest_anew() { unset "guest_tty[$1]"; }
 guest_gone() { ! xenstore-exists "/local/domain/$1" 2> /dev/null; }
 
 # The daemon, from the build directory.
 
 need_xenblkd() {
-	[ -x /lab/bin/xenblkd ] || skip "no xenblkd in this build directory"
+	[ -x /lab/bin/xenblkd ] || fail "no xenblkd in this build directory (make build-it)"
 	/lab/bin/xenblkd --version > /dev/null || fail "xenblkd does not run in this dom0"
 }
 need_script() {

@@ -161,10 +161,15 @@ collect_scripts() {
 	[ ${#scripts[@]} -gt 0 ] || die "no tests in $*"
 }
 
+# limits SCRIPT…: what all may take together, with a minute for what comes after each, and five for the boot.
+limits() {
+	awk '/^# limit: [0-9]+/ { sum += $3 - 600 } END { print sum + 660 * (ARGC - 1) + 300 }' "$@"
+}
+
 lab_run() {
 	local name console
 	collect_scripts "$@"
-	limit=${LAB_LIMIT:-3600}
+	limit=${LAB_LIMIT:-$(limits "${scripts[@]}")}
 	logs=$build/xen-logs/$suite
 	only_machine
 	rm -rf "$logs"

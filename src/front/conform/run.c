@@ -187,17 +187,25 @@ static void bring_back(struct run *p)
 	text_printable(p->down);
 }
 
+static void stop_if_told(struct run *p)
+{
+	if (p->rc || !p->o->stop || !p->o->stop(p->o->arg))
+		return;
+	snprintf(p->down, sizeof p->down, "interrupted");
+	p->rc = -EINTR;
+}
+
 static void one(struct run *p, const struct conform_group *g, const struct conform_case *k)
 {
 	const struct conform_options *o = p->o;
 	struct conform_outcome out = {.group = g, .at = k, .result = CONFORM_SKIP};
 
-	if (!p->down[0] && o->stop && o->stop(o->arg)) {
-		snprintf(p->down, sizeof p->down, "interrupted");
-		p->rc = -EINTR;
-	}
-	if (!p->down[0] && p->gone)
+	stop_if_told(p);
+	if (!p->down[0] && p->gone) {
 		bring_back(p);
+		/* Then the help may have been what was interrupted. */
+		stop_if_told(p);
+	}
 	if (p->down[0]) {
 		memcpy(out.detail, p->down, sizeof out.detail);
 	} else {

@@ -2,7 +2,7 @@
 # The lab itself, and what ours is compared with: a PV guest runs its script, obeys commands, reports their status and
 # goes; the kernel's xen-blkback serves it a file through loop.
 . /lab/lib.sh
-modprobe xen_blkback || skip 'no xen_blkback in this kernel'
+modprobe xen_blkback || fail 'no xen_blkback in this kernel'
 make_image disk.img 8
 sum=$(sum_of disk.img)
 GUEST_SCRIPT='echo "the script says $((6 * 7))"' guest_create g1 pv "$PWD/disk.img,raw,xvda,w"

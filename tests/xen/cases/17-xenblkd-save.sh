@@ -20,6 +20,7 @@ for g in pv pvh; do
 	assert "xl save ($g)" xl_ save $g saved
 	assert 'worker still there' wait_for 10 no_workers
 	assert "xl restore ($g)" xl_ restore saved
+	guest_anew $g
 	assert 'another domain' test "$(guest_id $g)" != "$before"
 	assert_eq "what $g reads" "$(guest_sum $g /dev/xvda 2 1)" "$(guest_written $g)"
 	assert_eq 'what the file has' "$(sum_range $g.img 2 1)" "$(guest_written $g)"

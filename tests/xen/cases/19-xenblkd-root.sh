@@ -13,6 +13,7 @@ assert 'the root file system is another one' guest_wait_line g1 'my root is /dev
 # back ID HOW: the guest comes up as another domain than ID, and its files are there
 back() {
 	assert "not back ($2)" wait_for 120 eval "[ \"\$(guest_id g1)\" != $1 ] && [ -n \"\$(guest_id g1)\" ]"
+	guest_anew g1
 	assert "not up ($2)" guest_wait_line g1 "GUEST UP" 120
 	assert_eq "its files ($2)" "$(guest_run g1 'cat /file')" "$3"
 	assert_eq "workers ($2)" "$(workers | wc -w)" 1

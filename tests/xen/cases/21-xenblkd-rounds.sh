@@ -23,6 +23,7 @@ rounds() {
 # both TIMES
 both() {
 	rounds xvdb second.img "$1" &
+	at_end "kill $!"
 	rounds xvdc third.img "$1" || fail 'xvdc'
 	wait $! || fail 'xvdb'
 }

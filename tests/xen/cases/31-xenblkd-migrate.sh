@@ -25,6 +25,7 @@ xl_ migrate -s '' g1 'exec xl migrate-receive' > migrate.log 2>&1 || {
 	cat migrate.log
 	fail 'xl migrate'
 }
+guest_anew g1
 assert 'another domain' test "$(guest_id g1)" != "$before"
 # the console's log keeps the name that the domain arrived with
 guest_log() { echo "/var/log/xen/console/guest-$1--incoming.log"; }
