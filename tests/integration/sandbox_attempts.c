@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The attempts, one function each: by a system call, or by io_uring. */
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
