@@ -14,6 +14,8 @@ struct crash_host {
 /* cmocka fixtures: *state is a struct crash_host. */
 int crash_host_setup(void **state);
 int crash_host_teardown(void **state);
+#define crash_case(name) \
+	cmocka_unit_test_setup_teardown(name, crash_host_setup, crash_host_teardown)
 
 /* Empties the script: nobody dies any more. */
 void crash_clear(struct crash_host *c);

@@ -72,6 +72,12 @@ void outage_begin(struct outage *o, enum crash_step step)
 	fail_msg("worker %d does not end", (int)worker);
 }
 
+void outage_taken(struct outage *o, struct crash_host *c)
+{
+	outage_attach(o, c);
+	outage_begin(o, CRASH_TAKE_CONS);
+}
+
 void outage_end(struct outage *o)
 {
 	assert_int_equal(kill(o->h->daemon, SIGCONT), 0);

@@ -31,6 +31,9 @@ void outage_attach_image(struct outage *o, struct crash_host *c, const char *ima
                          const char *mode);
 /* Kills the worker at that step of a write of OUTAGE_NEW to OUTAGE_SECTOR; then nobody serves. */
 void outage_begin(struct outage *o, enum crash_step step);
+/* Attaches, and then dies with the write taken but not executed: what would be executed if anything
+ * were. */
+void outage_taken(struct outage *o, struct crash_host *c);
 /* Puts the write onto the ring; the part of outage_begin that the guest has. */
 void outage_write(struct outage *o);
 /* The supervisor goes on. */

@@ -474,14 +474,12 @@ static void no_room_for_a_note(void **state)
 	assert_int_equal(umount2(disks, MNT_DETACH), 0);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, crash_host_setup, crash_host_teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(untouched),          T(never_executed),      T(journal_is_a_folder),
-	    T(req_prod_changed),   T(image_replaced),      T(image_missing),
-	    T(run_directory_full), T(no_room_for_another), T(no_room_for_a_note),
+	    crash_case(untouched),          crash_case(never_executed),      crash_case(journal_is_a_folder),
+	    crash_case(req_prod_changed),   crash_case(image_replaced),      crash_case(image_missing),
+	    crash_case(run_directory_full), crash_case(no_room_for_another), crash_case(no_room_for_a_note),
 	};
 
 	return cmocka_run_group_tests_name("bad_journal", tests, NULL, NULL);

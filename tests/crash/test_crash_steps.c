@@ -142,11 +142,9 @@ static void several_queues(void **state)
 	each_step(*state, 3);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, crash_host_setup, crash_host_teardown)
-
 int main(void)
 {
-	const struct CMUnitTest tests[] = {T(one_queue), T(several_queues)};
+	const struct CMUnitTest tests[] = {crash_case(one_queue), crash_case(several_queues)};
 
 	return cmocka_run_group_tests_name("crash_steps", tests, NULL, NULL);
 }

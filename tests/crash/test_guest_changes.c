@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,19 +25,12 @@ static void works_without_it(struct outage *o)
 	assert_int_equal(outage_content(o, o->image), OUTAGE_OLD);
 }
 
-static void begin(struct outage *o, void **state)
-{
-	outage_attach(o, *state);
-	/* Taken, not executed: what would be executed if anything were. */
-	outage_begin(o, CRASH_TAKE_CONS);
-}
-
 /* It walks through these states without being answered, and then waits for InitWait. */
 static void walks(void **state, const int *states)
 {
 	struct outage o;
 
-	begin(&o, state);
+	outage_taken(&o, *state);
 	for (; *states; states++)
 		assert_front(o.f, xenblkfront_set_state(o.f, *states));
 	outage_end(&o);
@@ -75,7 +67,7 @@ static void takes_another_ring(void **state)
 {
 	struct outage o;
 
-	begin(&o, state);
+	outage_taken(&o, *state);
 	struct xenblkfront *another = host_front(o.h, 1, "xvda", NULL, 0);
 	assert_front(another, xenblkfront_publish_ring(another));
 	assert_front(another, xenblkfront_set_state(another, XS_INITIALISED));
@@ -92,212 +84,6 @@ static void takes_another_ring(void **state)
 	outage_detach(&o);
 }
 
-/* ---- resumed from suspension: a new ring at once, into which it puts anew what was in flight ----
- */
-
-struct resume {
-	enum crash_step step; /* where the write to the old ring ends */
-	unsigned answered;    /* requests before it */
-	bool same;            /* the new ring has the numbers of the old one, as nobody maps that */
-	bool connected; /* it says so at once, as Linux does: our state has been 4 all along */
-	bool slowly;    /* the old ring is gone for a while before the new one is told of */
-};
-
-static uint32_t ring_number(struct outage *o, const char *key)
-{
-	return (uint32_t)strtoul(host_read(o->h, host_fe(1, XVDA), key), NULL, 10);
-}
-
-/* Nobody has a request of the new ring's in the old one's place by chance. */
-static void write_beside(struct outage *o)
-{
-	struct xenblkfront_request req = {
-	    .op = BLKIF_OP_WRITE,
-	    .sector = OUTAGE_SECTOR + 8,
-	    .nr_segments = 1,
-	};
-
-	assert_front(o->f, xenblkfront_alloc(o->f, 1, true, &o->page, &o->ref));
-	req.seg[0] = (struct xenblkfront_seg){o->ref, 0, 7};
-	memset(o->page, 0x5a, 4096);
-	assert_front(o->f, xenblkfront_queue(o->f, &req, 77));
-	assert_front(o->f, xenblkfront_kick(o->f));
-}
-
-/* It is done and answered, and nothing else is. */
-static void assert_only_that(struct outage *o, unsigned domid, int content)
-{
-	struct xenblkfront_response rsp;
-	char got[4096];
-
-	assert_int_equal(xenblkfront_reap(o->f, &rsp, 1, -1), 1);
-	assert_int_equal(rsp.id, 77);
-	assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
-	assert_int_equal(outage_content(o, o->image), content);
-	assert_front(o->f, xenblkfront_set_state(o->f, XS_CONNECTED));
-	assert_front(o->f, xenblkfront_read(o->f, (OUTAGE_SECTOR + 8) * 512, got, sizeof got));
-	assert_memory_equal(got, o->page, sizeof got);
-	assert_int_equal(outage_content(o, o->image), content);
-	assert_int_equal(xenblkfront_inflight(o->f), 0);
-	assert_int_equal(host_state(o->h, domid, XVDA), XS_CONNECTED);
-	assert_false(host_log_has(o->h, "do not fit"));
-}
-
-/* Xen frees numbers only then. */
-static void nobody_maps(struct outage *o)
-{
-	struct xen_usage use = {.maps = 1};
-
-	for (int i = 0; i < WAIT_MS && use.maps; i++) {
-		usleep(1000);
-		assert_int_equal(xen_usage(o->h->xen, &use), 0);
-	}
-	assert_int_equal(use.maps, 0);
-}
-
-/* With that reference, which is free. */
-static void publish_at(struct outage *o, uint32_t ref)
-{
-	struct xen_platform *guest;
-	struct xen_gntshr *shares;
-	struct error err;
-	uint32_t got = ref + 1;
-	void *page;
-
-	assert_int_equal(xen_platform_open(o->h->dir, 1, &guest, &err), 0);
-	assert_int_equal(xen_gntshr_open(guest, &shares, &err), 0);
-	for (int i = 0; i < 100 && got != ref; i++)
-		assert_int_equal(xen_gntshr_share(shares, 0, 1, true, &got, &page), 0);
-	assert_int_equal(got, ref);
-	assert_int_equal(xen_gntshr_unshare(shares, page, 1), 0);
-	assert_front(o->f, xenblkfront_publish_ring(o->f));
-	xen_gntshr_close(shares);
-	xen_platform_close(guest);
-}
-
-static void resumes(struct crash_host *c, const struct resume *r)
-{
-	struct xenblkfront *old;
-	struct outage o;
-	char buf[4096];
-
-	outage_attach(&o, c);
-	for (unsigned i = 0; i < r->answered; i++)
-		assert_front(o.f, xenblkfront_read(o.f, 0, buf, sizeof buf));
-	uint32_t ref = ring_number(&o, "ring-ref"), port = ring_number(&o, "event-channel");
-	outage_begin(&o, r->step);
-	int content = outage_content(&o, o.image);
-	old = o.f;
-	if (r->slowly) {
-		assert_front(old, xenblkfront_revoke(old, &ref, 1));
-		outage_end(&o);
-		usleep(300000);
-	}
-	if (r->same) {
-		nobody_maps(&o);
-		xenblkfront_close(old);
-		old = NULL;
-	}
-	o.f = host_front(o.h, 1, "xvda", NULL, 0);
-	if (r->same)
-		publish_at(&o, ref);
-	else
-		assert_front(o.f, xenblkfront_publish_ring(o.f));
-	assert_int_equal(ring_number(&o, "ring-ref") == ref, r->same);
-	assert_int_equal(ring_number(&o, "event-channel") == port, r->same);
-	assert_front(o.f, xenblkfront_set_state(o.f, XS_INITIALISED));
-	if (r->connected)
-		assert_front(o.f, xenblkfront_set_state(o.f, XS_CONNECTED));
-	write_beside(&o);
-	if (!r->slowly)
-		outage_end(&o);
-	assert_only_that(&o, 1, content);
-	if (old) {
-		assert_int_equal(xenblkfront_inflight(old), 1);
-		xenblkfront_close(old);
-	}
-	outage_detach(&o);
-}
-
-static void resumes_with_the_same_numbers(void **state)
-{
-	for (unsigned i = 0; i < 6; i++)
-		resumes(*state, &(struct resume){.step = CRASH_TAKE_CONS,
-		                                 .answered = i / 2,
-		                                 .same = true,
-		                                 .connected = i % 2});
-}
-
-/* The old ring's answer is none to a request of the new one. */
-static void resumes_before_it_was_answered(void **state)
-{
-	static const enum crash_step steps[] = {CRASH_ANSWER_DONE, CRASH_ANSWER_RING,
-	                                        CRASH_ANSWER_STATE, CRASH_PUBLISH_RING,
-	                                        CRASH_PUBLISH_RSP};
-
-	for (unsigned i = 0; i < 2 * sizeof steps / sizeof *steps; i++)
-		resumes(*state, &(struct resume){.step = steps[i / 2],
-		                                 .answered = i % 2,
-		                                 .same = true,
-		                                 .connected = true});
-}
-
-static void resumes_with_other_numbers(void **state)
-{
-	for (unsigned i = 0; i < 2; i++)
-		resumes(*state,
-		        &(struct resume){.step = CRASH_TAKE_CONS, .answered = 1, .connected = i});
-}
-
-/* The worker comes when the old ring is gone, and xenstore has nothing of another one yet. */
-static void resumes_slowly(void **state)
-{
-	resumes(*state,
-	        &(struct resume){
-	            .step = CRASH_TAKE_CONS, .answered = 1, .connected = true, .slowly = true});
-}
-
-/* A save: the guest is suspended and stays so while its disk is taken away, as libxl does that
- * without a good-bye of the front end; restored, it is another domain. */
-static void saved_and_restored(void **state)
-{
-	struct outage o;
-
-	begin(&o, state);
-	store_rm(o.h->store, XBT_NULL, host_fe(1, XVDA), NULL);
-	host_offline(o.h, 1, XVDA);
-	outage_end(&o);
-	host_wait_state(o.h, 1, XVDA, XS_CLOSED);
-	assert_int_equal(outage_content(&o, o.image), OUTAGE_OLD);
-	host_remove_nodes(o.h, 1, XVDA);
-	host_wait_gone(o.h, "1:xvda");
-	assert_int_equal(access(o.folder, F_OK), -1);
-	host_attach(o.h, &(struct disk){.domid = 2, .params = o.image}, o.image);
-	struct xenblkfront *old = o.f;
-	o.f = host_front_connected(o.h, 2, "xvda");
-	write_beside(&o);
-	assert_only_that(&o, 2, OUTAGE_OLD);
-	assert_int_equal(xenblkfront_inflight(old), 1);
-	xenblkfront_close(old);
-	assert_front(o.f, xenblkfront_disconnect(o.f));
-	xenblkfront_close(o.f);
-	host_detach(o.h, 2, XVDA);
-}
-
-/* Suspended and let go on with the ring that it has (a checkpoint, a save that failed): nothing
- * told of it, so what was taken is executed, as the guest waits for it. */
-static void suspended_for_a_checkpoint(void **state)
-{
-	struct outage o;
-
-	begin(&o, state);
-	usleep(300000);
-	outage_end(&o);
-	assert_int_equal(outage_answer(&o), BLKIF_RSP_OKAY);
-	assert_int_equal(outage_content(&o, o.image), OUTAGE_NEW);
-	outage_detach(&o);
-}
-
 static void destroy_domain(struct outage *o)
 {
 	struct error err;
@@ -311,7 +97,7 @@ static void dies(void **state)
 {
 	struct outage o;
 
-	begin(&o, state);
+	outage_taken(&o, *state);
 	destroy_domain(&o);
 	store_rm(o.h->store, XBT_NULL, host_fe(1, XVDA), NULL);
 	host_offline(o.h, 1, XVDA);
@@ -328,7 +114,7 @@ static void dies_untidily(void **state)
 {
 	struct outage o;
 
-	begin(&o, state);
+	outage_taken(&o, *state);
 	destroy_domain(&o);
 	outage_end(&o);
 	host_wait_error(o.h, "1:xvda", "cannot map ring");
@@ -337,7 +123,6 @@ static void dies_untidily(void **state)
 	host_detach(o.h, 1, XVDA);
 }
 
-/* All of it between two looks: gone, and a new domain with the same number and image. */
 /* The new domain's front end gets the numbers of references and port that the old one had. */
 static void comes_back_as_another(struct outage *o)
 {
@@ -379,11 +164,12 @@ static void number_used_anew_beside_a_worker(void **state)
 	host_detach(o.h, 1, XVDA);
 }
 
+/* All of it between two looks: gone, and a new domain with the same number and image. */
 static void number_used_anew(void **state)
 {
 	struct outage o;
 
-	begin(&o, state);
+	outage_taken(&o, *state);
 	comes_back_as_another(&o);
 }
 
@@ -421,7 +207,7 @@ static void migrated(void **state)
 {
 	struct outage o;
 
-	begin(&o, state);
+	outage_taken(&o, *state);
 	name_domain(&o, "guest--migratedaway");
 	outage_end(&o);
 	assert_true(host_state_stays(o.h, 1, XVDA, XS_CONNECTED, 1500));
@@ -438,7 +224,7 @@ static void migration_failed(void **state)
 {
 	struct outage o;
 
-	begin(&o, state);
+	outage_taken(&o, *state);
 	name_domain(&o, "guest--migratedaway");
 	outage_end(&o);
 	assert_true(host_state_stays(o.h, 1, XVDA, XS_CONNECTED, 500));
@@ -494,28 +280,20 @@ static void device_used_anew(void **state)
 	assert_int_equal(system(command), 0);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, crash_host_setup, crash_host_teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(reboots),
-	    T(kexecs),
-	    T(takes_another_ring),
-	    T(resumes_with_the_same_numbers),
-	    T(resumes_before_it_was_answered),
-	    T(resumes_with_other_numbers),
-	    T(resumes_slowly),
-	    T(suspended_for_a_checkpoint),
-	    T(saved_and_restored),
-	    T(dies),
-	    T(dies_untidily),
-	    T(number_used_anew),
-	    T(number_used_anew_beside_a_worker),
-	    T(number_used_anew_before_the_death),
-	    T(migrated),
-	    T(migration_failed),
-	    T(device_used_anew),
+	    crash_case(reboots),
+	    crash_case(kexecs),
+	    crash_case(takes_another_ring),
+	    crash_case(dies),
+	    crash_case(dies_untidily),
+	    crash_case(number_used_anew),
+	    crash_case(number_used_anew_beside_a_worker),
+	    crash_case(number_used_anew_before_the_death),
+	    crash_case(migrated),
+	    crash_case(migration_failed),
+	    crash_case(device_used_anew),
 	};
 
 	return cmocka_run_group_tests_name("guest_changes", tests, NULL, NULL);

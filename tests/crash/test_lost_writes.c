@@ -172,17 +172,15 @@ static void the_next_front_end(void **state)
 	end(&l);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, crash_host_setup, crash_host_teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(nobody_else_dies),
-	    T(the_successor_dies_first),
-	    T(the_successor_dies_between_the_queues),
-	    T(all_die),
-	    T(killed_while_it_tells),
-	    T(the_next_front_end),
+	    crash_case(nobody_else_dies),
+	    crash_case(the_successor_dies_first),
+	    crash_case(the_successor_dies_between_the_queues),
+	    crash_case(all_die),
+	    crash_case(killed_while_it_tells),
+	    crash_case(the_next_front_end),
 	};
 
 	return cmocka_run_group_tests_name("lost_writes", tests, NULL, NULL);

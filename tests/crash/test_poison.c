@@ -269,19 +269,17 @@ static void other_queues_are_innocent(void **state)
 		innocent_beside(*state);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, crash_host_setup, crash_host_teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(three_faults),
-	    T(two_faults),
-	    T(every_fault_counts),
-	    T(kills_never_count),
-	    T(kills_while_counting),
-	    T(kills_between_faults),
-	    T(other_queues_are_innocent),
-	    T(crash_loop_over_requests),
+	    crash_case(three_faults),
+	    crash_case(two_faults),
+	    crash_case(every_fault_counts),
+	    crash_case(kills_never_count),
+	    crash_case(kills_while_counting),
+	    crash_case(kills_between_faults),
+	    crash_case(other_queues_are_innocent),
+	    crash_case(crash_loop_over_requests),
 	};
 
 	return cmocka_run_group_tests_name("poison", tests, NULL, NULL);

@@ -160,15 +160,13 @@ static void stopped_for_a_while(void **state)
 	stopped_worker(state, 300);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, crash_host_setup, crash_host_teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(readonly_shared),
-	    T(writable_shared),
-	    T(stopped_for_long),
-	    T(stopped_for_a_while),
+	    crash_case(readonly_shared),
+	    crash_case(writable_shared),
+	    crash_case(stopped_for_long),
+	    crash_case(stopped_for_a_while),
 	};
 
 	return cmocka_run_group_tests_name("shared", tests, NULL, NULL);

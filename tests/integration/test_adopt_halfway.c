@@ -113,17 +113,31 @@ static void hung_in_open(void **state)
 	disk_end(h, &t);
 }
 
+/* A disk without a front end, whose worker is stopped. */
+static void stops_before_connect(struct host *h, struct disk_under_test *t)
+{
+	make_image(h, "a.img", SEED, t->image);
+	host_attach(h, &(struct disk){.params = t->image}, t->image);
+	wait_image_open(h, "1:xvda");
+	t->worker = host_worker(h, "1:xvda");
+	assert_int_equal(kill(t->worker, SIGSTOP), 0);
+}
+
+/* The same front end, with the same keys. */
+static void comes_again(struct host *h, struct disk_under_test *t)
+{
+	xenblkfront_close(t->front);
+	t->front = host_front_connected(h, 1, "xvda");
+	assert_reads(t->front, 0, SEED);
+}
+
 /* Stopped, the worker only gets the message when nobody waits for the answer any more. */
 static void dies_in_connect(void **state)
 {
 	struct host *h = *state;
 	struct disk_under_test t;
 
-	make_image(h, "a.img", SEED, t.image);
-	host_attach(h, &(struct disk){.params = t.image}, t.image);
-	wait_image_open(h, "1:xvda");
-	t.worker = host_worker(h, "1:xvda");
-	assert_int_equal(kill(t.worker, SIGSTOP), 0);
+	stops_before_connect(h, &t);
 	t.front = host_front(h, 1, "xvda", NULL, 0);
 	assert_front(t.front, xenblkfront_publish_ring(t.front));
 	assert_front(t.front, xenblkfront_set_state(t.front, XS_INITIALISED));
@@ -157,9 +171,7 @@ static void dies_in_disconnect(void **state)
 	host_daemon_start(h, NULL);
 	host_wait_state(h, 1, XVDA, XS_CLOSED);
 	assert_int_equal(host_worker(h, "1:xvda"), t.worker);
-	xenblkfront_close(t.front);
-	t.front = host_front_connected(h, 1, "xvda");
-	assert_reads(t.front, 0, SEED);
+	comes_again(h, &t);
 	disk_end(h, &t);
 }
 
@@ -169,11 +181,7 @@ static void hung_in_connect(void **state)
 	struct host *h = *state;
 	struct disk_under_test t;
 
-	make_image(h, "a.img", SEED, t.image);
-	host_attach(h, &(struct disk){.params = t.image}, t.image);
-	wait_image_open(h, "1:xvda");
-	t.worker = host_worker(h, "1:xvda");
-	assert_int_equal(kill(t.worker, SIGSTOP), 0);
+	stops_before_connect(h, &t);
 	struct xenblkfront_options opt = {
 	    .run_dir = h->dir, .domid = 1, .vdev = "xvda", .timeout_ms = 60000};
 	assert_int_equal(xenblkfront_open(&opt, &t.front), 0);
@@ -196,9 +204,7 @@ static void hung_in_disconnect(void **state)
 		usleep(1000);
 	assert_int_equal(host_state(h, 1, XVDA), XS_CLOSED);
 	assert_false(process_lives(t.worker));
-	xenblkfront_close(t.front);
-	t.front = host_front_connected(h, 1, "xvda");
-	assert_reads(t.front, 0, SEED);
+	comes_again(h, &t);
 	disk_end(h, &t);
 }
 
