@@ -4,7 +4,6 @@
  * takes another ring, dies, is migrated, comes back under the same number. The write that was in
  * hand when the worker died is then never executed; and the disk works again.
  */
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
