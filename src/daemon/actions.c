@@ -30,7 +30,7 @@ static int advertise(struct device *dev)
 	/* What was written before the front end came back counts, also where its event is still to
 	 * come. */
 	dev->keys_stale = true;
-	dev->worker.streak = dev->worker.unborn = 0;
+	dev->worker.streak = dev->worker.unborn = dev->worker.stuck = 0;
 	return 0;
 }
 

@@ -32,27 +32,48 @@ static void describe(const struct worker *w, int code, int status, char *text, s
 		snprintf(text, cap, "killed by signal %d (%s)", status, strsignal(status) ?: "?");
 }
 
-/* Deaths that a request may have caused; kill -9 and the like are none. */
-static bool is_fault(int code, int status)
+/* By what people and the kernel (for want of memory) end a process that has done nothing wrong. */
+static bool by_others(int sig)
 {
-	if (code != CLD_KILLED && code != CLD_DUMPED)
-		return false;
-	return status == SIGSEGV || status == SIGBUS || status == SIGILL || status == SIGFPE ||
-	       status == SIGABRT || status == SIGSYS;
+	return sig == SIGKILL || sig == SIGTERM || sig == SIGINT || sig == SIGQUIT || sig == SIGHUP;
 }
 
-/* Whether it died of itself. What somebody else ends, as often as he likes, is no crash loop. */
+/* Deaths that a request may have caused: by any other signal. */
+static bool is_fault(int code, int status)
+{
+	return (code == CLD_KILLED || code == CLD_DUMPED) && !by_others(status);
+}
+
+/* Whether it died of itself. */
 static bool own_doing(const struct worker *w, int code, int status)
 {
 	return w->hung || code == CLD_EXITED || is_fault(code, status);
 }
 
-/* Whether it is one too many: of those in a row that did not live long. */
-static bool count(struct worker *w)
+/* How often in a row workers died over the same requests, this time included. */
+static void count_stuck(struct device *dev)
+{
+	struct worker *w = &dev->worker;
+	uint64_t published = peek_published(dev);
+	bool progress = dev->conn.generation != w->stuck_generation || published != w->stuck_published;
+
+	w->stuck_generation = dev->conn.generation;
+	w->stuck_published = published;
+	if (!peek_requests(dev))
+		w->stuck = 0;
+	else
+		w->stuck = progress ? 1 : w->stuck + 1;
+}
+
+/* Whether it is one too many. Of its own doing: of those in a row that did not live long, or got
+ * nowhere. Of somebody else's: only of those that got nowhere. */
+static bool count(struct worker *w, bool own)
 {
 	bool short_life = w->hung || clock_ns() - w->start_ns < WORKER_LIFE_NS;
 
-	w->streak = short_life ? w->streak + 1 : 1;
+	if (!own)
+		return w->stuck >= WORKER_KILLS;
+	w->streak = short_life || w->stuck > 1 ? w->streak + 1 : 1;
 	return w->streak >= WORKER_DEATHS;
 }
 
@@ -72,7 +93,7 @@ static void arm_backoff(struct device *dev, unsigned streak)
 
 /* The disk has failed. Connected, it stays so, and its guest waits: whatever is in flight is not
  * lost, and goes on when `recover` finds a worker that lives. */
-static void give_up(struct device *dev, const char *text)
+static void give_up(struct device *dev, unsigned deaths, const char *text)
 {
 	struct worker *w = &dev->worker;
 
@@ -80,14 +101,14 @@ static void give_up(struct device *dev, const char *text)
 		device_hold(dev,
 		            "worker died %u times in a row, last: %s, with %s; the guest waits; "
 		            "`xenblkctl recover %s` tries again",
-		            w->streak, text, w->in_hand, dev->id);
+		            deaths, text, w->in_hand, dev->id);
 		return;
 	}
 	if (!dev->fatal)
 		device_fatal(
 		    dev, -EIO, false,
 		    "worker died %u times in a row, last: %s, with %s; see its log lines above",
-		    w->streak, text, w->in_hand);
+		    deaths, text, w->in_hand);
 }
 
 static void note_fault(struct device *dev)
@@ -142,26 +163,29 @@ void worker_ended(struct device *dev, int code, int status)
 	}
 	if (expected && clean)
 		return;
-	if ((ringed || w->was_adopting) && is_fault(code, status))
+	if ((ringed || w->was_adopting) &&
+	    (is_fault(code, status) || (!expected && code == CLD_EXITED)))
 		note_fault(dev);
 	/* One that was about to be adopted may have been dying of a fault that nobody saw. */
 	if (!expected || is_fault(code, status)) {
 		snprintf(w->last_death, sizeof w->last_death, "%s", text);
 		peek_in_hand(dev, w->in_hand, sizeof w->in_hand);
+		count_stuck(dev);
 	}
 	if (expected) {
 		device_log(dev, "worker ended: %s", text);
 		return;
 	}
-	if (own_doing(w, code, status) && count(w)) {
-		give_up(dev, text);
+	bool own = own_doing(w, code, status);
+	if (count(w, own)) {
+		give_up(dev, own ? w->streak : w->stuck, text);
 		return;
 	}
 	log_warn("%s: worker died: %s, with %s; starting another one", dev->id, text, w->in_hand);
-	/* Not even one that others kill may spin: one that is killed at its start does. */
-	if (!own_doing(w, code, status)) {
+	/* Not even those that others kill may spin: at their start, or over the same requests. */
+	if (!own) {
 		w->unborn = useful ? 0 : w->unborn + 1;
-		arm_backoff(dev, w->unborn);
+		arm_backoff(dev, w->unborn > w->stuck ? w->unborn : w->stuck);
 	} else {
 		arm_backoff(dev, w->streak);
 	}
@@ -190,7 +214,7 @@ const char *worker_revive(struct device *dev)
 	if (!dev->held && !timer_armed(&w->backoff))
 		return dev->fatal ? "its front end was told: detach the disk and attach it again"
 		                  : "it has not failed";
-	w->streak = w->unborn = 0;
+	w->streak = w->unborn = w->stuck = 0;
 	loop_timer_cancel(&w->backoff);
 	if (dev->held)
 		device_recover(dev);

@@ -19,6 +19,8 @@
  */
 #define WORKER_DEATHS 5
 #define WORKER_LIFE_NS (10 * NS_PER_S)
+/* So many kills in a row that leave the same requests unanswered: the disk has failed, too. */
+#define WORKER_KILLS 10
 
 /* The process that serves a disk, and the line to it. Owned by the supervisor's thread. */
 struct worker {
@@ -34,8 +36,11 @@ struct worker {
 	uint32_t other;      /* the version that it speaks, if that is not ours; else 0 */
 	char why_other[200]; /* why it cannot be replaced; "" if it can, or that is not known yet */
 	uint64_t start_ns;
-	unsigned streak;     /* deaths of its own doing in a row, after short lives */
+	unsigned streak;     /* deaths of its own doing in a row, after short lives or no progress */
 	unsigned unborn;     /* killed by others before they had the image, in a row */
+	unsigned stuck;      /* deaths in a row, by whatever cause, since a response was published;
+	                        0: the last one had nothing in hand */
+	uint64_t stuck_generation, stuck_published; /* as the last death left them */
 	char last_death[80]; /* how the last one died; "" if none did */
 	char in_hand[160];   /* and what it had in hand */
 	struct loop_timer backoff;
@@ -237,6 +242,8 @@ const char *worker_revive(struct device *dev);
 
 /* peek.c: what the dead worker had in hand: how many requests, and in words */
 unsigned peek_requests(const struct device *dev);
+/* … and how many responses of the connection were published by then, by all its workers */
+uint64_t peek_published(const struct device *dev);
 int peek_signal(const struct device *dev); /* the fault that it died by, as it noted itself; or 0 */
 void peek_in_hand(const struct device *dev, char *text, size_t cap);
 

@@ -198,6 +198,11 @@ static int setup_process(struct daemon *d, struct error *err)
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
+	/* Inherited limits make a call fail, they do not end us. */
+	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGXCPU, SIG_IGN);
+	/* Ignored, no child would tell how it ended. */
+	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -206,6 +211,9 @@ static int setup_process(struct daemon *d, struct error *err)
 	raise_limit(RLIMIT_NOFILE, false);
 	/* Of the workers, for their io_urings. */
 	raise_limit(RLIMIT_MEMLOCK, true);
+	/* What a shell allows a program that ends: not for us, nor for what we start. */
+	raise_limit(RLIMIT_FSIZE, true);
+	raise_limit(RLIMIT_CPU, true);
 	d->signal_fd = (struct loop_fd){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
 	                                .ready = signal_ready};
 	int rc = d->signal_fd.fd < 0 ? -errno : loop_init(&d->loop);

@@ -17,6 +17,7 @@ struct found {
 	unsigned in_hand; /* requests taken and not answered */
 	bool current;     /* `slot` is the one that ran alone */
 	uint32_t protocol;
+	uint64_t published;       /* responses, of all queues */
 	uint32_t signal;          /* the worker's own note of how it died; 0: none */
 	struct journal_slot slot; /* that one, or the oldest */
 };
@@ -77,6 +78,7 @@ static bool read_journal(const struct device *dev, unsigned queue, struct found 
 	    h.slots <= JOURNAL_SLOTS_MAX) {
 		if (h.version >= 2 && h.signal)
 			f->signal = h.signal;
+		f->published += h.rsp;
 		read_slots(fd, &h, f);
 	}
 	close(fd);
@@ -104,6 +106,14 @@ unsigned peek_requests(const struct device *dev)
 
 	read_journals(dev, &f);
 	return f.in_hand;
+}
+
+uint64_t peek_published(const struct device *dev)
+{
+	struct found f;
+
+	read_journals(dev, &f);
+	return f.published;
 }
 
 void peek_in_hand(const struct device *dev, char *text, size_t cap)

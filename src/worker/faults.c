@@ -21,7 +21,7 @@ static void note(int sig)
 
 void faults_init(struct worker *w)
 {
-	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP};
 	struct sigaction sa = {.sa_handler = note, .sa_flags = (int)SA_RESETHAND};
 
 	worker = w;

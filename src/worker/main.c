@@ -114,7 +114,7 @@ int main(int argc, char **argv)
 	log_init(ident, verbose);
 	set_title(&w);
 	w.net_fd = find_network();
-	signal(SIGPIPE, SIG_IGN);
+	inherited_reset();
 	faults_init(&w);
 	rc = loop_init(&w.loop);
 	if (!rc)

@@ -75,6 +75,9 @@ void stats_text_write(struct worker *w);
 /* Why a ring was stopped for good; false and "" if none was. */
 bool stopped_text(const struct worker *w, char *text, size_t cap);
 
+/* inherited.c: undoes what the process inherited of signals and limits. Once, before faults_init. */
+void inherited_reset(void);
+
 /* faults.c: signals that are faults end the worker as ever, but leave a note in its journals */
 void faults_init(struct worker *w);
 

@@ -8,7 +8,7 @@
 
 #include "disk/crash_steps.h"
 
-#define CRASH_SCRIPT_MAX 8
+#define CRASH_SCRIPT_MAX 16
 #define CRASH_ANY UINT64_MAX
 
 struct crash_order {

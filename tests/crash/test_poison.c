@@ -12,6 +12,7 @@
 #define SIZE (1ull << 20)
 #define SECTOR 512 /* of the suspect */
 #define REQUESTS 5
+#define KILLS 10 /* in a row over the same requests: the disk fails */
 
 /* Writes around SECTOR, one of them to it; statuses by position. */
 static void write_around(struct xenblkfront *f, int status[REQUESTS])
@@ -98,9 +99,10 @@ static void every_fault_counts(void **state)
 {
 	/* A sanitizer catches the others itself. */
 #ifdef __SANITIZE_ADDRESS__
-	static const int signals[] = {SIGILL, SIGSYS};
+	static const int signals[] = {SIGILL, SIGSYS, SIGTRAP, SIGSTKFLT};
 #else
-	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE,
+	                              SIGABRT, SIGSYS, SIGTRAP, SIGSTKFLT};
 #endif
 	for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) {
 		const struct death d[] = {
@@ -125,6 +127,45 @@ static void kills_never_count(void **state)
 		};
 		expect(*state, d, 4, BLKIF_RSP_OKAY);
 	}
+}
+
+/* Whoever kills it, and for whatever reason: one that gets nowhere has an end, and somebody is told.
+ * The request waits; it is not answered ERROR. */
+static void kills_without_progress(void **state)
+{
+	struct crash_host *c = *state;
+	const char *image = host_image(&c->h, "a.img", SIZE);
+	struct xenblkfront_response rsp;
+	uint32_t ref;
+	void *page;
+
+	host_attach(&c->h, &(struct disk){.params = image}, image);
+	struct xenblkfront *f = host_front_connected(&c->h, 1, "xvda");
+	assert_front(f, xenblkfront_alloc(f, 1, true, &page, &ref));
+	crash_clear(c);
+	for (unsigned i = 0; i < KILLS; i++)
+		crash_order(c, CRASH_START, 1, SECTOR, SIGKILL);
+	struct xenblkfront_request req = {
+	    .op = BLKIF_OP_WRITE,
+	    .sector = SECTOR,
+	    .nr_segments = 1,
+	    .seg = {{ref, 0, 7}},
+	};
+	assert_front(f, xenblkfront_queue(f, &req, 1));
+	assert_front(f, xenblkfront_kick(f));
+	/* The pauses between them alone are 15 seconds. */
+	for (unsigned i = 0; i < 3 && !crash_wait(c); i++)
+		;
+	host_wait_error(&c->h, "1:xvda",
+	                "worker died 10 times in a row, last: killed by signal 9 (Killed), with 1 "
+	                "request in hand, it is a write at sector 512;");
+	assert_int_equal(host_state(&c->h, 1, XVDA), XS_CONNECTED);
+	json_decref(host_control(&c->h, "recover", "1:xvda"));
+	assert_int_equal(xenblkfront_reap(f, &rsp, 1, -1), 1);
+	assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+	assert_front(f, xenblkfront_disconnect(f));
+	xenblkfront_close(f);
+	host_detach(&c->h, 1, XVDA);
 }
 
 /* One fault, counted again by each recovery that is killed while it counts? No. */
@@ -276,6 +317,7 @@ int main(void)
 	    crash_case(two_faults),
 	    crash_case(every_fault_counts),
 	    crash_case(kills_never_count),
+	    crash_case(kills_without_progress),
 	    crash_case(kills_while_counting),
 	    crash_case(kills_between_faults),
 	    crash_case(other_queues_are_innocent),

@@ -2,6 +2,7 @@
 /* Workers that die again and again: by their own fault the disk fails and waits, by somebody's hand
  * never. */
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "control.h"
@@ -33,6 +34,20 @@ static void die_by(struct host *h, int sig, bool another)
 		wait_until(host_worker(h, "1:xvda") != worker && serves(h));
 	else
 		wait_until(!host_worker(h, "1:xvda"));
+}
+
+static int write_sector(struct xenblkfront *f, uint64_t sector)
+{
+	static uint32_t ref;
+	static void *page;
+	static struct xenblkfront *owner;
+
+	if (owner != f)
+		assert_front(f, xenblkfront_alloc(f, 1, true, &page, &ref));
+	owner = f;
+	struct xenblkfront_request req = {
+	    .op = BLKIF_OP_WRITE, .sector = sector, .nr_segments = 1, .seg = {{ref, 0, 7}}};
+	return host_request(f, &req);
 }
 
 /* By a signal that sanitizers leave alone. */
@@ -140,6 +155,77 @@ static void killed_for_ever(void **state)
 	host_detach(h, 1, XVDA);
 }
 
+/* Kills that interrupt requests, but not always the same ones: no failure, though there are more of
+ * them than of those that are one. */
+static void killed_at_work(void **state)
+{
+	struct host *h = *state;
+	struct xenblkfront *f;
+	struct xenblkfront_response rsp;
+	struct xenblkfront_request req = {.op = BLKIF_OP_FLUSH_DISKCACHE};
+
+	disk_start(h, &f);
+	for (unsigned i = 0; i < 25; i++) {
+		pid_t worker = host_worker(h, "1:xvda");
+		assert_int_equal(kill(worker, SIGSTOP), 0);
+		assert_front(f, xenblkfront_queue(f, &req, i));
+		assert_front(f, xenblkfront_kick(f));
+		assert_int_equal(kill(worker, SIGKILL), 0);
+		assert_int_equal(xenblkfront_reap(f, &rsp, 1, WAIT_MS), 1);
+		assert_int_equal(rsp.id, i);
+		assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+		wait_until(host_worker(h, "1:xvda") != worker && serves(h));
+	}
+	assert_string_equal(status_text(h, "1:xvda", "error"), "");
+	front_end(f);
+	host_detach(h, 1, XVDA);
+}
+
+/* None of them is meant to end a process. */
+static void signals_that_do_nothing(void **state)
+{
+	static const int signals[] = {SIGHUP,    SIGPIPE, SIGXFSZ, SIGXCPU, SIGALRM,
+	                              SIGVTALRM, SIGPROF, SIGIO,   SIGUSR1, SIGUSR2};
+	struct host *h = *state;
+	struct xenblkfront *f;
+
+	disk_start(h, &f);
+	pid_t worker = host_worker(h, "1:xvda");
+	for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) {
+		assert_int_equal(kill(worker, signals[i]), 0);
+		assert_reads(f, 0, SEED);
+	}
+	assert_int_equal(host_worker(h, "1:xvda"), worker);
+	assert_string_equal(status_text(h, "1:xvda", "last_death"), "");
+	front_end(f);
+	host_detach(h, 1, XVDA);
+}
+
+/* The shell's limits are not the worker's; and one that is met all the same is an error of the
+ * request that met it. */
+static void limit_of_file_size(void **state)
+{
+	const struct rlimit soft = {2 * MIB, RLIM_INFINITY};
+	struct host *h = *state;
+	struct xenblkfront *f;
+	struct rlimit r;
+
+	assert_int_equal(prlimit(h->daemon, RLIMIT_FSIZE, &soft, NULL), 0);
+	const char *image = host_image(h, "b.img", 4 * MIB);
+	host_attach(h, &(struct disk){.params = image}, image);
+	f = host_front_connected(h, 1, "xvda");
+	pid_t worker = host_worker(h, "1:xvda");
+	assert_int_equal(prlimit(worker, RLIMIT_FSIZE, NULL, &r), 0);
+	assert_true(r.rlim_cur == RLIM_INFINITY);
+	assert_int_equal(write_sector(f, 3 * MIB / 512), BLKIF_RSP_OKAY);
+	assert_int_equal(prlimit(worker, RLIMIT_FSIZE, &soft, NULL), 0);
+	assert_int_equal(write_sector(f, 3 * MIB / 512), BLKIF_RSP_ERROR);
+	assert_int_equal(write_sector(f, 0), BLKIF_RSP_OKAY);
+	assert_int_equal(host_worker(h, "1:xvda"), worker);
+	front_end(f);
+	host_detach(h, 1, XVDA);
+}
+
 /* The error of a failed disk outlives the supervisor, and goes with its cause. */
 static void error_survives(void **state)
 {
@@ -175,6 +261,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    case_of(fails_and_recovers), case_of(backs_off),      case_of(failed_disk_goes),
 	    case_of(killed_for_ever),    case_of(error_survives),
+	    case_of(killed_at_work),     case_of(signals_that_do_nothing),
+	    case_of(limit_of_file_size),
 	};
 
 	return cmocka_run_group_tests_name("crashloop", tests, NULL, NULL);
