@@ -40,7 +40,8 @@ struct daemon {
 	struct loop_fd store_fd, signal_fd, control_fd, uevent_fd, size_fd;
 	int lock_fd;
 	unsigned own_domid;
-	char run_dir[RUN_DIR_MAX];  /* absolute */
+	char run_dir[RUN_DIR_MAX];  /* absolute; for sockets and messages */
+	int run_fd;                 /* the same; its files are opened from here, see at.h */
 	char program_dir[PATH_MAX]; /* where the other programs stand */
 	int worker_fd; /* O_PATH: xenblkd-worker as it was when we started, whatever stands there
 	                  now */

@@ -370,7 +370,7 @@ static void removed(struct device *dev)
 
 	device_recover(dev);
 	ring_forget(dev);
-	folder_remove(dev->folder);
+	folder_remove(d, dev->id);
 	device_log(dev, "gone");
 	device_forget(dev);
 	discovery_probe_again(d, domid, devid);

@@ -75,7 +75,7 @@ struct device {
 	char vdev[VDEV_NAME_MAX];
 	char id[DEVICE_ID_MAX]; /* "1:xvda" */
 	char backend[STORE_PATH_MAX], frontend[STORE_PATH_MAX];
-	char folder[FOLDER_MAX];
+	char folder[FOLDER_MAX]; /* for sockets and messages; files: daemon/at.h */
 	char token[64]; /* of the watch on the front end; "" if there is none */
 	/* read from the store at the last update */
 	int ours, theirs;
@@ -265,14 +265,17 @@ void device_warn(struct device *dev, const char *fmt, ...) __attribute__((format
 void device_log(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* folder.c: the disk's folder. 0 or -errno */
+/* With all that a worker maps (disk/files.h), as far as it is not there; before one is started. */
 int folder_make(struct device *dev, struct error *err);
 /* Whole or, with a line in the log, not at all: then there is none of that name any more. */
 void folder_write(struct device *dev, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-void folder_remove(const char *folder);
+void folder_remove(struct daemon *d, const char *name); /* by its ID */
+/* Room in the journals for such rings. 0 or -errno with *err. */
+int folder_reserve(struct device *dev, const struct ring_keys *keys, struct error *err);
 int folder_load_connection(const struct device *dev, struct connection *out);
 int folder_save_connection(struct device *dev, struct error *err); /* dev->conn */
-void folder_drop_connection(struct device *dev);                   /* with the journals */
+void folder_drop_connection(struct device *dev);                   /* and empties the journals */
 void folder_drop_lost(struct device *dev); /* what the guest had to be told, see storage/lost.h */
 /* dev->incoming, for the next supervisor. */
 bool folder_incoming(struct device *dev);

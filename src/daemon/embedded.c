@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/at.h"
 #include "daemon/device.h"
 
 #define START_NS (10 * NS_PER_S)
@@ -28,10 +29,7 @@ static bool alive(struct daemon *d, struct error *err)
 	return true;
 }
 
-static void pid_path(const struct daemon *d, char *path, size_t cap)
-{
-	snprintf(path, cap, "%s/xen.pid", d->run_dir);
-}
+#define PID_NAME "xen.pid"
 
 /* 0 if there is none of ours. A number may have been given to another process since. */
 static pid_t read_pid(struct daemon *d)
@@ -39,8 +37,7 @@ static pid_t read_pid(struct daemon *d)
 	char path[RUN_DIR_MAX + 16], exe[PATH_MAX];
 	int pid = 0;
 
-	pid_path(d, path, sizeof path);
-	FILE *f = fopen(path, "re");
+	FILE *f = at_stream(d->run_fd, PID_NAME, "r");
 	if (!f)
 		return 0;
 	if (fscanf(f, "%d", &pid) != 1)
@@ -81,7 +78,7 @@ static int wait_ready(struct daemon *d, pid_t pid, struct error *err)
 
 int embedded_start(struct daemon *d, struct error *err)
 {
-	char prog[PATH_MAX + 16], path[RUN_DIR_MAX + 16];
+	char prog[PATH_MAX + 16];
 	char *argv[] = {(char *)"xenblkd-xen", d->run_dir, NULL};
 	int rc;
 
@@ -99,8 +96,7 @@ int embedded_start(struct daemon *d, struct error *err)
 	if (rc)
 		return rc;
 	d->xen_pid = pid;
-	pid_path(d, path, sizeof path);
-	FILE *f = fopen(path, "we");
+	FILE *f = at_stream(d->run_fd, PID_NAME, "w");
 	if (!f)
 		return 0; /* then only this supervisor will end it */
 	fprintf(f, "%d\n", pid);
@@ -110,8 +106,6 @@ int embedded_start(struct daemon *d, struct error *err)
 
 void embedded_stop(struct daemon *d)
 {
-	char path[RUN_DIR_MAX + 16];
-
 	if (!d->xen_pid)
 		return;
 	if (d->nr_devices) {
@@ -133,6 +127,5 @@ void embedded_stop(struct daemon *d)
 		waitpid(d->xen_pid, NULL, WNOHANG);
 		close(p.fd);
 	}
-	pid_path(d, path, sizeof path);
-	unlink(path);
+	unlinkat(d->run_fd, PID_NAME, 0);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The folder of a disk in the run directory: what must survive processes stands there. */
+/* The folder of a disk in the run directory: what must survive processes is in it. It is the
+ * supervisor's; of disk/files.h its workers have the content mapped. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,61 +12,125 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "blkif/ring.h"
+#include "daemon/at.h"
 #include "daemon/device.h"
-#include "disk/stats.h"
-#include "storage/lost.h"
+#include "disk/files.h"
 
 #define CONNECTION_MAGIC "xenblkd-connection-2"
 #define SOURCE_MAGIC "xenblkd-source-1"
 #define INCOMING_NAME "incoming"
 
-static int make_dir(const char *path, struct error *err)
+static int folder_fd(const struct device *dev)
 {
-	if (!mkdir(path, 0755) || errno == EEXIST)
-		return 0;
-	return error_set(err, -errno, "cannot make %s: %s", path, error_name(errno));
+	return at_disk(dev->d, dev->id);
 }
 
-/* The counters go on through all workers of the device. */
-static int make_stats(const struct device *dev, struct error *err)
+/* A hole that a worker stores into when the file system is full would be a SIGBUS. Where the file
+ * system cannot allocate (EOPNOTSUPP), that has to do. 0 or -errno. */
+static int allocate(int fd, size_t bytes)
 {
-	struct stats_page page = {.magic = STATS_MAGIC, .nr_queues = 1};
-	char path[FOLDER_MAX + 16];
+	return !fallocate(fd, 0, 0, (off_t)bytes) || errno == EOPNOTSUPP ? 0 : -errno;
+}
+
+/* A file of that size, at least: a worker may have it mapped, so it never shrinks. What is in it
+ * stays. */
+static int make_file(const struct device *dev, int dir, const char *name, size_t bytes, bool room,
+                     struct error *err)
+{
+	int fd = at_file(dir, name, O_RDWR | O_CREAT);
 	struct stat st;
+	int rc = fd < 0 ? fd : 0;
+
+	if (!rc && (fstat(fd, &st) || (st.st_size < (off_t)bytes && ftruncate(fd, (off_t)bytes))))
+		rc = -errno;
+	if (!rc && room)
+		rc = allocate(fd, bytes);
+	if (fd >= 0)
+		close(fd);
+	return rc ? error_set(err, rc, "cannot make %s/%s: %s; see what is in its place, or free "
+	                               "space in the run directory",
+	                      dev->folder, name, error_name(rc))
+	          : 0;
+}
+
+static int make_journals(const struct device *dev, int dir, struct error *err)
+{
+	char name[32];
 	int rc = 0;
 
-	snprintf(path, sizeof path, "%s/stats", dev->folder);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	for (unsigned i = 0; i < WM_MAX_QUEUES && !rc; i++) {
+		snprintf(name, sizeof name, FILES_JOURNAL, i);
+		rc = make_file(dev, dir, name, JOURNAL_FILE_BYTES, false, err);
+	}
+	return rc;
+}
+
+static int make_texts(const struct device *dev, int dir, struct error *err)
+{
+#define NAME(name) #name,
+	static const char *const names[] = {STATS_TEXTS(NAME)};
+	char name[48];
+	int fd = at_make_dir(dir, STATS_TEXTS_DIR);
+	int rc = 0;
+
 	if (fd < 0)
-		return error_set(err, -errno, "cannot make %s: %s", path, error_name(errno));
-	if (fstat(fd, &st))
-		rc = -errno;
-	else if (st.st_size != (off_t)sizeof page &&
-	         pwrite(fd, &page, sizeof page, 0) != (ssize_t)sizeof page)
-		rc = errno ? -errno : -ENOSPC;
+		return error_set(err, fd, "cannot make %s/" STATS_TEXTS_DIR ": %s", dev->folder,
+		                 error_name(fd));
 	close(fd);
-	return rc ? error_set(err, rc, "cannot write %s: %s", path, error_name(rc)) : 0;
+	for (unsigned i = 0; i < STATS_NR_TEXTS && !rc; i++) {
+		snprintf(name, sizeof name, FILES_TEXT, names[i]);
+		rc = make_file(dev, dir, name, STATS_TEXT_BYTES, true, err);
+	}
+	return rc;
 }
 
 int folder_make(struct device *dev, struct error *err)
 {
-	char path[FOLDER_MAX + 16];
-	int rc;
+	int disks = at_make_dir(dev->d->run_fd, DISKS_NAME), dir, rc;
 
-	snprintf(path, sizeof path, "%s/disks", dev->d->run_dir);
-	rc = make_dir(path, err);
+	dir = disks < 0 ? disks : at_make_dir(disks, dev->id);
+	if (disks >= 0)
+		close(disks);
+	if (dir < 0)
+		return error_set(err, dir, "cannot make %s: %s", dev->folder, error_name(dir));
+	rc = make_file(dev, dir, FILES_STATS, sizeof(struct stats_page), true, err);
 	if (!rc)
-		rc = make_dir(dev->folder, err);
-	snprintf(path, sizeof path, "%s/statistics", dev->folder);
+		rc = make_file(dev, dir, FILES_LOST, LOST_BYTES, true, err);
 	if (!rc)
-		rc = make_dir(path, err);
-	return rc ? rc : make_stats(dev, err);
+		rc = make_texts(dev, dir, err);
+	if (!rc)
+		rc = make_journals(dev, dir, err);
+	close(dir);
+	return rc;
 }
 
-static bool says_already(const char *path, const char *text)
+int folder_reserve(struct device *dev, const struct ring_keys *keys, struct error *err)
+{
+	int dir = folder_fd(dev), rc = dir < 0 ? dir : 0;
+	struct blkif_ring ring;
+	char name[32];
+
+	blkif_ring_attach(&ring, NULL, keys->order, keys->protocol);
+	for (unsigned i = 0; i < keys->nr_queues && !rc; i++) {
+		snprintf(name, sizeof name, FILES_JOURNAL, i);
+		int fd = at_file(dir, name, O_RDWR);
+		rc = fd < 0 ? fd : allocate(fd, JOURNAL_BYTES(ring.slots));
+		if (fd >= 0)
+			close(fd);
+	}
+	if (dir >= 0)
+		close(dir);
+	return rc ? error_set(err, rc, "cannot make room for the journals in %s: %s; free space in "
+	                               "the run directory",
+	                      dev->folder, error_name(rc))
+	          : 0;
+}
+
+static bool says_already(int dir, const char *name, const char *text)
 {
 	char have[STORE_VALUE_MAX + 256];
-	FILE *f = fopen(path, "re");
+	FILE *f = at_stream(dir, name, "r");
 	size_t n = f ? fread(have, 1, sizeof have, f) : 0;
 
 	if (f)
@@ -73,9 +138,9 @@ static bool says_already(const char *path, const char *text)
 	return f && n == strlen(text) && !memcmp(have, text, n);
 }
 
-static int write_text(const char *path, const char *text)
+static int write_text(int dir, const char *name, const char *text)
 {
-	FILE *f = fopen(path, "we");
+	FILE *f = at_stream(dir, name, "w");
 	int bad = !f || fputs(text, f) < 0;
 
 	/* What does not fit shows only now. */
@@ -84,106 +149,137 @@ static int write_text(const char *path, const char *text)
 
 void folder_write(struct device *dev, const char *name, const char *fmt, ...)
 {
-	char path[FOLDER_MAX + 32], temp[FOLDER_MAX + 40], text[STORE_VALUE_MAX + 256];
+	char temp[48], text[STORE_VALUE_MAX + 256];
+	int dir = folder_fd(dev), rc = dir < 0 ? dir : 0;
 	va_list ap;
 
-	snprintf(path, sizeof path, "%s/%s", dev->folder, name);
-	snprintf(temp, sizeof temp, "%s.new", path);
+	snprintf(temp, sizeof temp, "%s.new", name);
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
 	/* In a full run directory, too, it stays. */
-	if (says_already(path, text))
-		return;
-	int rc = write_text(temp, text);
-	if (!rc && rename(temp, path))
+	if (rc || says_already(dir, name, text))
+		goto out;
+	rc = write_text(dir, temp, text);
+	if (!rc && renameat(dir, temp, dir, name))
 		rc = -errno;
-	if (!rc)
-		return;
-	log_warn("%s: cannot write %s: %s", dev->id, path, error_name(rc));
-	/* Rather none than half of it, or one that is not true any more. */
-	unlink(temp);
-	unlink(path);
+	if (rc) {
+		/* Rather none than half of it, or one that is not true any more. */
+		unlinkat(dir, temp, 0);
+		unlinkat(dir, name, 0);
+	}
+out:
+	if (rc)
+		log_warn("%s: cannot write %s/%s: %s", dev->id, dev->folder, name, error_name(rc));
+	if (dir >= 0)
+		close(dir);
 }
 
-/* Unlinks what `doomed` says in the directory, which is closed. */
-static void clean(int dir_fd, bool (*doomed)(const char *name))
+static void folder_unlink(const struct device *dev, const char *name)
 {
-	DIR *dir = dir_fd < 0 ? NULL : fdopendir(dir_fd);
+	int dir = folder_fd(dev);
+
+	if (dir < 0)
+		return;
+	unlinkat(dir, name, 0);
+	close(dir);
+}
+
+/* Of directory `name` in `at`: its files, then itself. */
+static void remove_dir(int at, const char *name)
+{
+	int fd = at_dir(at, name);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!dir) {
-		if (dir_fd >= 0)
-			close(dir_fd);
+		if (fd >= 0)
+			close(fd);
 		return;
 	}
 	for (struct dirent *e; (e = readdir(dir));)
-		if (doomed(e->d_name))
-			unlinkat(dir_fd, e->d_name, 0);
+		unlinkat(fd, e->d_name, 0);
 	closedir(dir);
+	unlinkat(at, name, AT_REMOVEDIR);
 }
 
-static bool any(const char *name)
+void folder_remove(struct daemon *d, const char *name)
 {
-	return true;
+	int disks = at_disks(d), dir;
+
+	if (disks < 0)
+		return;
+	dir = at_dir(disks, name);
+	if (dir >= 0) {
+		remove_dir(dir, STATS_TEXTS_DIR);
+		close(dir);
+	}
+	remove_dir(disks, name);
+	close(disks);
 }
 
-static bool of_journal(const char *name)
+/* The magic of that queue's journal; 0: it is empty, or there is none. With clear: makes it empty,
+ * as a worker would: one that still runs notes nothing in it that counts. */
+static uint64_t journal_magic(int dir, unsigned queue, bool clear)
 {
-	return !strncmp(name, "journal-", 8);
-}
+	uint64_t magic = 0, none = 0;
+	char name[32];
 
-static int open_dir(const char *path)
-{
-	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-}
-
-void folder_remove(const char *folder)
-{
-	char path[FOLDER_MAX + 16];
-
-	snprintf(path, sizeof path, "%s/statistics", folder);
-	clean(open_dir(path), any);
-	rmdir(path);
-	clean(open_dir(folder), any);
-	rmdir(folder);
+	snprintf(name, sizeof name, FILES_JOURNAL, queue);
+	int fd = at_file(dir, name, O_RDWR);
+	if (fd < 0)
+		return 0;
+	if (pread(fd, &magic, sizeof magic, 0) != (ssize_t)sizeof magic)
+		magic = 0;
+	if (magic && clear && pwrite(fd, &none, sizeof none, 0) < 0)
+		log_error("%s cannot be emptied: %s", name, error_name(errno));
+	close(fd);
+	return magic;
 }
 
 bool folder_has_journals(struct device *dev, unsigned n)
 {
-	char path[FOLDER_MAX + 24];
+	int dir = folder_fd(dev);
+	bool all = dir >= 0;
 
-	for (unsigned i = 0; i < n; i++) {
-		snprintf(path, sizeof path, "%s/journal-%u", dev->folder, i);
-		if (access(path, F_OK))
-			return false;
-	}
-	return true;
+	for (unsigned i = 0; i < n && all; i++)
+		all = journal_magic(dir, i, false);
+	if (dir >= 0)
+		close(dir);
+	return all;
 }
 
 void folder_drop_connection(struct device *dev)
 {
-	char path[FOLDER_MAX + 16];
+	int dir = folder_fd(dev);
 
+	if (dir < 0)
+		return;
 	/* The journals first: a journal without its connection would be taken for one of a lost
 	 * run directory, and be held against the connection that follows. */
-	clean(open_dir(dev->folder), of_journal);
-	snprintf(path, sizeof path, "%s/connection", dev->folder);
-	unlink(path);
+	for (unsigned i = 0; i < WM_MAX_QUEUES; i++)
+		journal_magic(dir, i, true);
+	unlinkat(dir, "connection", 0);
+	close(dir);
 }
 
 /* Once the guest has its own name nothing else tells that it comes from elsewhere. */
 bool folder_incoming(struct device *dev)
 {
-	char path[FOLDER_MAX + 16], uuid[37];
+	int dir = folder_fd(dev);
+	char uuid[37];
+	bool says;
 
+	if (dir < 0)
+		return false;
 	ring_guest_uuid(dev, uuid);
-	snprintf(path, sizeof path, "%s/" INCOMING_NAME, dev->folder);
-	return says_already(path, uuid);
+	says = says_already(dir, INCOMING_NAME, uuid);
+	close(dir);
+	return says;
 }
 
 void folder_set_incoming(struct device *dev, bool incoming)
 {
-	char path[FOLDER_MAX + 16], uuid[37];
+	char uuid[37];
 
 	if (incoming) {
 		/* a domain number may come to mean another guest */
@@ -191,43 +287,76 @@ void folder_set_incoming(struct device *dev, bool incoming)
 		folder_write(dev, INCOMING_NAME, "%s", uuid);
 		return;
 	}
-	snprintf(path, sizeof path, "%s/" INCOMING_NAME, dev->folder);
-	unlink(path);
+	folder_unlink(dev, INCOMING_NAME);
 }
 
 void folder_drop_lost(struct device *dev)
 {
-	char path[FOLDER_MAX + 16];
+	static const char zeros[LOST_BYTES];
+	int dir = folder_fd(dev);
+	int fd = dir < 0 ? dir : at_file(dir, FILES_LOST, O_WRONLY);
 
-	snprintf(path, sizeof path, "%s/" LOST_NAME, dev->folder);
-	unlink(path);
+	if (fd >= 0 && pwrite(fd, zeros, sizeof zeros, 0) < 0)
+		log_error("%s: %s/" FILES_LOST " cannot be cleared: %s", dev->id, dev->folder,
+		          error_name(errno));
+	if (fd >= 0)
+		close(fd);
+	if (dir >= 0)
+		close(dir);
 }
 
-int folder_save_connection(struct device *dev, struct error *err)
+static void print_connection(FILE *f, const struct connection *c)
 {
-	const struct ring_keys *k = &dev->conn.keys;
-	char path[FOLDER_MAX + 32], temp[FOLDER_MAX + 32];
+	const struct ring_keys *k = &c->keys;
 
-	snprintf(path, sizeof path, "%s/connection", dev->folder);
-	snprintf(temp, sizeof temp, "%s/connection.new", dev->folder);
-	FILE *f = fopen(temp, "we");
-	if (!f)
-		return error_set(err, -errno, "cannot write %s: %s", temp, error_name(errno));
 	fprintf(f, CONNECTION_MAGIC " %llu %llu %u %u %u %u %u\n",
-	        (unsigned long long)dev->conn.generation, (unsigned long long)dev->conn.faults,
-	        dev->conn.sector_units, k->protocol, k->order, k->persistent, k->nr_queues);
+	        (unsigned long long)c->generation, (unsigned long long)c->faults, c->sector_units,
+	        k->protocol, k->order, k->persistent, k->nr_queues);
 	for (unsigned q = 0; q < k->nr_queues; q++) {
 		fprintf(f, "%u", k->queue[q].port);
 		for (unsigned i = 0; i < 1u << k->order; i++)
 			fprintf(f, " %u", k->queue[q].refs[i]);
 		fputc('\n', f);
 	}
-	int bad = ferror(f);
-	if (!fclose(f) && !bad && !rename(temp, path))
-		return 0;
-	int rc = errno ? -errno : -EIO;
-	unlink(temp);
-	return error_set(err, rc, "cannot write %s: %s", path, error_name(rc));
+}
+
+int folder_save_connection(struct device *dev, struct error *err)
+{
+	static const char name[] = "connection", temp[] = "connection.new";
+	int dir = folder_fd(dev), rc = 0;
+	FILE *f = dir < 0 ? NULL : at_stream(dir, temp, "w");
+
+	if (!f) {
+		rc = dir < 0 ? dir : -errno;
+	} else {
+		print_connection(f, &dev->conn);
+		int bad = ferror(f);
+		if (fclose(f) || bad || renameat(dir, temp, dir, name)) {
+			rc = errno ? -errno : -EIO;
+			unlinkat(dir, temp, 0);
+		}
+	}
+	if (dir >= 0)
+		close(dir);
+	return rc ? error_set(err, rc, "cannot write %s/%s: %s", dev->folder, name, error_name(rc))
+	          : 0;
+}
+
+/* A file of the folder, to be read; NULL and errno. */
+static FILE *folder_stream(const struct device *dev, const char *name)
+{
+	int dir = folder_fd(dev);
+	FILE *f;
+
+	if (dir < 0) {
+		errno = -dir;
+		return NULL;
+	}
+	f = at_stream(dir, name, "r");
+	int saved = errno;
+	close(dir);
+	errno = saved;
+	return f;
 }
 
 static int load_queue(FILE *f, unsigned order, struct queue_keys *q)
@@ -244,12 +373,10 @@ int folder_load_connection(const struct device *dev, struct connection *out)
 {
 	struct connection c = {0};
 	unsigned long long generation, faults;
-	char path[FOLDER_MAX + 32];
 	unsigned protocol;
 	int rc = -EINVAL;
+	FILE *f = folder_stream(dev, "connection");
 
-	snprintf(path, sizeof path, "%s/connection", dev->folder);
-	FILE *f = fopen(path, "re");
 	if (!f)
 		return -errno;
 	if (fscanf(f, CONNECTION_MAGIC " %llu %llu %u %u %u %u %u", &generation, &faults,
@@ -285,12 +412,10 @@ void folder_save_source(struct device *dev)
 
 int folder_load_source(const struct device *dev, struct source *out)
 {
-	char path[FOLDER_MAX + 16];
 	int kind, readonly, shared, rc = -EINVAL;
+	FILE *f = folder_stream(dev, "source");
 
 	*out = (struct source){0};
-	snprintf(path, sizeof path, "%s/source", dev->folder);
-	FILE *f = fopen(path, "re");
 	if (!f)
 		return -errno;
 	if (fscanf(f, SOURCE_MAGIC " %d %x %x %d %d %u %15s", &kind, &out->major, &out->minor,

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "daemon/at.h"
 #include "daemon/device.h"
 
 _Static_assert(SOCKET_PATH_MAX <= sizeof((struct sockaddr_un *)0)->sun_path,
@@ -94,14 +95,12 @@ static void leftover_free(struct leftover *l)
 
 static void remove_folder(struct daemon *d, const char *name)
 {
-	char folder[FOLDER_MAX];
 	bool ours;
 
 	/* The device may have come back meanwhile. */
 	if (device_of(d, name, &ours) || !ours)
 		return;
-	snprintf(folder, sizeof folder, "%s/disks/%s", d->run_dir, name);
-	folder_remove(folder);
+	folder_remove(d, name);
 }
 
 static void ended(struct loop_fd *lfd, uint32_t events)
@@ -161,13 +160,15 @@ static bool end_worker(struct daemon *d, const char *name)
 
 void leftovers_start(struct daemon *d)
 {
-	char path[RUN_DIR_MAX + 8];
+	int fd = at_disks(d);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	bool ours;
 
-	snprintf(path, sizeof path, "%s/disks", d->run_dir);
-	DIR *dir = opendir(path);
-	if (!dir)
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
 		return;
+	}
 	for (struct dirent *e; (e = readdir(dir));)
 		if (e->d_name[0] != '.' && strlen(e->d_name) < DEVICE_ID_MAX &&
 		    !device_of(d, e->d_name, &ours) && ours && !end_worker(d, e->d_name))

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/at.h"
 #include "daemon/config.h"
 #include "daemon/device.h"
 #include "daemon/reexec.h"
@@ -62,7 +63,10 @@ static int make_run_dir(struct daemon *d, struct error *err)
 		                 "sockets stand in it; choose a shorter one",
 		                 real, RUN_DIR_MAX);
 	strcpy(d->run_dir, real);
-	return 0;
+	d->run_fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return d->run_fd < 0 ? error_set(err, -errno, "cannot open run directory %s: %s", real,
+	                                 error_name(errno))
+	                     : 0;
 }
 
 /* One that was killed while it started a worker lives on in that child until it has become another
@@ -81,26 +85,27 @@ static int flock_patient(int fd)
 
 static int take_lock(struct daemon *d, struct error *err)
 {
-	char path[RUN_DIR_MAX + 8], pid[16] = "?";
+	char pid[16] = "?";
 	int rc;
 
 	/* Handed over by the program that we replaced: it is ours as long as it is open. */
 	if (d->lock_fd >= 0)
 		return 0;
-	snprintf(path, sizeof path, "%s/lock", d->run_dir);
-	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	d->lock_fd = at_file(d->run_fd, "lock", O_RDWR | O_CREAT);
 	if (d->lock_fd < 0)
-		return error_set(err, -errno, "cannot open %s: %s", path, error_name(errno));
+		return error_set(err, d->lock_fd, "cannot open %s/lock: %s", d->run_dir,
+		                 error_name(d->lock_fd));
 	rc = flock_patient(d->lock_fd);
 	if (!rc) {
 		int n = snprintf(pid, sizeof pid, "%d\n", getpid());
 		if (ftruncate(d->lock_fd, 0) || pwrite(d->lock_fd, pid, (size_t)n, 0) != n)
-			return error_set(err, -errno, "cannot write %s: %s", path,
+			return error_set(err, -errno, "cannot write %s/lock: %s", d->run_dir,
 			                 error_name(errno));
 		return 0;
 	}
 	if (rc != -EWOULDBLOCK)
-		return error_set(err, rc, "cannot lock %s: %s", path, error_name(rc));
+		return error_set(err, rc, "cannot lock %s/lock: %s", d->run_dir,
+		                 error_name(rc));
 	ssize_t n = pread(d->lock_fd, pid, sizeof pid - 1, 0);
 	if (n > 0)
 		pid[strspn(pid, "0123456789")] = '\0';
@@ -288,11 +293,11 @@ static void run(struct daemon *d)
 
 static void forget(struct device *dev, void *arg)
 {
-	char path[SOCKET_PATH_MAX];
+	int dir = dev->d->stopping && !dev->worker.pid ? at_disk(dev->d, dev->id) : -1;
 
-	if (dev->d->stopping && !dev->worker.pid) {
-		snprintf(path, sizeof path, "%s/worker.sock", dev->folder);
-		unlink(path);
+	if (dir >= 0) {
+		unlinkat(dir, "worker.sock", 0);
+		close(dir);
 	}
 	device_forget(dev);
 }
@@ -300,7 +305,6 @@ static void forget(struct device *dev, void *arg)
 static void finish(struct daemon *d)
 {
 	unsigned devices = d->nr_devices;
-	char path[SOCKET_PATH_MAX];
 
 	control_stop(d);
 	change_stop(d);
@@ -313,9 +317,8 @@ static void finish(struct daemon *d)
 	}
 	xen_platform_close(d->platform);
 	d->nr_devices = devices;
-	snprintf(path, sizeof path, "%s/disks", d->run_dir);
-	if (!devices && d->run_dir[0])
-		rmdir(path);
+	if (!devices && d->run_fd >= 0)
+		unlinkat(d->run_fd, DISKS_NAME, AT_REMOVEDIR);
 	/* Not on an error: what it serves may be in use. */
 	if (d->stopping || !d->exit_status)
 		embedded_stop(d);
@@ -327,6 +330,8 @@ static void finish(struct daemon *d)
 		close(d->net_fd);
 	if (d->lock_fd >= 0)
 		close(d->lock_fd);
+	if (d->run_fd >= 0)
+		close(d->run_fd);
 }
 
 /* Asked by an older program whether it could become this one. */
@@ -359,7 +364,7 @@ int main(int argc, char **argv)
 		return status;
 	log_init("xenblkd", d.opt.verbose);
 	d.argv = argv;
-	d.lock_fd = d.worker_fd = d.net_fd = d.signal_fd.fd = d.control_fd.fd = -1;
+	d.run_fd = d.lock_fd = d.worker_fd = d.net_fd = d.signal_fd.fd = d.control_fd.fd = -1;
 	d.uevent_fd.fd = d.size_fd.fd = -1;
 	d.loop.epfd = -1;
 	list_init(&d.clients);

@@ -5,13 +5,12 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "blkif/abi.h"
+#include "daemon/at.h"
 #include "daemon/device.h"
-#include "disk/journal.h"
-#include "disk/stats.h"
+#include "disk/files.h"
 
 struct found {
 	unsigned in_hand; /* requests taken and not answered */
@@ -62,34 +61,39 @@ static void read_slots(int fd, const struct journal_header *h, struct found *f)
 }
 
 /* False: there is no such journal. */
-static bool read_journal(const struct device *dev, unsigned queue, struct found *f)
+static bool read_journal(int dir, unsigned queue, struct found *f)
 {
 	struct journal_header h;
-	char path[FOLDER_MAX + 24];
-	struct stat st;
+	char name[32];
+	bool found = false;
 
-	snprintf(path, sizeof path, "%s/journal-%u", dev->folder, queue);
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	snprintf(name, sizeof name, FILES_JOURNAL, queue);
+	int fd = at_file(dir, name, O_RDONLY);
 	if (fd < 0)
 		return false;
-	if (!fstat(fd, &st) && S_ISREG(st.st_mode) &&
-	    pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h && h.magic == JOURNAL_MAGIC &&
+	if (pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h && h.magic == JOURNAL_MAGIC &&
 	    (h.version == JOURNAL_VERSION || h.version == JOURNAL_VERSION - 1) &&
 	    h.slots <= JOURNAL_SLOTS_MAX) {
 		if (h.version >= 2 && h.signal)
 			f->signal = h.signal;
 		f->published += h.rsp;
 		read_slots(fd, &h, f);
+		found = true;
 	}
 	close(fd);
-	return true;
+	return found;
 }
 
 static void read_journals(const struct device *dev, struct found *f)
 {
+	int dir = at_disk(dev->d, dev->id);
+
 	*f = (struct found){0};
-	for (unsigned q = 0; q < STATS_MAX_QUEUES && read_journal(dev, q, f); q++)
+	if (dir < 0)
+		return;
+	for (unsigned q = 0; q < WM_MAX_QUEUES && read_journal(dir, q, f); q++)
 		;
+	close(dir);
 }
 
 int peek_signal(const struct device *dev)

@@ -294,7 +294,8 @@ void ring_connect(struct device *dev)
 			dev->conn.sector_units = set.sector_units;
 		dev->conn.keys = keys;
 		/* Not again: a run directory that is full by now must not end a running disk. */
-		if (!noted)
+		rc = folder_reserve(dev, &keys, &err);
+		if (!rc && !noted)
 			rc = folder_save_connection(dev, &err);
 	}
 	if (rc) {

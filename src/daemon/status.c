@@ -6,8 +6,9 @@
 #include <unistd.h>
 
 #include "blkif/request.h"
+#include "daemon/at.h"
 #include "daemon/device.h"
-#include "disk/stats.h"
+#include "disk/files.h"
 
 _Static_assert(BLKIF_REFUSALS <= STATS_REFUSALS, "each reason has its counter");
 
@@ -34,13 +35,13 @@ static json_t *text_or_null(const char *s)
 /* The worker wrote it, and a worker may have been taken over: numbers only, whatever they are. */
 static void read_page(const struct device *dev, struct stats_queue *sum)
 {
-	char path[FOLDER_MAX + 8];
+	int dir = at_disk(dev->d, dev->id);
 	struct stats_page page;
 
 	*sum = (struct stats_queue){0};
-	snprintf(path, sizeof path, "%s/stats", dev->folder);
-	/* Nor is a pipe in its place waited for. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int fd = dir < 0 ? dir : at_file(dir, FILES_STATS, O_RDONLY);
+	if (dir >= 0)
+		close(dir);
 	if (fd < 0)
 		return;
 	ssize_t n = pread(fd, &page, sizeof page, 0);

@@ -291,6 +291,9 @@ int worker_spawn(struct device *dev, int prog_fd, const char *name, pid_t *pid, 
 	char path[SOCKET_PATH_MAX];
 	int rc, fd;
 
+	rc = folder_make(dev, err);
+	if (rc)
+		return rc;
 	snprintf(path, sizeof path, "%s/%s", dev->folder, name);
 	fd = listener(path, &addr);
 	if (fd < 0)
@@ -322,9 +325,7 @@ int worker_start(struct device *dev, struct error *err)
 
 	if (dev->worker.pid || upgrade_take_over(dev))
 		return 0;
-	rc = folder_make(dev, err);
-	if (!rc)
-		rc = worker_spawn(dev, dev->d->worker_fd, "worker.sock", &pid, &pidfd, &sock, err);
+	rc = worker_spawn(dev, dev->d->worker_fd, "worker.sock", &pid, &pidfd, &sock, err);
 	if (rc)
 		return rc;
 	rc = worker_line(dev, pid, pidfd, sock);

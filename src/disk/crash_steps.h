@@ -11,7 +11,7 @@
 
 #define CRASH_STEPS(X)                                                 \
 	/* a new connection */                                         \
-	X(JOURNAL_FILLED) /* not yet renamed to its name */            \
+	X(JOURNAL_FILLED) /* all but its magic: still empty */         \
 	X(JOURNAL_NAMED)                                               \
 	/* take */                                                     \
 	X(TAKE_RAW)   /* copied into a FREE slot */                    \
@@ -47,7 +47,7 @@
 	X(RECOVER_END)                                                 \
 	/* the connection's end */                                     \
 	X(END_DRAINED) /* the journal is there still */                \
-	X(END_DELETED)
+	X(END_DELETED) /* it is empty */
 
 #define CRASH_ENUM(name) CRASH_##name,
 enum crash_step { CRASH_STEPS(CRASH_ENUM) CRASH_NR };

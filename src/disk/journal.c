@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The in-flight journal: file, stores in order, recovery. */
+/* The in-flight journal: its header, stores in order, recovery. */
 #include "disk/journal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "disk/crash.h"
 
@@ -24,58 +18,17 @@ static uint32_t header_bytes(uint32_t version)
 	                    : sizeof(struct journal_header);
 }
 
-static size_t journal_bytes(uint32_t slots)
+static void journal_at(struct journal *j, void *place, uint32_t slots)
 {
-	return JOURNAL_HEADER_BYTES + (size_t)slots * sizeof(struct journal_slot);
-}
-
-static int journal_map(struct journal *j, int fd, uint32_t slots)
-{
-	void *map = mmap(NULL, journal_bytes(slots), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	if (map == MAP_FAILED)
-		return -errno;
-	j->h = map;
-	j->slot = (void *)((char *)map + JOURNAL_HEADER_BYTES);
+	j->h = place;
+	j->slot = (void *)((char *)place + JOURNAL_HEADER_BYTES);
 	j->slots = slots;
-	j->fd = fd;
-	return 0;
 }
 
-static int lock_wait(int fd)
+void journal_create(struct journal *j, void *place, const struct journal_identity *id,
+                    uint32_t slots, uint64_t start)
 {
-	while (flock(fd, LOCK_EX))
-		if (errno != EINTR)
-			return -errno;
-	return 0;
-}
-
-int journal_create(struct journal *j, const char *path, const struct journal_identity *id,
-                   uint32_t slots, uint64_t start, struct error *err)
-{
-	char temp[sizeof j->path + 8];
-	int rc;
-
-	*j = (struct journal){.fd = -1};
-	snprintf(j->path, sizeof j->path, "%s", path);
-	snprintf(temp, sizeof temp, "%s.new", path);
-	int fd = open(temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return error_set(err, -errno, "cannot create journal %s: %s", temp,
-		                 error_name(errno));
-	rc = lock_wait(fd);
-	/* All room now: a full run directory is an error here, not a SIGBUS later. */
-	if (!rc && (rc = -posix_fallocate(fd, 0, (off_t)journal_bytes(slots))) == 0)
-		rc = journal_map(j, fd, slots);
-	if (rc) {
-		close(fd);
-		unlink(temp);
-		return error_set(
-		    err, rc, "cannot make room for journal %s: %s; free space in the run directory",
-		    temp, error_name(rc));
-	}
-	*j->h = (struct journal_header){
-	    .magic = JOURNAL_MAGIC,
+	struct journal_header fresh = {
 	    .version = JOURNAL_VERSION,
 	    .header_size = header_bytes(JOURNAL_VERSION),
 	    .slot_size = sizeof(struct journal_slot),
@@ -84,15 +37,16 @@ int journal_create(struct journal *j, const char *path, const struct journal_ide
 	    .cons = start,
 	    .rsp = start,
 	};
+
+	journal_at(j, place, slots);
+	/* Empty until all of it is there: the magic is gone first, and comes last. */
+	STORE(j->h->magic, 0);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	memset(j->slot, 0, slots * sizeof *j->slot);
+	*j->h = fresh;
 	crash_point(CRASH_JOURNAL_FILLED, start);
-	if (rename(temp, path)) {
-		rc =
-		    error_set(err, -errno, "cannot rename journal %s: %s", temp, error_name(errno));
-		unlink(temp);
-		journal_close(j, false);
-	}
+	STORE(j->h->magic, JOURNAL_MAGIC);
 	crash_point(CRASH_JOURNAL_NAMED, start);
-	return rc;
 }
 
 /* Whether two identities differ in nothing but the image. */
@@ -106,10 +60,12 @@ static bool same_connection(const struct journal_identity *a, const struct journ
 }
 
 /* The header as untrusted input. */
-static int header_check(const struct journal_header *h, off_t size,
-                        const struct journal_identity *id, uint32_t slots, struct error *err)
+static int header_check(const struct journal_header *h, const struct journal_identity *id,
+                        uint32_t slots, struct error *err)
 {
-	if (size < (off_t)JOURNAL_HEADER_BYTES || h->magic != JOURNAL_MAGIC)
+	if (!h->magic)
+		return error_set(err, -ENOENT, "is empty");
+	if (h->magic != JOURNAL_MAGIC)
 		return error_set(err, -EBADMSG, "is not a journal of xenblkd");
 	if (h->version != JOURNAL_VERSION && h->version != JOURNAL_VERSION - 1)
 		return error_set(err, -EBADMSG, "has version %u, this worker knows %u and %u",
@@ -123,34 +79,10 @@ static int header_check(const struct journal_header *h, off_t size,
 		                     ? "image: the one of this name is not what the guest's "
 		                       "requests are for"
 		                     : "connection");
-	if (h->slots != slots || size != (off_t)journal_bytes(slots))
-		return error_set(err, -EBADMSG, "is damaged: %u slots in %lld bytes, expected %u",
-		                 h->slots, (long long)size, slots);
+	if (h->slots != slots)
+		return error_set(err, -EBADMSG, "is damaged: %u slots, expected %u", h->slots,
+		                 slots);
 	return 0;
-}
-
-/* Its owner may have deleted it while we waited: a lock on a file without a name protects nothing.
- */
-static int open_locked(const char *path, struct stat *st, struct error *err)
-{
-	struct stat named;
-	int fd, rc;
-
-	for (;;) {
-		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-		if (fd < 0)
-			break;
-		rc = lock_wait(fd);
-		if (!rc && fstat(fd, st))
-			rc = -errno;
-		if (!rc && !stat(path, &named) && named.st_dev == st->st_dev &&
-		    named.st_ino == st->st_ino)
-			return fd;
-		close(fd);
-		if (rc)
-			return error_set(err, rc, "journal %s: %s", path, error_name(rc));
-	}
-	return error_set(err, -errno, "journal %s: %s", path, error_name(errno));
 }
 
 /* Of the version before, to ours: in one store, so that whatever cuts this off, the journal is of
@@ -164,74 +96,52 @@ static void journal_convert(struct journal *j)
 	STORE(j->h->format, now.format);
 }
 
-int journal_open(struct journal *j, const char *path, const struct journal_identity *id,
-                 uint32_t slots, struct error *err)
+/* "journal-0 is …": the name of its file, see disk/files.h. */
+static int journal_error(int rc, const struct journal_identity *id, const struct error *why,
+                         struct error *err)
 {
-	struct journal_header head = {0};
-	struct error why = {""};
-	struct stat st;
-	int rc;
-
-	*j = (struct journal){.fd = -1};
-	snprintf(j->path, sizeof j->path, "%s", path);
-	int fd = open_locked(path, &st, err);
-	if (fd < 0)
-		return fd;
-	crash_point(CRASH_RECOVER_OWNER, 0);
-	rc = 0;
-	if (pread(fd, &head, sizeof head, 0) < 0)
-		rc = -errno;
-	if (!rc)
-		rc = header_check(&head, st.st_size, id, slots, &why);
-	if (!rc)
-		rc = journal_map(j, fd, slots);
-	if (rc) {
-		close(fd);
-		error_set(err, rc, "journal %s %s", path, why.text[0] ? why.text : error_name(rc));
-	} else if (head.version != JOURNAL_VERSION) {
-		journal_convert(j);
-	}
-	return rc;
+	return rc ? error_set(err, rc, "journal-%u %s", id->queue, why->text) : 0;
 }
 
-int journal_check(const char *path, const struct journal_identity *id, uint32_t slots,
+int journal_open(struct journal *j, void *place, const struct journal_identity *id, uint32_t slots,
+                 struct error *err)
+{
+	struct journal_header head = *(const struct journal_header *)place;
+	struct error why = {""};
+	int rc = header_check(&head, id, slots, &why);
+
+	*j = (struct journal){0};
+	crash_point(CRASH_RECOVER_OWNER, 0);
+	if (rc)
+		return journal_error(rc, id, &why, err);
+	journal_at(j, place, slots);
+	if (head.version != JOURNAL_VERSION)
+		journal_convert(j);
+	return 0;
+}
+
+int journal_check(const void *place, const struct journal_identity *id, uint32_t slots,
                   struct error *err)
 {
-	struct journal_header head = {0};
+	struct journal_header head = *(const struct journal_header *)place;
 	struct journal_identity want = *id;
 	struct error why = {""};
-	struct stat st;
-	int rc = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-	if (fd < 0)
-		return error_set(err, -errno, "journal %s: %s", path, error_name(errno));
-	if (fstat(fd, &st) || pread(fd, &head, sizeof head, 0) < 0)
-		rc = -errno;
 	if (!want.image_dev && !want.image_ino) {
 		want.image_dev = head.identity.image_dev;
 		want.image_ino = head.identity.image_ino;
 	}
-	if (!rc)
-		rc = header_check(&head, st.st_size, &want, slots, &why);
-	close(fd);
-	if (rc)
-		error_set(err, rc, "journal %s %s", path, why.text[0] ? why.text : error_name(rc));
-	return rc;
+	return journal_error(header_check(&head, &want, slots, &why), id, &why, err);
 }
 
-void journal_close(struct journal *j, bool unlink_it)
+void journal_close(struct journal *j, bool empty_it)
 {
-	if (unlink_it && j->path[0]) {
+	if (j->h && empty_it) {
 		crash_point(CRASH_END_DRAINED, 0);
-		unlink(j->path);
+		STORE(j->h->magic, 0);
 		crash_point(CRASH_END_DELETED, 0);
 	}
-	if (j->h && j->fd >= 0)
-		munmap(j->h, journal_bytes(j->slots));
-	if (j->fd >= 0)
-		close(j->fd);
-	*j = (struct journal){.fd = -1};
+	*j = (struct journal){0};
 }
 
 void journal_take(struct journal *j, uint32_t slot, uint64_t seq)
@@ -288,26 +198,19 @@ void journal_fault(struct journal *j, int sig)
 
 /* ---- recovery ---- */
 
-bool journal_names_suspect(const char *path)
+bool journal_names_suspect(const void *place)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct journal_header h;
-	struct journal_slot s;
-	bool found = false;
+	struct journal_header h = *(const struct journal_header *)place;
+	const struct journal_slot *slot = (const void *)((const char *)place + JOURNAL_HEADER_BYTES);
 
-	if (fd < 0)
-		return false;
-	if (pread(fd, &h, sizeof h, 0) != sizeof h || h.magic != JOURNAL_MAGIC ||
+	if (h.magic != JOURNAL_MAGIC ||
 	    (h.version != JOURNAL_VERSION && h.version != JOURNAL_VERSION - 1) ||
 	    h.slots > JOURNAL_SLOTS_MAX || !h.current)
-		h.slots = 0;
-	for (uint32_t i = 0; i < h.slots && !found; i++) {
-		off_t at = JOURNAL_HEADER_BYTES + (off_t)i * (off_t)sizeof s;
-		found = pread(fd, &s, sizeof s, at) == sizeof s && s.state == JOURNAL_TAKEN &&
-		        s.seq + 1 == h.current;
-	}
-	close(fd);
-	return found;
+		return false;
+	for (uint32_t i = 0; i < h.slots; i++)
+		if (slot[i].state == JOURNAL_TAKEN && slot[i].seq + 1 == h.current)
+			return true;
+	return false;
 }
 
 static int recovery_bad(struct journal *j, struct error *err, const char *what)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The in-flight journal of one queue: what was taken from the ring and not yet published. A file on
- * tmpfs, mapped by the worker alone; whoever holds its flock owns journal and ring. The order of
- * the stores is the crash protocol (docs/crash-recovery.md); after a crash every field is
- * untrusted.
+ * The in-flight journal of one queue: what was taken from the ring and not yet published. It lives in
+ * memory that the worker mapped at its start (disk/files.h): a file on tmpfs of a fixed size, which
+ * nobody extends, renames or deletes while the disk exists. Without JOURNAL_MAGIC it is empty: there
+ * is no journal. The order of the stores is the crash protocol (docs/crash-recovery.md); after a
+ * crash every field is untrusted.
  *
  * Counters are 64 bit and never wrap; the ring's index is their low half.
  */
@@ -70,37 +71,40 @@ struct journal_header {
 };
 
 #define JOURNAL_HEADER_BYTES 4096
+/* Of a ring with so many slots; of the file, which has room for the largest ring. */
+#define JOURNAL_BYTES(slots) (JOURNAL_HEADER_BYTES + (size_t)(slots) * sizeof(struct journal_slot))
+#define JOURNAL_FILE_BYTES JOURNAL_BYTES(JOURNAL_SLOTS_MAX)
 _Static_assert(sizeof(struct journal_header) <= JOURNAL_HEADER_BYTES, "header page");
 _Static_assert(sizeof(struct journal_slot) == 192, "slot is three cache lines");
 
 /* Owned by the queue's thread, once that runs. */
 struct journal {
-	struct journal_header *h;
+	struct journal_header *h; /* NULL: closed */
 	struct journal_slot *slot;
 	uint32_t slots;
-	int fd; /* -1: memory only (tests) */
-	char path[256];
 };
 
 /*
- * Makes a new journal at path (temporary file, locked, filled, renamed), replacing an old one. cons
- * and rsp start at `start`. 0 or -errno with *err.
+ * In all of these, place is the mapped file, JOURNAL_FILE_BYTES, and lent until journal_close. Who
+ * calls journal_create or journal_open holds the owner lock (disk/files.h).
  */
-int journal_create(struct journal *j, const char *path, const struct journal_identity *id,
-                   uint32_t slots, uint64_t start, struct error *err);
+
+/* Makes a new journal there, instead of what there was. cons and rsp start at `start`. */
+void journal_create(struct journal *j, void *place, const struct journal_identity *id,
+                    uint32_t slots, uint64_t start);
 /*
- * Opens, locks (waits for the lock: its holder is dead or dying) and maps the journal of the same
- * connection. -ENOENT: there is none; -ESTALE: it is one of another connection; -EBADMSG: not a
- * journal of ours, damaged, or of another version (*err says which). Nothing is changed.
+ * Takes up the journal of the same connection. -ENOENT: it is empty; -ESTALE: it is one of another
+ * connection; -EBADMSG: not a journal of ours, damaged, or of another version (*err says which).
+ * Nothing is changed.
  */
-int journal_open(struct journal *j, const char *path, const struct journal_identity *id,
-                 uint32_t slots, struct error *err);
-/* Whether journal_open would take it, now. Neither waits nor changes anything; its owner may be at
- * work on it. Without numbers of the image in id, it may be of any. Results as of journal_open. */
-int journal_check(const char *path, const struct journal_identity *id, uint32_t slots,
+int journal_open(struct journal *j, void *place, const struct journal_identity *id, uint32_t slots,
+                 struct error *err);
+/* Whether journal_open would take it, now. Changes nothing; its owner may be at work on it. Without
+ * numbers of the image in id, it may be of any. Results as of journal_open. */
+int journal_check(const void *place, const struct journal_identity *id, uint32_t slots,
                   struct error *err);
-/* unlink_it: the connection has ended. Idempotent. */
-void journal_close(struct journal *j, bool unlink_it);
+/* empty_it: the connection has ended. Idempotent. */
+void journal_close(struct journal *j, bool empty_it);
 
 /* ---- the stores, in the order that the protocol demands; each one is a release ---- */
 
@@ -119,9 +123,9 @@ void journal_fault(struct journal *j, int sig);
 
 /* ---- recovery ---- */
 
-/* Whether the journal at path says that a suspect ran alone when its worker fell. Reads it as
- * untrusted input, changes nothing; false if it is no journal. */
-bool journal_names_suspect(const char *path);
+/* Whether the journal says that a suspect ran alone when its worker fell. Reads it as untrusted
+ * input, changes nothing; false if it is no journal. */
+bool journal_names_suspect(const void *place);
 
 struct journal_recovery {
 	uint64_t cons, published; /* counters to go on with */

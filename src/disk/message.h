@@ -18,7 +18,7 @@
 #include "storage/storage.h"
 
 #ifndef WM_VERSION /* a test builds a worker of another one */
-#define WM_VERSION 3
+#define WM_VERSION 4
 #endif
 #define WM_MAX_REFS 16 /* max-ring-page-order 4 */
 #define WM_MAX_QUEUES 16

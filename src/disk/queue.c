@@ -89,7 +89,7 @@ static void fill_free_slots(struct queue *q)
 /* A connection that was ours before: its journal says what was done. */
 static int resume_journal(struct queue *q, struct journal_recovery *rec, struct error *err)
 {
-	int rc = journal_open(&q->journal, q->c.journal_path, &q->c.identity, q->ring.slots, err);
+	int rc = journal_open(&q->journal, q->c.journal, &q->c.identity, q->ring.slots, err);
 
 	if (rc)
 		return rc;
@@ -110,7 +110,6 @@ static int resume_journal(struct queue *q, struct journal_recovery *rec, struct 
 static int new_journal(struct queue *q, struct error *err)
 {
 	uint32_t req = blkif_ring_req_prod(&q->ring), rsp = blkif_ring_rsp_prod(&q->ring);
-	int rc;
 
 	if (req - rsp > q->ring.slots)
 		return error_set(err, -EPROTO,
@@ -123,11 +122,9 @@ static int new_journal(struct queue *q, struct error *err)
 		    "the journal is lost and %u requests are in the ring: nobody knows which "
 		    "were executed; detach the disk or restart the guest",
 		    req - rsp);
-	rc =
-	    journal_create(&q->journal, q->c.journal_path, &q->c.identity, q->ring.slots, rsp, err);
-	if (!rc)
-		q->cons = q->pub = q->pvt = rsp;
-	return rc;
+	journal_create(&q->journal, q->c.journal, &q->c.identity, q->ring.slots, rsp);
+	q->cons = q->pub = q->pvt = rsp;
+	return 0;
 }
 
 /* Finds where to go on. */
@@ -176,7 +173,7 @@ int queue_new(const struct queue_config *config, struct queue **out, struct erro
 	}
 	q->c = *config;
 	q->block = storage_caps(config->storage)->logical_block;
-	q->journal.fd = q->wake_fd = -1;
+	q->wake_fd = -1;
 	sem_init(&q->started, 0, 0);
 	rc = map_ring(q, err);
 	if (!rc)

@@ -25,7 +25,7 @@ struct queue_config {
 	struct wm_queue wire;
 	struct blkif_limits limits;
 	struct journal_identity identity;
-	char journal_path[256];
+	void *journal; /* its place, see disk/journal.h; lent until queue_free */
 	uint32_t persistent_grants; /* pages to keep mapped; 0: the front end does not offer it */
 	uint64_t persistent_idle_ns;
 	bool resume;

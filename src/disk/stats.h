@@ -33,4 +33,12 @@ struct stats_page {
 	struct stats_queue queue[STATS_MAX_QUEUES];
 };
 
+/* The counters that are shown as text as well, under the names that Linux's back end has in sysfs:
+ * one file each, a number, then line feeds up to a fixed size. */
+#define STATS_TEXTS(X) X(oo_req) X(rd_req) X(wr_req) X(f_req) X(ds_req) X(rd_sect) X(wr_sect)
+#define STATS_TEXT_ONE(name) +1
+#define STATS_NR_TEXTS (0 STATS_TEXTS(STATS_TEXT_ONE))
+#define STATS_TEXT_BYTES 32
+#define STATS_TEXTS_DIR "statistics"
+
 #endif

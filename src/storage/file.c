@@ -161,7 +161,7 @@ static int flush_cache(struct file *f, const struct storage_spec *spec, struct e
 	          "%s; the front end's next flush fails; check its storage",
 	          name, error_name(errno));
 	if (spec->lost && !spec->readonly)
-		lost_note(spec->lost, spec->lost_path);
+		lost_note(spec->lost);
 	return 0;
 }
 

@@ -60,7 +60,6 @@ struct storage_spec {
 	                      Below 2^61; 0: none */
 	struct lost *lost; /* what earlier workers noted, and a loss is noted in; lent until
 	                      storage_close; NULL: no flush fails for it */
-	const char *lost_path; /* its file */
 	bool wait_lock; /* wait for the lock without limit instead of -EBUSY: the fence after a
 	                   death */
 };

@@ -51,18 +51,12 @@ static uint64_t owner_number(const struct worker *w)
 struct opening {
 	pthread_t thread;
 	int done_fd;
-	char lost_path[256];
 	struct storage_spec spec;
 	struct stat st;
 	struct storage *storage;
 	int rc;
 	struct error err;
 };
-
-static void lost_path(const struct worker *w, char *path, size_t cap)
-{
-	snprintf(path, cap, "%s/" LOST_NAME, w->dir);
-}
 
 static void *open_thread(void *arg)
 {
@@ -88,6 +82,7 @@ int disk_init(struct worker *w)
 {
 	w->opened =
 	    (struct loop_fd){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = opened_ready};
+	w->lost.word = w->files.lost;
 	return w->opened.fd < 0 ? -errno : loop_add(&w->loop, &w->opened, EPOLLIN);
 }
 
@@ -110,16 +105,13 @@ int disk_open(struct worker *w, const struct wm_open *m, int *fd, struct error *
 	    .owner = owner_number(w),
 	    .wait_lock = m->wait_lock,
 	    .lost = &w->lost,
-	    .lost_path = o->lost_path,
 	};
-	lost_path(w, o->lost_path, sizeof o->lost_path);
 	o->spec.target.path[sizeof o->spec.target.path - 1] = 0;
 	o->spec.target.fault[sizeof o->spec.target.fault - 1] = 0;
 	if (m->has_fd && (*fd < 0 || fstat(*fd, &o->st))) {
 		free(o);
 		return error_set(err, -EBADF, "the image's descriptor did not arrive");
 	}
-	lost_load(&w->lost, o->lost_path);
 	w->opening = o;
 	rc = -pthread_create(&o->thread, NULL, open_thread, o);
 	if (rc) {
@@ -150,7 +142,6 @@ static void opened(struct worker *w, const struct opening *o)
 static int confine(struct worker *w, struct error *err)
 {
 	struct sandbox s = {
-	    .dir = w->dir,
 	    .xen = xen_platform_paths(w->platform),
 	    .net_fd = w->net_fd,
 	};
@@ -183,7 +174,9 @@ int disk_opened(struct worker *w, struct storage_caps *caps, struct error *err)
 	if (rc)
 		return rc;
 	*caps = *storage_caps(w->storage);
-	rc = confine(w, err);
+	rc = files_own(&w->files, err);
+	if (!rc)
+		rc = confine(w, err);
 	if (rc)
 		disk_close(w);
 	return rc;
@@ -229,22 +222,14 @@ static struct journal_identity identity_of(const struct worker *w, const struct 
 	return id;
 }
 
-static void journal_path(const struct worker *w, unsigned queue, char *path, size_t cap)
-{
-	snprintf(path, cap, "%s/journal-%u", w->dir, queue);
-}
-
 /* Where a suspect ran alone, it did it, and not what another queue had in hand. */
 static unsigned suspects(const struct worker *w, const struct wm_connect *m)
 {
-	char path[256];
 	unsigned mask = 0;
 
-	for (unsigned i = 0; i < m->nr_queues && m->resume; i++) {
-		journal_path(w, i, path, sizeof path);
-		if (journal_names_suspect(path))
+	for (unsigned i = 0; i < m->nr_queues && m->resume; i++)
+		if (journal_names_suspect(w->files.journal[i]))
 			mask |= 1u << i;
-	}
 	return mask;
 }
 
@@ -267,7 +252,8 @@ static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned 
 	    .platform = w->platform,
 	    .storage = w->storage,
 	    .shared = &w->shared,
-	    .stats = &w->stats->queue[i],
+	    .journal = w->files.journal[i],
+	    .stats = &w->files.stats->queue[i],
 	    .notice_fd = w->notice.fd,
 	    .stats_timer_fd = w->stats_timer.fd,
 	    .stats_armed = &w->stats_armed,
@@ -275,7 +261,6 @@ static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned 
 
 	snprintf(c.thread_name, sizeof c.thread_name, "%u.%s-%u", w->domid, vdev ? vdev + 1 : "?",
 	         i);
-	journal_path(w, i, c.journal_path, sizeof c.journal_path);
 	return queue_new(&c, &w->queue[i], err);
 }
 
@@ -314,7 +299,6 @@ int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct erro
 {
 	struct blkif_ring ring;
 	struct stat st = {0};
-	char path[256];
 	int rc;
 
 	if (!m->nr_queues)
@@ -329,8 +313,7 @@ int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct erro
 	for (unsigned i = 0; i < m->nr_queues && !rc; i++) {
 		struct journal_identity id = identity_of(w, m, i);
 		blkif_ring_attach(&ring, NULL, m->order, (enum blkif_protocol)m->protocol);
-		journal_path(w, i, path, sizeof path);
-		rc = journal_check(path, &id, ring.slots, err);
+		rc = journal_check(w->files.journal[i], &id, ring.slots, err);
 	}
 	return rc;
 }
@@ -378,8 +361,6 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 
 void disk_disconnect(struct worker *w, bool keep_journal)
 {
-	char path[256];
-
 	for (unsigned i = 0; i < w->nr_queues; i++)
 		queue_stop(w->queue[i]);
 	for (unsigned i = 0; i < w->nr_queues; i++) {
@@ -388,9 +369,8 @@ void disk_disconnect(struct worker *w, bool keep_journal)
 		w->queue[i] = NULL;
 		queue_free(q, keep_journal);
 	}
-	lost_path(w, path, sizeof path);
 	if (w->nr_queues && !keep_journal)
-		lost_forget(&w->lost, path);
+		lost_forget(&w->lost);
 	if (w->nr_queues)
 		stats_text_write(w);
 	if (keep_journal)

@@ -120,6 +120,8 @@ int main(int argc, char **argv)
 	if (!rc)
 		rc = xen_platform_open(w.embedded, 0, &w.platform, &err);
 	if (!rc)
+		rc = files_map(&w.files, w.dir, &err);
+	if (!rc)
 		rc = stats_init(&w, &err);
 	if (!rc)
 		rc = disk_init(&w);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A root directory of the worker's own: an empty file system in memory, with what the worker opens
- * by path mounted into it. Landlock and seccomp do not see whom a connect() is meant for, nor what
+ * A root directory of the worker's own: an empty file system in memory, with the way to Xen mounted
+ * into it, all that a worker still opens by path. Landlock and seccomp do not see whom a connect() is meant for, nor what
  * io_uring does; where no other socket and file has a name, nobody can reach it.
  *
  * All is made ready as mounts that hang nowhere yet. Only then does the worker leave the host's
@@ -41,8 +41,8 @@ static int attr_set(int mount, uint64_t attrs)
 	return mount_setattr(mount, "", AT_EMPTY_PATH, &attr, sizeof attr) ? -errno : 0;
 }
 
-/* An empty file or directory at path, and all that leads to it. */
-static int mount_point(int root, const char *path, bool dir)
+/* An empty file at path, and all that leads to it. */
+static int mount_point(int root, const char *path)
 {
 	char part[PATH_MAX];
 	int fd;
@@ -56,8 +56,6 @@ static int mount_point(int root, const char *path, bool dir)
 			return -errno;
 		*s = '/';
 	}
-	if (dir)
-		return mkdirat(root, part, 0755) && errno != EEXIST ? -errno : 0;
 	fd = openat(root, part, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
 	if (fd < 0)
 		return -errno;
@@ -65,29 +63,26 @@ static int mount_point(int root, const char *path, bool dir)
 	return 0;
 }
 
-/* What `from` names, to be found at path: a folder to work in, a device to use, or else something
- * to look at. */
-static int item_add(struct root *r, int from, const char *name, const char *path)
+/* A device or socket of the host's, to be found at the same path. */
+static int item_add(struct root *r, const char *path)
 {
-	uint64_t attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+	uint64_t attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
 	struct stat st;
 	int rc, fd;
 
 	if (r->nr_items == ITEMS_MAX)
 		return -E2BIG;
-	fd = open_tree(from, name, AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	r->item[r->nr_items].fd = fd;
 	r->item[r->nr_items++].path = path;
 	if (fstat(fd, &st))
 		return -errno;
-	if (!S_ISDIR(st.st_mode))
-		attrs |= MOUNT_ATTR_RDONLY;
 	if (!S_ISCHR(st.st_mode))
 		attrs |= MOUNT_ATTR_NODEV;
 	rc = attr_set(fd, attrs);
-	return rc ? rc : mount_point(r->fd, path, S_ISDIR(st.st_mode));
+	return rc ? rc : mount_point(r->fd, path);
 }
 
 static int empty_root(struct root *r)
@@ -115,11 +110,9 @@ static int prepare(struct root *r, const struct sandbox *s)
 	rc = empty_root(r);
 	if (rc)
 		return rc;
-	r->step = "the disk's folder";
-	rc = item_add(r, AT_FDCWD, s->dir, s->dir);
 	for (unsigned i = 0; s->xen[i] && !rc; i++) {
 		r->step = s->xen[i];
-		rc = item_add(r, AT_FDCWD, s->xen[i], s->xen[i]);
+		rc = item_add(r, s->xen[i]);
 	}
 	if (rc)
 		return rc;

@@ -2,7 +2,7 @@
 /*
  * What the worker gives up before a guest's first byte reaches it: the host's file systems and
  * network (a root directory of its own, see root.c, and a network namespace with nothing in it),
- * capabilities, every file but those of its own folder (Landlock, where the kernel has it), and
+ * capabilities, every file but the way to Xen (Landlock, where the kernel has it), and
  * every system call that serving an open disk does not need (seccomp; a refused call fails with
  * EPERM). io_uring's operations are no system calls: of all this, only names that lead nowhere and
  * a network without anybody hold them back.
@@ -15,6 +15,7 @@
 #include <seccomp.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -38,7 +39,6 @@ static const int allowed_calls[] = {
     /* connecting and disconnecting: grants, ports, journal, statistics */
     SCMP_SYS(io_uring_setup),
     SCMP_SYS(io_uring_register),
-    SCMP_SYS(connect),
     SCMP_SYS(accept4),
     SCMP_SYS(sendmsg),
     SCMP_SYS(sendto),
@@ -51,12 +51,6 @@ static const int allowed_calls[] = {
     SCMP_SYS(pread64),
     SCMP_SYS(pwrite64),
     SCMP_SYS(writev),
-    SCMP_SYS(ftruncate),
-    SCMP_SYS(rename),
-    SCMP_SYS(renameat),
-    SCMP_SYS(unlink),
-    SCMP_SYS(unlinkat),
-    SCMP_SYS(flock),
     SCMP_SYS(fstat),
     SCMP_SYS(newfstatat),
     SCMP_SYS(lseek),
@@ -112,8 +106,21 @@ static int descriptor_calls_restrict(scmp_filter_ctx ctx)
 	return rc;
 }
 
+/* Only an embedded Xen is reached through a socket. On a real one nobody is called. */
+static int sockets_restrict(scmp_filter_ctx ctx, const struct sandbox *s)
+{
+	struct stat st;
+	int rc = 0;
+
+	if (!s->xen[0] || stat(s->xen[0], &st) || !S_ISSOCK(st.st_mode))
+		return 0;
+	rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+	                      SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+	return rc ? rc : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0);
+}
+
 /* Calls that are needed in one form only: threads but no processes, which would outlive the worker
- * and hold its disk; signals to itself; local sockets. */
+ * and hold its disk; signals to itself. */
 static int forms_restrict(scmp_filter_ctx ctx)
 {
 	int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
@@ -125,13 +132,10 @@ static int forms_restrict(scmp_filter_ctx ctx)
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
 		                      SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
-	if (!rc)
-		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-		                      SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
 	return rc;
 }
 
-static int calls_restrict(void)
+static int calls_restrict(const struct sandbox *s)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int rc = ctx ? 0 : -ENOMEM;
@@ -141,6 +145,8 @@ static int calls_restrict(void)
 	if (!rc)
 		rc = forms_restrict(ctx);
 	if (!rc)
+		rc = sockets_restrict(ctx, s);
+	if (!rc)
 		rc = descriptor_calls_restrict(ctx);
 	if (!rc)
 		rc = seccomp_load(ctx);
@@ -148,11 +154,11 @@ static int calls_restrict(void)
 	return rc;
 }
 
-static int beneath(int ruleset, const char *dir, uint64_t access)
+static int beneath(int ruleset, const char *path, uint64_t access)
 {
 	struct landlock_path_beneath_attr attr = {
 	    .allowed_access = access,
-	    .parent_fd = open(dir, O_PATH | O_CLOEXEC),
+	    .parent_fd = open(path, O_PATH | O_CLOEXEC),
 	};
 	int rc = 0;
 
@@ -164,7 +170,7 @@ static int beneath(int ruleset, const char *dir, uint64_t access)
 	return rc;
 }
 
-/* From now on only files beneath the disk's folder can be opened, and what leads to Xen.
+/* From now on only what leads to Xen can be opened.
  * -EOPNOTSUPP or -ENOSYS: a kernel without it. */
 static int files_restrict(const struct sandbox *s)
 {
@@ -176,8 +182,7 @@ static int files_restrict(const struct sandbox *s)
 
 	if (ruleset < 0)
 		return -errno;
-	rc = beneath(ruleset, s->dir,
-	             use | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE);
+	rc = 0;
 	/* These and no more: privcmd and hypercall beside them command the whole machine. */
 	for (unsigned i = 0; s->xen[i] && !rc; i++)
 		rc = beneath(ruleset, s->xen[i], use);
@@ -239,7 +244,7 @@ int sandbox_enter(const struct sandbox *s, struct error *err)
 		log_debug("this kernel has no Landlock: files are restricted by ownership only");
 	else if (rc)
 		return error_set(err, rc, "cannot restrict file access: %s", error_name(rc));
-	rc = calls_restrict();
+	rc = calls_restrict(s);
 	if (rc)
 		return error_set(err, rc, "cannot restrict system calls: %s", error_name(rc));
 	return 0;

@@ -1,35 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The statistics page, and the same numbers as plain files for scripts, under the names that
- * Linux's back end has in sysfs. The files are rewritten at most once a second, and only after
- * activity.
+ * The statistics page, and the same numbers as plain files for scripts. The files are rewritten at
+ * most once a second, and only after activity.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "worker/worker.h"
 
-static const struct {
-	const char *name;
-	size_t offset; /* of the counter in struct stats_queue */
-} files[] = {
-    {"oo_req", offsetof(struct stats_queue, oo_req)},
-    {"rd_req", offsetof(struct stats_queue, rd_req)},
-    {"wr_req", offsetof(struct stats_queue, wr_req)},
-    {"f_req", offsetof(struct stats_queue, f_req)},
-    {"ds_req", offsetof(struct stats_queue, ds_req)},
-    {"rd_sect", offsetof(struct stats_queue, rd_sect)},
-    {"wr_sect", offsetof(struct stats_queue, wr_sect)},
-};
-#define NR_FILES (sizeof files / sizeof *files)
+/* Of each counter in struct stats_queue. */
+#define OFFSET(name) offsetof(struct stats_queue, name),
+static const size_t offsets[] = {STATS_TEXTS(OFFSET)};
 
 /* Sum of one counter over the queues. */
 static uint64_t counter_sum(const struct stats_page *page, size_t offset)
@@ -45,19 +31,16 @@ static uint64_t counter_sum(const struct stats_page *page, size_t offset)
 
 void stats_text_write(struct worker *w)
 {
-	for (size_t i = 0; i < NR_FILES; i++) {
-		char path[300], text[32];
-		int n = snprintf(text, sizeof text, "%llu\n",
-		                 (unsigned long long)counter_sum(w->stats, files[i].offset));
-		snprintf(path, sizeof path, "%s/statistics/%s", w->dir, files[i].name);
-		/* Counters only grow, so a new text always covers the old one: no truncation, and a
-		 * reader never sees half of it. */
-		int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-		if (fd < 0)
-			continue; /* the folder goes away with the disk */
-		if (pwrite(fd, text, (size_t)n, 0) != n)
-			log_debug("cannot write %s: %s", path, error_name(errno));
-		close(fd);
+	for (size_t i = 0; i < STATS_NR_TEXTS; i++) {
+		char text[STATS_TEXT_BYTES];
+		uint64_t word[STATS_TEXT_BYTES / sizeof(uint64_t)];
+		int n = snprintf(text, sizeof text, "%llu",
+		                 (unsigned long long)counter_sum(w->files.stats, offsets[i]));
+		memset(text + n, '\n', sizeof text - (size_t)n);
+		memcpy(word, text, sizeof word);
+		/* Relaxed, but whole words: a reader sees each eight digits as they are or were. */
+		for (size_t k = 0; k < sizeof word / sizeof *word; k++)
+			__atomic_store_n(&w->files.text[i][k], word[k], __ATOMIC_RELAXED);
 	}
 }
 
@@ -119,21 +102,8 @@ static void notice_ready(struct loop_fd *lfd, uint32_t events)
 
 int stats_init(struct worker *w, struct error *err)
 {
-	char path[300];
-
-	snprintf(path, sizeof path, "%s/stats", w->dir);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0 || posix_fallocate(fd, 0, sizeof *w->stats))
-		return error_set(err, -errno, "cannot make %s: %s", path, error_name(errno));
-	w->stats = mmap(NULL, sizeof *w->stats, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (w->stats == MAP_FAILED)
-		return error_set(err, -errno, "cannot map %s: %s", path, error_name(errno));
-	w->stats->magic = STATS_MAGIC;
-	w->stats->nr_queues = WM_MAX_QUEUES;
-	snprintf(path, sizeof path, "%s/statistics", w->dir);
-	if (mkdir(path, 0755) && errno != EEXIST)
-		return error_set(err, -errno, "cannot make %s: %s", path, error_name(errno));
+	w->files.stats->magic = STATS_MAGIC;
+	w->files.stats->nr_queues = WM_MAX_QUEUES;
 	stats_text_write(w);
 	w->stats_timer = (struct loop_fd){
 	    .fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),

@@ -4,14 +4,23 @@
 #define WORKER_WORKER_H
 
 #include "base/loop.h"
+#include "disk/files.h"
 #include "disk/message.h"
 #include "disk/queue.h"
-#include "storage/lost.h"
+
+/* What the worker has of files (disk/files.h): memory, all of it there from its start on. */
+struct files {
+	void *journal[WM_MAX_QUEUES];
+	struct stats_page *stats;
+	uint64_t *lost;
+	uint64_t *text[STATS_NR_TEXTS];
+	int owner_fd; /* of the owner lock, until that is taken; -1 */
+};
 
 struct worker {
 	struct loop loop;
 	/* from the command line */
-	const char *dir;      /* the disk's folder */
+	const char *dir;      /* the disk's folder, which is out of reach once the image is open */
 	const char *embedded; /* directory of an embedded Xen, or NULL */
 	const char *name;     /* "1:xvda" */
 	uint32_t domid, devid;
@@ -26,6 +35,7 @@ struct worker {
 	                            meanwhile; or NULL */
 	struct loop_fd opened;   /* eventfd of that thread */
 	uint64_t image_dev, image_ino;
+	struct files files;
 	struct lost lost;            /* what the guest has to be told */
 	bool readonly, image_shared; /* as it was opened */
 	struct queue *queue[WM_MAX_QUEUES];
@@ -34,7 +44,6 @@ struct worker {
 	struct wm_connect connected; /* the last one that succeeded */
 	uint64_t generation;         /* of it; 0 if its journal was left to a later worker */
 	/* statistics */
-	struct stats_page *stats;
 	struct loop_fd stats_timer;
 	int stats_armed; /* atomic: set by queue threads */
 	struct loop_fd notice;
@@ -69,7 +78,12 @@ void disk_close(struct worker *w);
 /* resize.c: looks at the image's size, and answers the supervisor's message of that serial. */
 void resize_check(struct worker *w, uint32_t serial);
 
-/* stats_text.c: statistics as plain files in DIR/statistics */
+/* files.c: 0 or -errno with *err. files_map: at the start, in the folder as the supervisor made it.
+ * files_own: waits for the owner lock; idempotent. */
+int files_map(struct files *f, const char *folder, struct error *err);
+int files_own(struct files *f, struct error *err);
+
+/* stats_text.c: statistics as plain files */
 int stats_init(struct worker *w, struct error *err);
 void stats_text_write(struct worker *w);
 /* Why a ring was stopped for good; false and "" if none was. */
@@ -82,7 +96,6 @@ void inherited_reset(void);
 void faults_init(struct worker *w);
 
 struct sandbox {
-	const char *dir;        /* the disk's folder; absolute */
 	const char *const *xen; /* xen_platform_paths */
 	int net_fd;             /* lent; a network namespace with nothing in it, or -1 */
 };
@@ -90,7 +103,7 @@ struct sandbox {
 /* sandbox.c: gives up all that serving an open disk does not need; for good. 0 or -errno with *err;
  * then the process is not what it was, and good for nothing but its end. */
 int sandbox_enter(const struct sandbox *s, struct error *err);
-/* root.c: its part of that: for this process only dir and xen have a name. On failure
+/* root.c: its part of that: for this process only xen has a name. On failure
  * everything is as before, unless it is -ENOTRECOVERABLE. */
 int root_enter(const struct sandbox *s, struct error *err);
 

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "disk/journal.h"
+#include "disk/files.h"
 #include "outage.h"
 
 #include <xen/io/blkif.h>
@@ -67,12 +67,7 @@ static void truncated_header(struct outage *o)
 
 static void truncated_slots(struct outage *o)
 {
-	assert_int_equal(truncate(o->journal, JOURNAL_HEADER_BYTES + 100), 0);
-}
-
-static void longer(struct outage *o)
-{
-	assert_int_equal(truncate(o->journal, 1 << 20), 0);
+	assert_int_equal(truncate(o->journal, JOURNAL_HEADER_BYTES), 0);
 }
 
 static void other_magic(struct outage *o)
@@ -198,14 +193,13 @@ struct tamper {
 };
 
 static const struct tamper tampers[] = {
-    {truncated_to_nothing, "is not a journal of xenblkd"},
-    {truncated_header, "is not a journal of xenblkd"},
-    {truncated_slots, "is damaged: 32 slots in"},
-    {longer, "is damaged: 32 slots in"},
+    {truncated_to_nothing, "the journal is lost and 1 requests are in the ring"},
+    {truncated_header, "belongs to another"},
+    {truncated_slots, "journal and ring do not fit: slots do not add up"},
     {other_magic, "is not a journal of xenblkd"},
     {future_version, "has version 99, this worker knows"},
     {other_slot_size, "is damaged: sizes do not fit its version"},
-    {more_slots, "is damaged: 64 slots in"},
+    {more_slots, "is damaged: 64 slots, expected 32"},
     {other_port, "belongs to another connection"},
     {other_guest, "belongs to another connection"},
     {other_image, "belongs to another image"},
@@ -217,7 +211,6 @@ static const struct tamper tampers[] = {
     {cons_far_ahead, "journal and ring do not fit: impossible counters"},
     {stopped_before, "journal and ring do not fit: it was stopped before"},
     {ones_everywhere, "journal and ring do not fit: impossible slot"},
-    {a_link, "journal-0: Too many levels of symbolic links"},
     {gone, "the journal is lost and 1 requests are in the ring"},
     {rsp_prod_ahead, "journal and ring do not fit: the guest changed rsp_prod"},
     {rsp_prod_behind, "journal and ring do not fit: the guest changed rsp_prod"},
@@ -243,21 +236,36 @@ static void never_executed(void **state)
 	}
 }
 
-/* Somebody put a folder in the journal's place: an error as well, but not healed by a reconnect. */
-static void journal_is_a_folder(void **state)
+/* Somebody put something else in the journal's place: an error as well, but not healed by a
+ * reconnect; and what a link leads to is not touched. */
+static void not_a_file(struct crash_host *c, void (*put_there)(struct outage *o), const char *says)
 {
+	struct stat before, after;
 	struct outage o;
 
-	outage_attach(&o, *state);
+	outage_attach(&o, c);
 	outage_begin(&o, CRASH_TAKE_CONS);
-	a_folder(&o);
+	put_there(&o);
+	assert_int_equal(stat(o.journal, &before), 0);
 	outage_end(&o);
-	host_wait_error(o.h, "1:xvda", "journal-0: Is a directory");
+	host_wait_error(o.h, "1:xvda", says);
 	assert_int_equal(outage_content(&o, o.image), OUTAGE_OLD);
-	assert_int_equal(rmdir(o.journal), 0);
+	assert_int_equal(stat(o.journal, &after), 0);
+	assert_int_equal(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
+	assert_int_equal(remove(o.journal), 0);
 	xenblkfront_close(o.f);
 	o.f = host_front_connected(o.h, 1, "xvda");
 	outage_detach(&o);
+}
+
+static void journal_is_a_folder(void **state)
+{
+	not_a_file(*state, a_folder, "journal-0: Is a directory");
+}
+
+static void journal_is_a_link(void **state)
+{
+	not_a_file(*state, a_link, "journal-0: Too many levels of symbolic links");
 }
 
 /* Untouched, the same outage is survived: the tests above fail for their reason. */
@@ -445,21 +453,31 @@ static void no_room_for_another(void **state)
 	assert_int_equal(umount2(disks, MNT_DETACH), 0);
 }
 
+static size_t pages(size_t bytes)
+{
+	return (bytes + 4095) / 4096 * 4096;
+}
+
+/* What a disk takes from the start, in pages. */
+static size_t own_room(void)
+{
+	return pages(sizeof(struct stats_page)) + pages(LOST_BYTES) +
+	       STATS_NR_TEXTS * pages(STATS_TEXT_BYTES);
+}
+
 /* Room for its counters, but not for the note of what its image is: there is none, and no half. */
 static void no_room_for_a_note(void **state)
 {
 	struct crash_host *c = *state;
 	struct outage o;
-	struct stat st, full;
+	struct stat full;
 	char disks[96], filler[120], second[200], path[140];
 
 	small_directory(c, disks, filler);
 	outage_attach(&o, c);
 	fill(filler);
-	snprintf(path, sizeof path, "%s/stats", o.folder);
-	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(stat(filler, &full), 0);
-	assert_int_equal(truncate(filler, full.st_size - (st.st_size + 4095) / 4096 * 4096), 0);
+	assert_int_equal(truncate(filler, full.st_size - (off_t)own_room()), 0);
 	snprintf(second, sizeof second, "%s", host_image(o.h, "second.img", OUTAGE_SIZE));
 	host_attach(o.h, &(struct disk){.devid = XVDB, .params = second}, second);
 	for (int i = 0; i < WAIT_MS && !host_log_has(o.h, "1:xvdb/source: No space left"); i++)
@@ -478,6 +496,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    crash_case(untouched),          crash_case(never_executed),      crash_case(journal_is_a_folder),
+	    crash_case(journal_is_a_link),
 	    crash_case(req_prod_changed),   crash_case(image_replaced),      crash_case(image_missing),
 	    crash_case(run_directory_full), crash_case(no_room_for_another), crash_case(no_room_for_a_note),
 	};

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -97,6 +99,41 @@ static void prep_symlink(struct io_uring_sqe *sqe, const void *path)
 int try_ring_symlink(const void *path)
 {
 	return -ring_op(prep_symlink, path);
+}
+
+static void prep_unlink(struct io_uring_sqe *sqe, const void *path)
+{
+	io_uring_prep_unlinkat(sqe, AT_FDCWD, path, 0);
+}
+
+int try_ring_unlink(const void *path)
+{
+	return -ring_op(prep_unlink, path);
+}
+
+int try_unlink(const void *path)
+{
+	return unlink(path) ? errno : 0;
+}
+
+static void *after_the_leader(void *arg)
+{
+	const struct call *c = arg;
+
+	/* Time for the leader to be gone. */
+	usleep(50 * 1000);
+	_exit(c->attempt(c->arg));
+}
+
+int try_without_leader(const void *arg)
+{
+	pthread_t thread;
+	int rc = pthread_create(&thread, NULL, after_the_leader, (void *)(uintptr_t)arg);
+
+	/* Not pthread_exit, which opens a library. */
+	if (!rc)
+		syscall(SYS_exit, 0);
+	return rc;
 }
 
 int try_mknod(const void *path)

@@ -33,10 +33,19 @@ int try_ring_open(const void *file);
 
 int try_ring_mkdir(const void *path);
 int try_ring_symlink(const void *path);
+int try_unlink(const void *path);
+int try_ring_unlink(const void *path);
 int try_mknod(const void *path);
 int try_chroot(const void *path);
 int try_unshare(const void *nothing);
 int no_directory(const void *nothing); /* EEXIST: there is a descriptor of a directory */
+
+/* Another attempt, by a thread whose process has no leader any more. */
+struct call {
+	int (*attempt)(const void *arg);
+	const void *arg;
+};
+int try_without_leader(const void *call);
 
 struct kill_by_socket {
 	pid_t victim;

@@ -115,7 +115,6 @@ void image_fill(const char *path, uint64_t size)
 
 const char *image_faults;
 struct lost *image_lost;
-const char *image_lost_path;
 unsigned rig_asker;
 
 int image_open(const char *path, int flags, struct storage **out, struct error *err)
@@ -124,7 +123,6 @@ int image_open(const char *path, int flags, struct storage **out, struct error *
 	                            .shared = flags & OPEN_SHARED,
 	                            .wait_lock = flags & OPEN_WAIT,
 	                            .lost = image_lost,
-	                            .lost_path = image_lost_path,
 	                            .owner = flags & OPEN_OWNED ? 7 : 0};
 	int rc;
 

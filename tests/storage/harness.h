@@ -37,7 +37,6 @@ extern const char *image_faults;
 /* What was lost is noted there; set by those who care. Flushes are numbered, and come from queue
  * rig_asker. */
 extern struct lost *image_lost;
-extern const char *image_lost_path;
 extern unsigned rig_asker;
 
 /* storage_target_parse, storage_resolve, storage_open. *out is NULL after an error. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The in-flight journal: its file, and what recovery makes of every place where a kill can cut. */
+/* The in-flight journal, and what recovery makes of every place where a kill can cut. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -18,7 +18,7 @@
 #define SLOTS 32
 
 struct fixture {
-	char dir[64], path[96];
+	void *place;
 	struct journal_identity id;
 	struct journal j;
 	struct journal_recovery rec;
@@ -29,16 +29,15 @@ static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
 
-	snprintf(f->dir, sizeof f->dir, "/tmp/journal-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	snprintf(f->path, sizeof f->path, "%s/journal-0", f->dir);
+	f->place = calloc(1, JOURNAL_FILE_BYTES);
+	assert_non_null(f->place);
 	memset(&f->id, 0, sizeof f->id);
 	f->id.domid = 1;
 	f->id.devid = 51712;
 	f->id.refs[0] = 8;
 	f->id.port = 3;
 	/* Near the wrap of the ring's 32-bit index. */
-	assert_int_equal(journal_create(&f->j, f->path, &f->id, SLOTS, 0xfffffff0u, &f->err), 0);
+	journal_create(&f->j, f->place, &f->id, SLOTS, 0xfffffff0u);
 	*state = f;
 	return 0;
 }
@@ -48,8 +47,8 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	journal_close(&f->j, true);
-	assert_int_equal(access(f->path, F_OK), -1);
-	assert_int_equal(rmdir(f->dir), 0);
+	assert_int_equal(journal_check(f->place, &f->id, SLOTS, &f->err), -ENOENT);
+	free(f->place);
 	free(f);
 	return 0;
 }
@@ -59,11 +58,11 @@ static int recover(struct fixture *f, uint64_t ring_rsp_prod, uint64_t epoch)
 	return journal_recover(&f->j, (uint32_t)ring_rsp_prod, epoch, &f->rec, &f->err);
 }
 
-/* Re-opens the file as the next worker does. */
+/* Takes it up as the next worker does. */
 static void reopen(struct fixture *f)
 {
 	journal_close(&f->j, false);
-	assert_int_equal(journal_open(&f->j, f->path, &f->id, SLOTS, &f->err), 0);
+	assert_int_equal(journal_open(&f->j, f->place, &f->id, SLOTS, &f->err), 0);
 }
 
 static const uint64_t base = 0xfffffff0u;
@@ -271,32 +270,57 @@ static void poison_counts_each_epoch_once(void **state)
 	assert_int_equal(f->j.slot[0].attempts, 2);
 }
 
-static void foreign_files(void **state)
+/* The owner's end and "there is none" are the same to whoever comes next. */
+static void emptied(void **state)
+{
+	struct fixture *f = *state;
+	struct journal other;
+
+	journal_take(&f->j, 3, base);
+	journal_close(&f->j, true);
+	assert_int_equal(journal_open(&other, f->place, &f->id, SLOTS, &f->err), -ENOENT);
+	assert_string_equal(f->err.text, "journal-0 is empty");
+	memset(f->place, 0, JOURNAL_FILE_BYTES);
+	assert_int_equal(journal_open(&other, f->place, &f->id, SLOTS, &f->err), -ENOENT);
+	assert_null(other.h);
+}
+
+/* Of what a longer ring left in the same place, nothing is found in the next one's journal. */
+static void made_anew_in_place(void **state)
+{
+	struct fixture *f = *state;
+
+	journal_close(&f->j, true);
+	memset(f->place, 0xff, JOURNAL_FILE_BYTES);
+	journal_create(&f->j, f->place, &f->id, SLOTS, base);
+	reopen(f);
+	assert_int_equal(recover(f, base, 0), 0);
+	assert_int_equal(f->rec.nr_taken, 0);
+	assert_int_equal(f->rec.nr_answered, 0);
+	assert_int_equal(f->j.h->stopped, 0);
+	assert_int_equal(f->j.h->current, 0);
+}
+
+static void foreign(void **state)
 {
 	struct fixture *f = *state;
 	struct journal other;
 	struct journal_identity id = f->id;
 
 	id.refs[0] = 9;
-	assert_int_equal(journal_open(&other, "/nonexistent/journal", &f->id, SLOTS, &f->err),
-	                 -ENOENT);
 	f->j.h->version = JOURNAL_VERSION + 1;
-	journal_close(&f->j, false);
-	assert_int_equal(journal_open(&other, f->path, &f->id, SLOTS, &f->err), -EBADMSG);
+	assert_int_equal(journal_open(&other, f->place, &f->id, SLOTS, &f->err), -EBADMSG);
 	assert_non_null(strstr(f->err.text, "has version 3, this worker knows 1 and 2"));
-	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), -EBADMSG);
-	int fd = open(f->path, O_RDWR);
-	uint32_t ours = JOURNAL_VERSION;
-	assert_int_equal(pwrite(fd, &ours, 4, offsetof(struct journal_header, version)), 4);
-	assert_int_equal(journal_check(f->path, &id, SLOTS, &f->err), -ESTALE);
-	assert_int_equal(journal_open(&other, f->path, &id, SLOTS, &f->err), -ESTALE);
-	assert_int_equal(ftruncate(fd, 5000), 0);
-	assert_int_equal(journal_open(&other, f->path, &f->id, SLOTS, &f->err), -EBADMSG);
-	assert_int_equal(ftruncate(fd, 10), 0);
-	assert_int_equal(journal_open(&other, f->path, &f->id, SLOTS, &f->err), -EBADMSG);
-	assert_non_null(strstr(f->err.text, "is not a journal of xenblkd"));
-	close(fd);
-	assert_int_equal(journal_create(&f->j, f->path, &f->id, SLOTS, 0, &f->err), 0);
+	assert_int_equal(journal_check(f->place, &f->id, SLOTS, &f->err), -EBADMSG);
+	f->j.h->version = JOURNAL_VERSION;
+	assert_int_equal(journal_check(f->place, &id, SLOTS, &f->err), -ESTALE);
+	assert_int_equal(journal_open(&other, f->place, &id, SLOTS, &f->err), -ESTALE);
+	assert_int_equal(journal_open(&other, f->place, &f->id, 2 * SLOTS, &f->err), -EBADMSG);
+	assert_string_equal(f->err.text, "journal-0 is damaged: 32 slots, expected 64");
+	f->j.h->magic++;
+	assert_int_equal(journal_open(&other, f->place, &f->id, SLOTS, &f->err), -EBADMSG);
+	assert_string_equal(f->err.text, "journal-0 is not a journal of xenblkd");
+	f->j.h->magic--;
 }
 
 /* The text says what is the matter: the image, or the connection. */
@@ -308,33 +332,12 @@ static void foreign_text(void **state)
 
 	journal_close(&f->j, false);
 	id.image_ino++;
-	assert_int_equal(journal_open(&other, f->path, &id, SLOTS, &f->err), -ESTALE);
+	assert_int_equal(journal_open(&other, f->place, &id, SLOTS, &f->err), -ESTALE);
 	assert_non_null(strstr(f->err.text, "belongs to another image"));
 	id.port++;
-	assert_int_equal(journal_open(&other, f->path, &id, SLOTS, &f->err), -ESTALE);
+	assert_int_equal(journal_open(&other, f->place, &id, SLOTS, &f->err), -ESTALE);
 	assert_non_null(strstr(f->err.text, "belongs to another connection"));
-	assert_int_equal(journal_open(&f->j, f->path, &f->id, SLOTS, &f->err), 0);
-}
-
-/* A lock on a journal that its owner has deleted meanwhile protects nothing. */
-static void deleted_while_waiting(void **state)
-{
-	struct fixture *f = *state;
-	int status;
-	pid_t pid = fork();
-
-	if (!pid) {
-		struct journal other;
-		alarm(20);
-		journal_close(&f->j, false); /* descriptor and mapping share the lock */
-		_exit(-journal_open(&other, f->path, &f->id, SLOTS, &f->err));
-	}
-	usleep(100 * 1000);
-	journal_close(&f->j, true);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), ENOENT);
-	assert_int_equal(journal_create(&f->j, f->path, &f->id, SLOTS, 0, &f->err), 0);
+	assert_int_equal(journal_open(&f->j, f->place, &f->id, SLOTS, &f->err), 0);
 }
 
 /* Whatever a journal says, counting goes up. */
@@ -356,13 +359,13 @@ static void version_before(void **state)
 
 	journal_take(&f->j, 5, 0xfffffff0u);
 	f->j.h->version = 1;
-	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), -EBADMSG);
+	assert_int_equal(journal_check(f->place, &f->id, SLOTS, &f->err), -EBADMSG);
 	f->j.h->header_size = old_bytes;
 	f->j.h->signal = 11;
-	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), 0);
+	assert_int_equal(journal_check(f->place, &f->id, SLOTS, &f->err), 0);
 	assert_int_equal(f->j.h->version, 1);
 	journal_close(&f->j, false);
-	assert_int_equal(journal_open(&f->j, f->path, &f->id, SLOTS, &f->err), 0);
+	assert_int_equal(journal_open(&f->j, f->place, &f->id, SLOTS, &f->err), 0);
 	assert_int_equal(f->j.h->version, JOURNAL_VERSION);
 	assert_int_equal(f->j.h->header_size, sizeof(struct journal_header));
 	assert_int_equal(f->j.h->signal, 0);
@@ -370,7 +373,7 @@ static void version_before(void **state)
 	assert_int_equal(f->rec.nr_taken, 1);
 	assert_int_equal(f->rec.taken[0], 5);
 	journal_close(&f->j, false);
-	assert_int_equal(journal_open(&f->j, f->path, &f->id, SLOTS, &f->err), 0);
+	assert_int_equal(journal_open(&f->j, f->place, &f->id, SLOTS, &f->err), 0);
 }
 
 /* The check neither waits for the owner nor changes a byte; a missing one is no journal. */
@@ -379,16 +382,15 @@ static void check_only_looks(void **state)
 	struct fixture *f = *state;
 	struct journal_header before = *f->j.h;
 
-	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), 0);
+	assert_int_equal(journal_check(f->place, &f->id, SLOTS, &f->err), 0);
 	assert_memory_equal(f->j.h, &before, sizeof before);
 	/* Of which image, the asker may not know yet; but a wrong one is a wrong one. */
 	f->j.h->identity.image_ino = 4711;
-	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), 0);
+	assert_int_equal(journal_check(f->place, &f->id, SLOTS, &f->err), 0);
 	f->id.image_ino = 4712;
-	assert_int_equal(journal_check(f->path, &f->id, SLOTS, &f->err), -ESTALE);
+	assert_int_equal(journal_check(f->place, &f->id, SLOTS, &f->err), -ESTALE);
 	f->id.image_ino = 0;
-	assert_int_equal(journal_check(f->path, &f->id, 2 * SLOTS, &f->err), -EBADMSG);
-	assert_int_equal(journal_check("/nonexistent/journal", &f->id, SLOTS, &f->err), -ENOENT);
+	assert_int_equal(journal_check(f->place, &f->id, 2 * SLOTS, &f->err), -EBADMSG);
 }
 
 /* The note of the fault is there until a recovery has counted it. */
@@ -398,27 +400,10 @@ static void signal_noted(void **state)
 
 	journal_fault(&f->j, 11);
 	journal_close(&f->j, false);
-	assert_int_equal(journal_open(&f->j, f->path, &f->id, SLOTS, &f->err), 0);
+	assert_int_equal(journal_open(&f->j, f->place, &f->id, SLOTS, &f->err), 0);
 	assert_int_equal(f->j.h->signal, 11);
 	assert_int_equal(recover(f, 0xfffffff0u, 1), 0);
 	assert_int_equal(f->j.h->signal, 0);
-}
-
-static void one_owner(void **state)
-{
-	struct fixture *f = *state;
-	int status;
-	pid_t pid = fork();
-
-	if (!pid) {
-		/* The lock is held: opening waits, for ever. */
-		struct journal other;
-		alarm(1);
-		journal_open(&other, f->path, &f->id, SLOTS, NULL);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -428,29 +413,26 @@ static void names_the_suspect(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t seq = f->j.h->cons;
-	char other[128];
 
-	assert_false(journal_names_suspect(f->path));
+	assert_false(journal_names_suspect(f->place));
 	journal_take(&f->j, 3, seq);
 	journal_take(&f->j, 4, seq + 1);
-	assert_false(journal_names_suspect(f->path));
+	assert_false(journal_names_suspect(f->place));
 	journal_suspect(&f->j, 4, true);
-	assert_true(journal_names_suspect(f->path));
+	assert_true(journal_names_suspect(f->place));
 	/* Answered, and killed before that was noted. */
 	journal_answer(&f->j, 4, 0, seq);
-	assert_false(journal_names_suspect(f->path));
+	assert_false(journal_names_suspect(f->place));
 	journal_suspect(&f->j, 3, true);
-	assert_true(journal_names_suspect(f->path));
+	assert_true(journal_names_suspect(f->place));
 	f->j.h->magic++;
-	assert_false(journal_names_suspect(f->path));
+	assert_false(journal_names_suspect(f->place));
 	f->j.h->magic--;
 	f->j.h->slots = UINT32_MAX;
-	assert_false(journal_names_suspect(f->path));
+	assert_false(journal_names_suspect(f->place));
 	f->j.h->slots = SLOTS;
 	journal_suspect(&f->j, 3, false);
-	assert_false(journal_names_suspect(f->path));
-	snprintf(other, sizeof other, "%s-none", f->path);
-	assert_false(journal_names_suspect(other));
+	assert_false(journal_names_suspect(f->place));
 }
 
 int main(void)
@@ -468,14 +450,14 @@ int main(void)
 	    T(poison_counts_each_epoch_once),
 	    T(fault_with_one_alone),
 	    T(names_the_suspect),
-	    T(foreign_files),
+	    T(emptied),
+	    T(made_anew_in_place),
+	    T(foreign),
 	    T(foreign_text),
-	    T(deleted_while_waiting),
 	    T(attempts_do_not_wrap),
 	    T(version_before),
 	    T(check_only_looks),
 	    T(signal_noted),
-	    T(one_owner),
 	};
 
 	return cmocka_run_group_tests_name("journal", tests, NULL, NULL);

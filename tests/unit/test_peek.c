@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -19,8 +20,10 @@
 #define SLOTS 32
 
 struct fixture {
-	struct device dev; /* only its folder */
-	char path[FOLDER_MAX + 16];
+	struct daemon d;   /* only its directory */
+	struct device dev; /* only its name in it */
+	char dir[32], path[64];
+	void *place;
 	struct journal j;
 };
 
@@ -28,12 +31,21 @@ static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
 	struct journal_identity id = {.domid = 1, .protocol = BLKIF_PROTO_X86_64};
-	struct error err;
 
-	snprintf(f->dev.folder, sizeof f->dev.folder, "/tmp/peek-XXXXXX");
-	assert_non_null(mkdtemp(f->dev.folder));
-	snprintf(f->path, sizeof f->path, "%s/journal-0", f->dev.folder);
-	assert_int_equal(journal_create(&f->j, f->path, &id, SLOTS, 100, &err), 0);
+	strcpy(f->dir, "/tmp/peek-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	f->d.run_fd = open(f->dir, O_RDONLY | O_DIRECTORY);
+	f->dev.d = &f->d;
+	strcpy(f->dev.id, "1:xvda");
+	assert_int_equal(mkdirat(f->d.run_fd, "disks", 0700), 0);
+	assert_int_equal(mkdirat(f->d.run_fd, "disks/1:xvda", 0700), 0);
+	snprintf(f->path, sizeof f->path, "%s/disks/1:xvda/journal-0", f->dir);
+	int fd = open(f->path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	assert_int_equal(ftruncate(fd, JOURNAL_FILE_BYTES), 0);
+	f->place = mmap(NULL, JOURNAL_FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(f->place != MAP_FAILED);
+	close(fd);
+	journal_create(&f->j, f->place, &id, SLOTS, 100);
 	*state = f;
 	return 0;
 }
@@ -43,8 +55,12 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	journal_close(&f->j, false);
+	munmap(f->place, JOURNAL_FILE_BYTES);
 	unlink(f->path);
-	assert_int_equal(rmdir(f->dev.folder), 0);
+	assert_int_equal(unlinkat(f->d.run_fd, "disks/1:xvda", AT_REMOVEDIR), 0);
+	assert_int_equal(unlinkat(f->d.run_fd, "disks", AT_REMOVEDIR), 0);
+	close(f->d.run_fd);
+	assert_int_equal(rmdir(f->dir), 0);
 	free(f);
 	return 0;
 }

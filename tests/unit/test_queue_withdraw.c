@@ -64,6 +64,7 @@ static struct xen_gntshr *shr;
 static struct xen_evtchn *evtchn;
 
 struct fixture {
+	void *journal;
 	struct queue *queue;
 	struct disk_shared shared;
 	struct stats_queue stats;
@@ -125,7 +126,7 @@ static int setup(void **state)
 	                         .notice_fd = x->notice,
 	                         .stats_timer_fd = x->timer,
 	                         .stats_armed = &x->stats_armed};
-	snprintf(c.journal_path, sizeof c.journal_path, "%s/journal", xen.dir);
+	c.journal = x->journal = calloc(1, JOURNAL_FILE_BYTES);
 	if (queue_new(&c, &x->queue, &err) || queue_start(x->queue, &err))
 		fail_msg("%s", err.text);
 	*state = x;
@@ -138,6 +139,7 @@ static int teardown(void **state)
 
 	queue_stop(x->queue);
 	queue_free(x->queue, false);
+	free(x->journal);
 	assert_int_equal(xen_evtchn_unbind(evtchn, (uint32_t)x->port), 0);
 	assert_int_equal(xen_gntshr_unshare(shr, x->page, 1), 0);
 	close(x->notice);
