@@ -2,6 +2,7 @@
 /* Error texts of the control paths. */
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,35 @@ int error_set(struct error *err, int rc, const char *fmt, ...)
 	text_printable(text);
 	memcpy(err->text, text, sizeof text);
 	return rc;
+}
+
+/* What runs short, and comes back. */
+static const struct {
+	int rc;
+	const char *remedy;
+} shortages[] = {
+    {EAGAIN, "raise the limit of processes (ulimit -u, systemd's TasksMax) or end some"},
+    {EDQUOT, "free room there, or raise the quota"},
+    {EINTR, "none is needed"},
+    {EMFILE, "raise the limit of open files (ulimit -n, systemd's LimitNOFILE)"},
+    {ENFILE, "raise the machine's limit of open files (sysctl fs.file-max)"},
+    {ENOBUFS, "free memory, or raise the limit of locked memory (ulimit -l)"},
+    {ENOMEM, "free memory, or raise the limit of locked memory (ulimit -l, systemd's "
+             "LimitMEMLOCK)"},
+    {ENOSPC, "free room in the run directory"},
+};
+
+bool error_is_transient(int rc)
+{
+	return *error_remedy(rc);
+}
+
+const char *error_remedy(int rc)
+{
+	for (size_t i = 0; i < sizeof shortages / sizeof *shortages; i++)
+		if (shortages[i].rc == abs(rc))
+			return shortages[i].remedy;
+	return "";
 }
 
 const char *error_name(int rc)

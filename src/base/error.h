@@ -3,6 +3,8 @@
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
 
+#include <stdbool.h>
+
 #define ERROR_TEXT_MAX 512
 
 /* Owned by the caller, usually on its stack. text is "" until an error is set. */
@@ -24,5 +26,13 @@ void text_printable(char *text);
 
 /* Text of an errno value, sign ignored: "No such file or directory". Any thread. */
 const char *error_name(int rc);
+
+/* Whether rc (sign ignored) says that something ran short which comes back without a change to what
+ * was asked for: descriptors, memory, processes, room. It is worth trying again. Any thread. */
+bool error_is_transient(int rc);
+
+/* What an administrator can do about it: "raise the limit of open files (ulimit -n)"; "" if rc is not
+ * transient. Any thread. */
+const char *error_remedy(int rc);
 
 #endif

@@ -20,7 +20,7 @@
 #define QUIT_NS (5 * NS_PER_S)
 #define ADOPT_NS (2 * NS_PER_S) /* a worker that is well answers at once */
 
-bool adopt_begin(struct device *dev)
+int adopt_begin(struct device *dev)
 {
 	struct wm m = {.type = WM_HELLO};
 	char path[SOCKET_PATH_MAX];
@@ -31,25 +31,23 @@ bool adopt_begin(struct device *dev)
 	int sock = leftovers_reach(path, &pid, &pidfd);
 	if (sock < 0) {
 		/* Anything else: whether there is one, nobody knows. The image's lock does. */
-		if (sock != -ENOENT && sock != -ECONNREFUSED)
+		if (sock != -ENOENT && sock != -ECONNREFUSED && !error_is_transient(sock))
 			log_error("%s: cannot ask whether an earlier xenblkd's worker is there: %s",
 			          dev->id, error_name(sock));
-		return false;
+		return error_is_transient(sock) ? sock : 0;
 	}
 	int rc = worker_line(dev, pid, pidfd, sock);
 	if (rc) {
-		log_error("%s: cannot watch the worker of an earlier xenblkd: %s", dev->id,
-		          error_name(rc));
 		close(sock);
 		close(pidfd);
-		return false;
+		return rc;
 	}
 	dev->worker.adopting = true;
 	worker_send(dev, &m, -1);
 	upgrade_step(STEP_ADOPTING, pid, 0);
 	/* Sooner than for one that only hangs up. */
 	loop_timer_arm(&dev->d->loop, &dev->worker.kill, ADOPT_NS);
-	return true;
+	return 1;
 }
 
 /* Nothing has gone wrong with it that its front end was told. */

@@ -20,6 +20,7 @@
 #define REQUEST_MAX 65536
 #define CLIENTS_MAX 128
 #define READ_CHUNK 4096
+#define ACCEPT_NS (100 * NS_PER_MS) /* until callers are taken again, after something ran short */
 
 /* Owned by the supervisor's thread. */
 struct client {
@@ -185,15 +186,28 @@ static struct client *client_new(struct daemon *d, int fd)
 	return NULL;
 }
 
+static void accept_again(struct loop_timer *t)
+{
+	struct daemon *d = container_of(t, struct daemon, accept_timer);
+
+	if (loop_add(&d->loop, &d->control_fd, EPOLLIN))
+		loop_timer_arm(&d->loop, t, ACCEPT_NS);
+}
+
 static void accept_ready(struct loop_fd *lfd, uint32_t events)
 {
+	unsigned dropped;
 	struct daemon *d = container_of(lfd, struct daemon, control_fd);
 	int fd = accept4(lfd->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-		log_error("control socket closed: out of file descriptors; raise the limit and "
-		          "start xenblkd again");
-		control_stop(d);
+	if (fd < 0 && errno != EAGAIN && errno != EINTR && error_is_transient(errno)) {
+		/* The caller stays in the queue. Without the pause this would be a spin. */
+		if (log_limit_pass(&d->limit, &dropped))
+			log_warn("control socket: %s; trying again; %s", error_name(errno),
+			         error_remedy(errno));
+		loop_del(&d->loop, &d->control_fd);
+		d->accept_timer.expired = accept_again;
+		loop_timer_arm(&d->loop, &d->accept_timer, ACCEPT_NS);
 		return;
 	}
 	if (fd < 0)
@@ -327,6 +341,7 @@ void control_stop(struct daemon *d)
 		client_send(c);
 		client_free(c);
 	}
+	loop_timer_cancel(&d->accept_timer);
 	if (d->control_fd.fd < 0)
 		return;
 	loop_del(&d->loop, &d->control_fd);

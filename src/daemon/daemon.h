@@ -56,6 +56,7 @@ struct daemon {
 	struct log_limit limit;            /* lines about nodes that are no devices */
 	char last_ignored[STORE_PATH_MAX]; /* the node of the last such line */
 	struct list leftovers;             /* workers without a device, on their way out */
+	struct loop_timer accept_timer;    /* of the control socket */
 	struct list clients;               /* of the control socket */
 	unsigned nr_clients;
 	uint64_t last_client;   /* serial */

@@ -12,6 +12,7 @@
 
 #define BACKOFF_NS (100 * NS_PER_MS)
 #define BACKOFF_MAX_NS (5 * NS_PER_S)
+#define LACK_MAX_NS (1 * NS_PER_S) /* a try costs little, and a guest waits */
 
 static void backoff_expired(struct loop_timer *t)
 {
@@ -89,6 +90,17 @@ static void arm_backoff(struct device *dev, unsigned streak)
 		ns = BACKOFF_NS << (streak - 2);
 	w->backoff.expired = backoff_expired;
 	loop_timer_arm(&dev->d->loop, &w->backoff, ns < BACKOFF_MAX_NS ? ns : BACKOFF_MAX_NS);
+}
+
+void worker_later(struct device *dev)
+{
+	struct worker *w = &dev->worker;
+	unsigned shift = w->lacks < 4 ? w->lacks : 4;
+
+	w->lacks++;
+	w->backoff.expired = backoff_expired;
+	loop_timer_arm(&dev->d->loop, &w->backoff,
+	               BACKOFF_NS << shift < LACK_MAX_NS ? BACKOFF_NS << shift : LACK_MAX_NS);
 }
 
 /* The disk has failed. Connected, it stays so, and its guest waits: whatever is in flight is not

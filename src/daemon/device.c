@@ -86,6 +86,24 @@ static void read_frontend(struct daemon *d, const char *backend, uint16_t domid,
 	path[0] = '\0';
 }
 
+/* Two workers must not meet: while it is not known whether there is one, nothing is done. */
+static void ask_worker(struct device *dev)
+{
+	int rc = adopt_begin(dev);
+	struct error err;
+
+	dev->unasked = rc < 0;
+	if (rc < 0) {
+		error_set(&err, rc, "cannot ask whether an earlier xenblkd's worker is there: %s",
+		          error_name(rc));
+		device_lacks(dev, rc, err.text);
+		return;
+	}
+	device_lacks_nothing(dev);
+	if (!rc)
+		worker_died_unseen(dev);
+}
+
 struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uint32_t devid)
 {
 	struct device *dev = table_find(d, domid, devid);
@@ -129,8 +147,7 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	discovery_watch_frontend(dev, frontend);
 	device_log(dev, "found %s", dev->backend);
 	device_load_error(dev);
-	if (!adopt_begin(dev))
-		worker_died_unseen(dev);
+	ask_worker(dev);
 	return dev;
 }
 
@@ -139,6 +156,7 @@ void device_forget(struct device *dev)
 	upgrade_failed(dev, "it is not there any more");
 	discovery_unwatch_frontend(dev);
 	worker_abandon(dev);
+	loop_timer_cancel(&dev->worker.backoff);
 	loop_timer_cancel(&dev->retry);
 	loop_timer_cancel(&dev->removal);
 	loop_timer_cancel(&dev->slow);
@@ -309,6 +327,7 @@ static void read_all(struct device *dev, struct snapshot *s)
 	    .fatal = dev->fatal && !dev->foreign,
 	    .foreign = dev->foreign,
 	    .retake = dev->retake,
+	    .later = timer_armed(&dev->worker.backoff),
 	    .source_ready = dev->wanted.kind != SOURCE_WAIT && may_start(dev),
 	    /* Without a source there is nothing to lock. */
 	    .unfenced = dev->unfenced && dev->wanted.kind != SOURCE_WAIT,
@@ -381,8 +400,10 @@ void device_update(struct device *dev)
 	struct snapshot s;
 	enum action a;
 
+	if (dev->unasked && !timer_armed(&dev->worker.backoff))
+		ask_worker(dev);
 	/* Marked again when the worker has said what it has, or has ended. */
-	if (dev->worker.adopting)
+	if (dev->unasked || dev->worker.adopting)
 		return;
 	for (int i = 0; i < ACTIONS_MAX; i++) {
 		read_all(dev, &s);

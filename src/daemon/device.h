@@ -37,6 +37,7 @@ struct worker {
 	char why_other[200]; /* why it cannot be replaced; "" if it can, or that is not known yet */
 	uint64_t start_ns;
 	unsigned streak;     /* deaths of its own doing in a row, after short lives or no progress */
+	unsigned lacks;      /* tries in a row for which something ran short */
 	unsigned unborn;     /* killed by others before they had the image, in a row */
 	unsigned stuck;      /* deaths in a row, by whatever cause, since a response was published;
 	                        0: the last one had nothing in hand */
@@ -103,6 +104,8 @@ struct device {
 	struct upgrade *upgrade; /* of the worker, see upgrade.c; or NULL */
 	/* trouble */
 	bool fatal, fatal_image, stopped, error_node;
+	bool unasked; /* whether an earlier supervisor's worker is there is not known yet */
+	bool lacking; /* error says what ran short */
 	bool held; /* failed while Connected: no worker is started, nothing is said to the front end
 	            */
 	uint64_t fatal_fingerprint; /* of the image's keys when it failed */
@@ -208,6 +211,7 @@ void patience_over(struct device *dev);
 /* O_PATH descriptor of the program that is installed now, or -errno. */
 int worker_program(struct daemon *d, struct error *err);
 int worker_start(struct device *dev, struct error *err); /* unless there is one */
+void worker_later(struct device *dev); /* deaths.c: none is started until a pause is over */
 /* Starts the program, listening on that name in the disk's folder, and connects to it. */
 int worker_spawn(struct device *dev, int prog_fd, const char *name, pid_t *pid, int *pidfd,
                  int *sock, struct error *err);
@@ -220,8 +224,9 @@ void worker_quit(struct device *dev, uint64_t kill_after_ns);
 void worker_kill(struct device *dev);
 void worker_abandon(struct device *dev); /* closes our ends; the process goes on */
 
-/* adopt.c: the worker that an earlier supervisor left. False: there is none. */
-bool adopt_begin(struct device *dev);
+/* adopt.c: the worker that an earlier supervisor left. 1: it was asked; 0: there is none; -errno:
+ * nobody knows, as something ran short. */
+int adopt_begin(struct device *dev);
 void adopt_answer(struct device *dev, const struct wm *m);
 void adopt_other(struct device *dev, const struct wm *m); /* of another version: m's head only */
 
@@ -258,6 +263,10 @@ pid_t spawn_session(const char *prog, char *const argv[]); /* in a session of it
 void device_fatal(struct device *dev, int rc, bool image, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void device_stopped(struct device *dev, const char *text);
+/* Something ran short (error_is_transient): the disk stays in its state, and what failed is tried
+ * again after a pause. text: what failed and why. device_lacks_nothing: it works again. */
+void device_lacks(struct device *dev, int rc, const char *text);
+void device_lacks_nothing(struct device *dev);
 void device_hold(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void device_load_error(struct device *dev); /* of an earlier supervisor, from the error node */
 void device_recover(struct device *dev);    /* errors are history; warnings, too */

@@ -84,6 +84,30 @@ void device_fatal(struct device *dev, int rc, bool image, const char *fmt, ...)
 	upgrade_failed(dev, dev->error.text);
 }
 
+void device_lacks(struct device *dev, int rc, const char *text)
+{
+	struct error now;
+
+	worker_later(dev);
+	upgrade_failed(dev, text);
+	error_set(&now, 0, "%s; xenblkd tries again; %s", text, error_remedy(rc));
+	/* Of a disk that has failed, the failure is what counts. Each try finds the same. */
+	if (dev->fatal || dev->held || (dev->lacking && !strcmp(now.text, dev->error.text)))
+		return;
+	dev->lacking = true;
+	dev->error = now;
+	report(dev, rc);
+}
+
+void device_lacks_nothing(struct device *dev)
+{
+	dev->worker.lacks = 0;
+	if (!dev->lacking)
+		return;
+	device_log(dev, "what was short is there again");
+	device_recover(dev);
+}
+
 void device_stopped(struct device *dev, const char *text)
 {
 	dev->stopped = true;
@@ -126,7 +150,7 @@ void device_recover(struct device *dev)
 {
 	char path[STORE_PATH_MAX];
 
-	dev->fatal = dev->fatal_image = dev->stopped = dev->held = false;
+	dev->fatal = dev->fatal_image = dev->stopped = dev->held = dev->lacking = false;
 	dev->error.text[0] = dev->warned.text[0] = '\0';
 	if (!dev->error_node)
 		return;

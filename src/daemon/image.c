@@ -103,6 +103,11 @@ int image_resolve(struct device *dev, int *fd, struct error *err)
 
 static void failed(struct device *dev, int rc, const char *text)
 {
+	if (error_is_transient(rc)) {
+		dev->image = IMAGE_NONE;
+		device_lacks(dev, rc, text);
+		return;
+	}
 	folder_set_incoming(dev, false);
 	dev->image = IMAGE_FAILED;
 	dev->unfenced = false;
@@ -193,6 +198,7 @@ void image_answer(struct device *dev, const struct wm *m)
 	dev->image = IMAGE_OPEN;
 	folder_set_incoming(dev, false);
 	dev->wait_lock = dev->unfenced = false;
+	device_lacks_nothing(dev);
 	dev->caps = m->opened;
 	size_watch(dev);
 	folder_write(dev, "physical_device", "%x:%x\n", dev->caps.major, dev->caps.minor);

@@ -54,8 +54,11 @@ int leftovers_reach(const char *path, pid_t *pid, int *pidfd)
 	/* Who called listen on it: the worker itself, see spawn.c. As long as it listens, the
 	 * number is still its own; if it ended just now, then the socket says so. */
 	*pid = cred.pid;
+	rc = -ECONNREFUSED;
 	*pidfd = cred.pid > 0 ? pidfd_open(cred.pid, 0) : -1;
-	if (*pidfd >= 0) {
+	if (*pidfd < 0 && error_is_transient(errno)) {
+		rc = -errno;
+	} else if (*pidfd >= 0) {
 		ssize_t n = recv(fd, &cred, sizeof cred, MSG_PEEK | MSG_DONTWAIT);
 		if (n > 0 || (n < 0 && errno == EAGAIN))
 			return fd;
@@ -63,7 +66,7 @@ int leftovers_reach(const char *path, pid_t *pid, int *pidfd)
 	if (*pidfd >= 0)
 		close(*pidfd);
 	close(fd);
-	return -ECONNREFUSED;
+	return rc;
 }
 
 /* The folder's device; NULL if that is not there, or the name is none of ours (*ours false). */
@@ -134,8 +137,14 @@ static bool end_worker(struct daemon *d, const char *name)
 
 	snprintf(path, sizeof path, "%s/disks/%s/worker.sock", d->run_dir, name);
 	sock = leftovers_reach(path, &pid, &pidfd);
-	if (sock < 0)
+	if (sock < 0 && !error_is_transient(sock))
 		return false;
+	if (sock < 0) {
+		log_error("disk %s is gone, but its worker cannot be ended: %s; xenblkd tries "
+		          "again when it is started again",
+		          name, error_name(sock));
+		return true;
+	}
 	l = calloc(1, sizeof *l);
 	if (!l) {
 		log_error("disk %s is gone, but its worker cannot be ended: out of memory", name);

@@ -272,6 +272,17 @@ bool ring_adopt(struct device *dev, const struct wm_connect *c)
 	return true;
 }
 
+static void failed(struct device *dev, int rc, const char *text)
+{
+	if (error_is_transient(rc)) {
+		dev->ring = RING_IDLE;
+		device_lacks(dev, rc, text);
+		return;
+	}
+	dev->ring = RING_FAILED;
+	device_fatal(dev, rc, false, "%s", text);
+}
+
 void ring_connect(struct device *dev)
 {
 	struct wm m = {.type = WM_CONNECT};
@@ -299,8 +310,7 @@ void ring_connect(struct device *dev)
 			rc = folder_save_connection(dev, &err);
 	}
 	if (rc) {
-		dev->ring = RING_FAILED;
-		device_fatal(dev, rc, false, "%s", err.text);
+		failed(dev, rc, err.text);
 		return;
 	}
 	offer(dev, &set, sector_size(dev, &set, &offered));
@@ -338,9 +348,12 @@ static bool went_on(struct device *dev, int rc)
 
 void ring_answer(struct device *dev, const struct wm *m)
 {
+	struct error err;
+
 	patience_over(dev);
 	if (m->type == WM_CONNECTED && dev->ring == RING_CONNECTING) {
 		dev->ring = RING_CONNECTED;
+		device_lacks_nothing(dev);
 		if (dev->ours == XS_CONNECTED) {
 			device_log(dev, "connected again: the guest goes on");
 			change_check(dev);
@@ -359,8 +372,8 @@ void ring_answer(struct device *dev, const struct wm *m)
 		dev->ring = RING_IDLE;
 		dev->ring_anew = true;
 	} else if (m->type == WM_FAILED && dev->ring == RING_CONNECTING) {
-		dev->ring = RING_FAILED;
-		device_fatal(dev, m->rc, false, "%.*s", (int)sizeof m->text - 1, m->text);
+		error_set(&err, 0, "%.*s", (int)sizeof m->text - 1, m->text);
+		failed(dev, m->rc, err.text);
 	} else if (m->type == WM_FAILED && dev->ring == RING_DISCONNECTING) {
 		/* It cannot let go otherwise. */
 		worker_kill(dev);

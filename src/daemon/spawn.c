@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "daemon/device.h"
@@ -28,10 +29,11 @@ static int lift(int fd)
 /* What a new program gets. -1: not that. */
 struct gifts {
 	int prog, listener, net, null;
+	int rc; /* written by the child: why it could not become that program */
 };
 
 /* In the child of vfork: system calls only, and no return. */
-static void __attribute__((noreturn)) child(const struct gifts *g, char *const argv[])
+static void __attribute__((noreturn)) child(struct gifts *g, char *const argv[])
 {
 	sigset_t none;
 	int keep = WORKER_FD;
@@ -54,6 +56,8 @@ static void __attribute__((noreturn)) child(const struct gifts *g, char *const a
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	syscall(SYS_execveat, prog_fd, "", argv, environ, AT_EMPTY_PATH);
+	/* Its memory is ours until then. */
+	g->rc = -errno;
 	_exit(127);
 }
 
@@ -71,6 +75,10 @@ static pid_t __attribute__((noinline)) spawn(struct gifts *g, char *const argv[]
 	if (pid < 0)
 		pid = -errno;
 	close(g->null);
+	if (pid > 0 && g->rc) {
+		waitpid(pid, NULL, 0);
+		return g->rc;
+	}
 	return pid;
 }
 

@@ -147,7 +147,6 @@ void worker_abandon(struct device *dev)
 	w->pid = 0;
 	w->adopting = false;
 	loop_timer_cancel(&w->kill);
-	loop_timer_cancel(&w->backoff);
 }
 
 void worker_kill(struct device *dev)
@@ -314,8 +313,7 @@ int worker_spawn(struct device *dev, int prog_fd, const char *name, pid_t *pid, 
 		close(*sock);
 	kill(*pid, SIGKILL);
 	waitpid(*pid, NULL, 0);
-	return error_set(err, rc, "the new xenblkd-worker ended at once: %s; see the log",
-	                 error_name(rc));
+	return error_set(err, rc, "cannot connect to the new xenblkd-worker: %s", error_name(rc));
 }
 
 int worker_start(struct device *dev, struct error *err)

@@ -60,7 +60,7 @@ static enum action bring_up(const struct snapshot *s)
 	if (s->image != IMAGE_OPEN)
 		return open_image(s);
 	if (s->ring == RING_IDLE)
-		return ACT_CONNECT_RING;
+		return s->later ? ACT_NOTHING : ACT_CONNECT_RING;
 	if (s->ring == RING_CONNECTED && s->ours != XS_CONNECTED)
 		return ACT_WRITE_CONNECTED;
 	return ACT_NOTHING;

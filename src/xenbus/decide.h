@@ -48,6 +48,7 @@ struct snapshot {
 	bool online;
 	bool fatal;        /* the device failed, its error is noted */
 	bool source_ready; /* it is known what to open, and it may be opened now */
+	bool later;        /* something ran short a moment ago: no ring is connected yet */
 	bool ring_changed; /* the front end's ring keys are not those connected */
 	bool foreign;      /* another driver has the device */
 	bool retake;       /* one had it, and its keys are still there */
