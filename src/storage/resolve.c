@@ -30,8 +30,8 @@ static int open_error(int rc, const char *path, struct error *err)
 		return error_set(
 		    err, rc, "image %s: the symbolic links run in a circle; correct them", name);
 	default:
-		return error_set(err, rc, "image %s cannot be looked up: %s; check the path", name,
-		                 error_name(rc));
+		return error_set(err, rc, "image %s cannot be looked up: %s%s", name,
+		                 error_name(rc), error_is_transient(rc) ? "" : "; check the path");
 	}
 }
 
@@ -79,8 +79,9 @@ static int check(int fd, const struct storage_target *target, struct error *err)
 	struct stat st;
 
 	if (fstat(fd, &st))
-		return error_set(err, -errno, "image %s: %s; check its file system",
-		                 storage_short(buf, path), error_name(errno));
+		return error_set(err, -errno, "image %s: %s%s", storage_short(buf, path),
+		                 error_name(errno),
+		                 error_is_transient(errno) ? "" : "; check its file system");
 	const char *kind = unfit_kind(st.st_mode);
 	if (kind)
 		return error_set(err, S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Error texts: one printable line of valid UTF-8, whatever a guest's key had in it. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,9 +62,28 @@ static void set(void **state)
 	assert_int_equal(err.text[ERROR_TEXT_MAX - 2], '?');
 }
 
+/* What comes back by itself has a remedy; what does not, has none, and is not tried again. */
+static void transient(void **state)
+{
+	static const int passing[] = {EMFILE, ENFILE, ENOMEM, EAGAIN, ENOBUFS, ENOSPC, EDQUOT, EINTR};
+	static const int lasting[] = {0,     ENOENT, EACCES, EPERM, EIO,       EINVAL, EBUSY, ENODEV,
+	                              EROFS, ELOOP,  ENOSYS, EFBIG, ETIMEDOUT, ESTALE, ESRCH};
+
+	for (size_t i = 0; i < sizeof passing / sizeof *passing; i++) {
+		assert_true(error_is_transient(passing[i]));
+		assert_true(error_is_transient(-passing[i]));
+		assert_true(*error_remedy(-passing[i]));
+	}
+	for (size_t i = 0; i < sizeof lasting / sizeof *lasting; i++) {
+		assert_false(error_is_transient(-lasting[i]));
+		assert_string_equal(error_remedy(lasting[i]), "");
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(printable), cmocka_unit_test(set)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(printable), cmocka_unit_test(set),
+	                                   cmocka_unit_test(transient)};
 
 	return cmocka_run_group_tests_name("error", tests, NULL, NULL);
 }
