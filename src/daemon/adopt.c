@@ -23,30 +23,24 @@
 int adopt_begin(struct device *dev)
 {
 	struct wm m = {.type = WM_HELLO};
-	char path[SOCKET_PATH_MAX];
-	pid_t pid;
-	int pidfd;
+	int sock, pidfd;
+	pid_t pid = leftovers_find(dev->d, dev->id, &pidfd, &sock);
 
-	snprintf(path, sizeof path, "%s/worker.sock", dev->folder);
-	int sock = leftovers_reach(path, &pid, &pidfd);
-	if (sock < 0) {
-		/* Anything else: whether there is one, nobody knows. The image's lock does. */
-		if (sock != -ENOENT && sock != -ECONNREFUSED && !error_is_transient(sock))
-			log_error("%s: cannot ask whether an earlier xenblkd's worker is there: %s",
-			          dev->id, error_name(sock));
-		return error_is_transient(sock) ? sock : 0;
-	}
+	if (pid <= 0)
+		return pid;
 	int rc = worker_line(dev, pid, pidfd, sock);
 	if (rc) {
-		close(sock);
+		if (sock >= 0)
+			close(sock);
 		close(pidfd);
 		return rc;
 	}
 	dev->worker.adopting = true;
-	worker_send(dev, &m, -1);
+	if (sock >= 0)
+		worker_send(dev, &m, -1);
 	upgrade_step(STEP_ADOPTING, pid, 0);
 	/* Sooner than for one that only hangs up. */
-	loop_timer_arm(&dev->d->loop, &dev->worker.kill, ADOPT_NS);
+	loop_timer_arm(&dev->d->loop, &dev->worker.kill, sock >= 0 ? ADOPT_NS : 0);
 	return 1;
 }
 

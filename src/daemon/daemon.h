@@ -80,8 +80,10 @@ void embedded_stop(struct daemon *d); /* ends the one that xenblkd started, if n
  * was there. After the first scan; returns at once. */
 void leftovers_start(struct daemon *d);
 void leftovers_stop(struct daemon *d); /* forgets those that still end */
-/* A connection to the worker that listens there, and its process; or -errno: nobody does. */
-int leftovers_reach(const char *path, pid_t *pid, int *pidfd);
+/* The worker that an earlier supervisor left of that disk, and a connection to it; *sock -1: it does
+ * not listen. 0: there is none; -errno: something ran short, and nobody knows. One that waited to
+ * replace it is ended. */
+pid_t leftovers_find(const struct daemon *d, const char *name, int *pidfd, int *sock);
 
 /* table.c */
 void table_init(struct daemon *d);

@@ -207,15 +207,27 @@ void size_forget(struct device *dev);
 void patience_start(struct device *dev);
 void patience_over(struct device *dev);
 
+/* record.c: the disk's worker and the one that waits to replace it, as the supervisor started them,
+ * in a file that no worker reaches. record_set: 0 or -errno. record_find: the process, if it lives,
+ * and a pidfd of it; 0: there is none; -errno: something ran short, and nobody knows. */
+enum record_line { RECORD_WORKER, RECORD_NEXT };
+#define RECORD_NAME "workers"
+#define RECORD_BYTES 64
+int record_set(struct device *dev, enum record_line line, pid_t pid);
+pid_t record_find(const struct daemon *d, const char *name, enum record_line line, int *pidfd);
+
 /* worker.c */
+#define WORKER_SOCK "worker.sock"
+#define NEXT_SOCK "next.sock"
 /* O_PATH descriptor of the program that is installed now, or -errno. */
 int worker_program(struct daemon *d, struct error *err);
 int worker_start(struct device *dev, struct error *err); /* unless there is one */
 void worker_later(struct device *dev); /* deaths.c: none is started until a pause is over */
-/* Starts the program, listening on that name in the disk's folder, and connects to it. */
-int worker_spawn(struct device *dev, int prog_fd, const char *name, pid_t *pid, int *pidfd,
+/* Starts the program, listening in the disk's folder, and connects to it. */
+int worker_spawn(struct device *dev, int prog_fd, enum record_line line, pid_t *pid, int *pidfd,
                  int *sock, struct error *err);
-/* Makes this process the device's worker; the descriptors are its own then. 0 or -errno. */
+/* Makes this process the device's worker; the descriptors are its own then. sock -1: it cannot be
+ * talked to. 0 or -errno. */
 int worker_line(struct device *dev, pid_t pid, int pidfd, int sock);
 int wm_send(int sock, struct wm *m, uint32_t serial, int fd); /* 0, or -1 and errno */
 /* fd is lent, -1 for none. Returns the serial. A worker that takes nothing is killed. */

@@ -98,6 +98,8 @@ int folder_make(struct device *dev, struct error *err)
 	if (!rc)
 		rc = make_file(dev, dir, FILES_LOST, LOST_BYTES, true, err);
 	if (!rc)
+		rc = make_file(dev, dir, RECORD_NAME, RECORD_BYTES, true, err);
+	if (!rc)
 		rc = make_texts(dev, dir, err);
 	if (!rc)
 		rc = make_journals(dev, dir, err);

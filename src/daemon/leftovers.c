@@ -31,11 +31,12 @@ struct leftover {
 	struct loop_fd exit_fd; /* pidfd */
 	struct loop_timer kill;
 	struct daemon *d;
-	int sock;
+	int sock;                 /* -1: it does not listen */
 	char name[DEVICE_ID_MAX]; /* of the folder */
 };
 
-int leftovers_reach(const char *path, pid_t *pid, int *pidfd)
+/* A connection to the process that listens there, and which one that is; or -errno: nobody does. */
+static int reach(const char *path, pid_t *pid, int *pidfd)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	struct ucred cred = {0};
@@ -69,6 +70,69 @@ int leftovers_reach(const char *path, pid_t *pid, int *pidfd)
 	return rc;
 }
 
+/* One that waits to replace the worker, which nobody will let it do any more. It has no image. */
+static int end_standby(const struct daemon *d, const char *name, pid_t worker)
+{
+	int pidfd;
+	pid_t pid = record_find(d, name, RECORD_NEXT, &pidfd);
+
+	if (pid <= 0)
+		return pid;
+	/* It has replaced it, and the supervisor died just then. */
+	if (pid != worker)
+		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+	close(pidfd);
+	return 0;
+}
+
+/* Whether that is the worker, which *sock leads to. */
+static void same_process(const char *name, pid_t pid, pid_t listens, int its_pidfd, int *sock)
+{
+	if (pid != listens) {
+		log_error("%s: process %d listens, its worker is %d: both are killed", name, listens,
+		          pid);
+		pidfd_send_signal(its_pidfd, SIGKILL, NULL, 0);
+		close(*sock);
+		*sock = -1;
+	}
+	close(its_pidfd);
+}
+
+pid_t leftovers_find(const struct daemon *d, const char *name, int *pidfd, int *sock)
+{
+	char path[SOCKET_PATH_MAX];
+	pid_t pid, listens = 0;
+	int its_pidfd = -1, rc;
+
+	pid = record_find(d, name, RECORD_WORKER, pidfd);
+	if (pid < 0)
+		return pid;
+	rc = end_standby(d, name, pid);
+	snprintf(path, sizeof path, "%s/" DISKS_NAME "/%s/" WORKER_SOCK, d->run_dir, name);
+	*sock = rc ? -1 : reach(path, &listens, &its_pidfd);
+	if (!rc && *sock < 0)
+		rc = *sock;
+	if (error_is_transient(rc)) {
+		if (pid)
+			close(*pidfd);
+		return rc;
+	}
+	if (rc) {
+		/* Anything else: whether there is one, nobody knows. The image's lock does. */
+		if (!pid && rc != -ENOENT && rc != -ECONNREFUSED)
+			log_error("%s: cannot ask whether an earlier xenblkd's worker is there: %s",
+			          name, error_name(rc));
+		*sock = -1;
+	} else if (!pid) {
+		/* The supervisor died before it had recorded that. */
+		*pidfd = its_pidfd;
+		pid = listens;
+	} else {
+		same_process(name, pid, listens, its_pidfd, sock);
+	}
+	return pid;
+}
+
 /* The folder's device; NULL if that is not there, or the name is none of ours (*ours false). */
 static struct device *device_of(struct daemon *d, const char *name, bool *ours)
 {
@@ -91,7 +155,8 @@ static void leftover_free(struct leftover *l)
 	loop_timer_cancel(&l->kill);
 	loop_del(&l->d->loop, &l->exit_fd);
 	close(l->exit_fd.fd);
-	close(l->sock);
+	if (l->sock >= 0)
+		close(l->sock);
 	list_remove(&l->link);
 	free(l);
 }
@@ -130,25 +195,24 @@ static void kill_expired(struct loop_timer *t)
 static bool end_worker(struct daemon *d, const char *name)
 {
 	struct wm m = {.version = WM_VERSION, .type = WM_QUIT, .serial = 1};
-	char path[SOCKET_PATH_MAX];
 	struct leftover *l;
 	int sock, pidfd;
 	pid_t pid;
 
-	snprintf(path, sizeof path, "%s/disks/%s/worker.sock", d->run_dir, name);
-	sock = leftovers_reach(path, &pid, &pidfd);
-	if (sock < 0 && !error_is_transient(sock))
+	pid = leftovers_find(d, name, &pidfd, &sock);
+	if (!pid)
 		return false;
-	if (sock < 0) {
+	if (pid < 0) {
 		log_error("disk %s is gone, but its worker cannot be ended: %s; xenblkd tries "
 		          "again when it is started again",
-		          name, error_name(sock));
+		          name, error_name(pid));
 		return true;
 	}
 	l = calloc(1, sizeof *l);
 	if (!l) {
 		log_error("disk %s is gone, but its worker cannot be ended: out of memory", name);
-		close(sock);
+		if (sock >= 0)
+			close(sock);
 		close(pidfd);
 		return true;
 	}
@@ -159,7 +223,8 @@ static bool end_worker(struct daemon *d, const char *name)
 	l->kill.expired = kill_expired;
 	list_append(&d->leftovers, &l->link);
 	loop_timer_arm(&d->loop, &l->kill,
-	               send(sock, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? 0 : QUIT_NS);
+	               sock < 0 || send(sock, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? 0
+	                                                                                   : QUIT_NS);
 	if (loop_add(&d->loop, &l->exit_fd, EPOLLIN)) {
 		kill_expired(&l->kill);
 		leftover_free(l);

@@ -296,7 +296,7 @@ static void forget(struct device *dev, void *arg)
 	int dir = dev->d->stopping && !dev->worker.pid ? at_disk(dev->d, dev->id) : -1;
 
 	if (dir >= 0) {
-		unlinkat(dir, "worker.sock", 0);
+		unlinkat(dir, WORKER_SOCK, 0);
 		close(dir);
 	}
 	device_forget(dev);

@@ -80,7 +80,7 @@ static void upgrade_free(struct upgrade *u)
 	loop_timer_cancel(&u->timer);
 	if (u->prog_fd >= 0)
 		close(u->prog_fd);
-	snprintf(path, sizeof path, "%s/next.sock", u->dev->folder);
+	snprintf(path, sizeof path, "%s/" NEXT_SOCK, u->dev->folder);
 	unlink(path);
 	u->dev->upgrade = NULL;
 	free(u);
@@ -200,7 +200,7 @@ static int start_standby(struct upgrade *u, struct error *err)
 {
 	struct device *dev = u->dev;
 	int pidfd, sock;
-	int rc = worker_spawn(dev, u->prog_fd, "next.sock", &u->pid, &pidfd, &sock, err);
+	int rc = worker_spawn(dev, u->prog_fd, RECORD_NEXT, &u->pid, &pidfd, &sock, err);
 
 	if (rc) {
 		u->pid = 0;
@@ -277,11 +277,12 @@ bool upgrade_take_over(struct device *dev)
 
 	if (!u || !u->checked || !u->pid)
 		return false;
-	snprintf(from, sizeof from, "%s/next.sock", dev->folder);
-	snprintf(to, sizeof to, "%s/worker.sock", dev->folder);
+	snprintf(from, sizeof from, "%s/" NEXT_SOCK, dev->folder);
+	snprintf(to, sizeof to, "%s/" WORKER_SOCK, dev->folder);
 	pid = u->pid;
-	/* The next supervisor looks for it there. */
-	if (rename(from, to)) {
+	/* The next supervisor looks for it there. Killed between the two, it finds one that does not
+	 * listen, and ends it: it has no image yet. */
+	if (record_set(dev, RECORD_WORKER, pid) || rename(from, to)) {
 		standby_kill(u);
 		return false;
 	}

@@ -274,7 +274,7 @@ int worker_line(struct device *dev, pid_t pid, int pidfd, int sock)
 	w->other = 0;
 	w->why_other[0] = '\0';
 	rc = loop_add(&dev->d->loop, &w->exit_fd, EPOLLIN);
-	if (!rc && (rc = loop_add(&dev->d->loop, &w->sock, EPOLLIN)))
+	if (!rc && sock >= 0 && (rc = loop_add(&dev->d->loop, &w->sock, EPOLLIN)))
 		loop_del(&dev->d->loop, &w->exit_fd);
 	if (rc)
 		w->sock.fd = -1;
@@ -283,7 +283,26 @@ int worker_line(struct device *dev, pid_t pid, int pidfd, int sock)
 	return rc;
 }
 
-int worker_spawn(struct device *dev, int prog_fd, const char *name, pid_t *pid, int *pidfd,
+/* Its number is noted before it has anything to do: from then on it is found whatever it does. */
+static int connect_to(struct device *dev, enum record_line line, pid_t pid, int *pidfd, int *sock,
+                      const struct sockaddr_un *addr)
+{
+	int rc = record_set(dev, line, pid);
+
+	*pidfd = rc ? -1 : pidfd_open(pid, 0);
+	*sock = *pidfd < 0 ? -1 : socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (*sock >= 0 && !connect(*sock, (const struct sockaddr *)addr, sizeof *addr))
+		return 0;
+	if (!rc)
+		rc = -errno;
+	if (*pidfd >= 0)
+		close(*pidfd);
+	if (*sock >= 0)
+		close(*sock);
+	return rc;
+}
+
+int worker_spawn(struct device *dev, int prog_fd, enum record_line line, pid_t *pid, int *pidfd,
                  int *sock, struct error *err)
 {
 	struct sockaddr_un addr;
@@ -293,7 +312,8 @@ int worker_spawn(struct device *dev, int prog_fd, const char *name, pid_t *pid, 
 	rc = folder_make(dev, err);
 	if (rc)
 		return rc;
-	snprintf(path, sizeof path, "%s/%s", dev->folder, name);
+	snprintf(path, sizeof path, "%s/%s", dev->folder,
+	         line == RECORD_NEXT ? NEXT_SOCK : WORKER_SOCK);
 	fd = listener(path, &addr);
 	if (fd < 0)
 		return error_set(err, fd, "cannot make %s: %s", path, error_name(fd));
@@ -301,16 +321,9 @@ int worker_spawn(struct device *dev, int prog_fd, const char *name, pid_t *pid, 
 	close(fd);
 	if (*pid < 0)
 		return error_set(err, *pid, "cannot start xenblkd-worker: %s", error_name(*pid));
-	*pidfd = pidfd_open(*pid, 0);
-	*sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (*pidfd >= 0 && *sock >= 0 &&
-	    !connect(*sock, (const struct sockaddr *)&addr, sizeof addr))
+	rc = connect_to(dev, line, *pid, pidfd, sock, &addr);
+	if (!rc)
 		return 0;
-	rc = -errno;
-	if (*pidfd >= 0)
-		close(*pidfd);
-	if (*sock >= 0)
-		close(*sock);
 	kill(*pid, SIGKILL);
 	waitpid(*pid, NULL, 0);
 	return error_set(err, rc, "cannot connect to the new xenblkd-worker: %s", error_name(rc));
@@ -323,7 +336,7 @@ int worker_start(struct device *dev, struct error *err)
 
 	if (dev->worker.pid || upgrade_take_over(dev))
 		return 0;
-	rc = worker_spawn(dev, dev->d->worker_fd, "worker.sock", &pid, &pidfd, &sock, err);
+	rc = worker_spawn(dev, dev->d->worker_fd, RECORD_WORKER, &pid, &pidfd, &sock, err);
 	if (rc)
 		return rc;
 	rc = worker_line(dev, pid, pidfd, sock);

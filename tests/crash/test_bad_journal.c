@@ -462,7 +462,7 @@ static size_t pages(size_t bytes)
 static size_t own_room(void)
 {
 	return pages(sizeof(struct stats_page)) + pages(LOST_BYTES) +
-	       STATS_NR_TEXTS * pages(STATS_TEXT_BYTES);
+	       STATS_NR_TEXTS * pages(STATS_TEXT_BYTES) + 4096; /* which processes */
 }
 
 /* Room for its counters, but not for the note of what its image is: there is none, and no half. */

@@ -225,6 +225,89 @@ static void __attribute__((noreturn)) liar(const char *path, enum lie lie, int r
 	_exit(1);
 }
 
+/* As one that a guest has taken over might try to get lost: nobody finds it where it listened. */
+static void stops_listening(struct host *h, const char *id)
+{
+	char path[180];
+
+	snprintf(path, sizeof path, "%s/disks/%s/worker.sock", h->dir, id);
+	assert_int_equal(unlink(path), 0);
+}
+
+/* The next supervisor finds it all the same, ends it, and another one serves the disk. */
+static void worker_gets_lost(void **state)
+{
+	struct host *h = *state;
+	struct disk_under_test t;
+
+	disk_start(h, &t);
+	stops_listening(h, "1:xvda");
+	supervisor_dies(h);
+	host_daemon_start(h, NULL);
+	assert_reads(t.front, 0, SEED);
+	assert_false(process_lives(t.worker));
+	assert_int_not_equal(host_worker(h, "1:xvda"), t.worker);
+	assert_true(host_log_has(h, "does not answer; killed"));
+	disk_end(h, &t);
+}
+
+/* Nor is Closed written, or the disk's folder removed, before it has ended. */
+static void lost_and_detached(void **state)
+{
+	struct host *h = *state;
+	struct disk_under_test t;
+	char folder[160];
+
+	disk_start(h, &t);
+	folder_of(h, "1:xvda", folder);
+	stops_listening(h, "1:xvda");
+	supervisor_dies(h);
+	host_offline(h, 1, XVDA);
+	host_daemon_start(h, NULL);
+	host_wait_state(h, 1, XVDA, XS_CLOSED);
+	assert_false(process_lives(t.worker));
+	host_remove_nodes(h, 1, XVDA);
+	host_wait_gone(h, "1:xvda");
+	xenblkfront_close(t.front);
+	/* The same without a device. */
+	disk_start(h, &t);
+	stops_listening(h, "1:xvda");
+	supervisor_dies(h);
+	xenblkfront_close(t.front);
+	host_remove_nodes(h, 1, XVDA);
+	host_daemon_start(h, NULL);
+	wait_until(access(folder, F_OK));
+	assert_false(process_lives(t.worker));
+}
+
+/* A number that another process has by now is no worker: it is left alone. */
+static void number_of_another_process(void **state)
+{
+	struct host *h = *state;
+	struct disk_under_test t;
+	char path[200], text[64];
+	pid_t other = fork();
+	int fd;
+
+	if (!other)
+		for (;;)
+			pause();
+	disk_start(h, &t);
+	supervisor_dies(h);
+	assert_int_equal(kill(t.worker, SIGKILL), 0);
+	snprintf(path, sizeof path, "%s/disks/1:xvda/workers", h->dir);
+	fd = open(path, O_RDWR);
+	snprintf(text, sizeof text, "%d 1 ", (int)other);
+	assert_true(pwrite(fd, text, strlen(text), 0) > 0);
+	close(fd);
+	host_daemon_start(h, NULL);
+	assert_reads(t.front, 0, SEED);
+	assert_true(process_lives(other));
+	kill(other, SIGKILL);
+	assert_int_equal(waitpid(other, NULL, 0), other);
+	disk_end(h, &t);
+}
+
 static void lying_worker(void **state)
 {
 	struct host *h = *state;
@@ -361,6 +444,9 @@ int main(void)
 	    case_of(reconnected_meanwhile),
 	    case_of(image_key_changed_meanwhile),
 	    case_of(lying_worker),
+	    case_of(worker_gets_lost),
+	    case_of(lost_and_detached),
+	    case_of(number_of_another_process),
 	    case_of(number_used_anew),
 	    case_of(stopped_ring),
 	    case_of(lock_in_a_child),
