@@ -286,6 +286,7 @@ bool upgrade_take_over(struct device *dev)
 		standby_kill(u);
 		return false;
 	}
+	record_set(dev, RECORD_NEXT, 0);
 	upgrade_step(STEP_RENAMED, 0, pid);
 	standby_forget(u);
 	if (!worker_line(dev, pid, u->exit_fd.fd, u->sock.fd))

@@ -200,7 +200,7 @@ static void half_a_package(void **state)
 	host_attach(&h, &(struct disk){.params = image}, image);
 	assert_error(&h, 1, XVDA, "1:xvda", "speaks version 1000, this xenblkd 4");
 	usleep(QUIET_MS * 1000);
-	assert_int_equal(host_log_count(&h, "xenblkd speaks version 3 to its workers"), 1);
+	assert_int_equal(host_log_count(&h, "xenblkd speaks version 4 to its workers"), 1);
 	host_detach(&h, 1, XVDA);
 	host_stop(&h);
 }
@@ -219,7 +219,7 @@ static void half_a_package_connected(void **state)
 	host_daemon_start(&h, NULL);
 	assert_error(&h, 1, XVDA, "1:xvda", "speaks version 1000, this xenblkd 4");
 	assert_true(host_state_stays(&h, 1, XVDA, XS_CONNECTED, QUIET_MS));
-	assert_int_equal(host_log_count(&h, "xenblkd speaks version 3 to its workers"), 1);
+	assert_int_equal(host_log_count(&h, "xenblkd speaks version 4 to its workers"), 1);
 	install(&h, build, "xenblkd-worker", "xenblkd-worker");
 	assert_int_equal(ctl(&h, NULL, "upgrade"), 0);
 	assert_current(&h, f, worker);
