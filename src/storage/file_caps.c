@@ -81,7 +81,9 @@ static uint32_t clamp32(uint64_t v)
 }
 
 /* /sys has no word about it, so the device is asked for a range that none can have: it says EINVAL
- * if it knows the operation, and EOPNOTSUPP before it looks at the range if not. */
+ * if it knows the operation, and EOPNOTSUPP before it looks at the range if not. Nothing is erased:
+ * the range is empty, and every kernel that has the call refuses a first byte within a sector. One
+ * before 5.19 looks for discards in general; there the first secure discard withdraws the offer. */
 static bool secure_discard_known(int fd)
 {
 	uint64_t range[2] = {1, 0};
@@ -151,12 +153,6 @@ static int device_caps(const struct file *f, const struct stat *st,
 	return 0;
 }
 
-/* A hole behind the end of the file changes nothing. */
-static bool holes_possible(int fd, uint64_t size)
-{
-	return !fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)size, 4096);
-}
-
 static int regular_caps(const struct file *f, const struct stat *st,
                         const struct storage_target *target, struct storage_caps *caps,
                         struct error *err)
@@ -175,7 +171,10 @@ static int regular_caps(const struct file *f, const struct stat *st,
 		return error_set(err, -EINVAL, "the size that the disk had is none");
 	/* A hint: smaller writes make the file system work harder. */
 	caps->physical_block = block < 4096 ? block : 4096;
-	caps->discard = !caps->readonly && holes_possible(f->fd, caps->size);
+	/* Whether the file system makes holes, only making one tells, and an image is not for trying:
+	 * another process may be writing what would become the hole. The first discard that fails
+	 * with EOPNOTSUPP withdraws the offer. */
+	caps->discard = !caps->readonly;
 	caps->discard_granularity = caps->discard ? block : 0;
 	return 0;
 }

@@ -70,6 +70,7 @@ struct storage_caps {
 	uint32_t physical_block; /* bytes */
 	bool readonly;
 	bool flush; /* FLUSH works */
+	/* Worth an attempt: the first one may fail with -EOPNOTSUPP, then all do. */
 	bool discard, discard_secure;
 	uint32_t discard_granularity, discard_alignment; /* bytes, granularity > 0 if discard */
 	bool rotational, removable, cdrom;
@@ -90,7 +91,8 @@ int storage_resolve(const struct storage_target *target, int *fd, struct error *
 /*
  * Opens, takes the lock (exclusive for a writer, shared for readers and for `shared` writers;
  * -EBUSY when another process has it), flushes and drops the page cache, finds the capabilities.
- * What cannot be flushed is an error, or, with wait_lock, the matter of storage_submit.
+ * What cannot be flushed is an error, or, with wait_lock, the matter of storage_submit. Changes
+ * nothing in the image, whatever its size is and whoever else writes to it.
  * The descriptor is opened through /proc/self/fd/N of spec->fd, so it is the file that was checked.
  * O_DIRECT, or buffered with a log line saying why. 0 or -errno with *err.
  */

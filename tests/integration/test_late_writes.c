@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -15,13 +16,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "control.h"
 #include "slowfs.h"
 
 #include <xen/io/blkif.h>
 
 #define AT (64u << 10)
-#define QUIET_MS 1000 /* nothing may happen meanwhile; were it shorter, less would be seen */
+#define SILENCE_MS 1000 /* nothing may happen meanwhile; were it shorter, less would be seen */
 
 struct slow {
 	struct host *h;
@@ -136,7 +137,7 @@ static void late_write(struct slow *s)
 	pid_t worker = host_worker(s->h, "1:xvda");
 	assert_int_equal(kill(worker, SIGKILL), 0);
 	/* The same write, done again by the next worker, would not hang. */
-	bool early = xenblkfront_reap(s->f, &rsp, 1, QUIET_MS) == 1;
+	bool early = xenblkfront_reap(s->f, &rsp, 1, SILENCE_MS) == 1;
 	if (early) {
 		/* Then this is the damage: a later write is acknowledged, and overwritten. */
 		queue_write(s, 1, 2);
@@ -161,16 +162,22 @@ static void late_write(struct slow *s)
 	assert_false(early);
 }
 
+static void start(struct slow *s)
+{
+	const char *why = start_fs(s);
+
+	if (!why)
+		return;
+	print_message("# %s\n", why);
+	stop_fs(s);
+	skip();
+}
+
 static void run(void **state, const char *mode)
 {
 	struct slow s = {.h = *state};
-	const char *why = start_fs(&s);
 
-	if (why) {
-		print_message("# %s\n", why);
-		stop_fs(&s);
-		skip();
-	}
+	start(&s);
 	begin(&s, mode);
 	late_write(&s);
 	assert_front(s.f, xenblkfront_disconnect(s.f));
@@ -191,11 +198,47 @@ static void shared(void **state)
 	run(state, "w!");
 }
 
+static uint32_t changes(const struct slow *s)
+{
+	return __atomic_load_n(&s->fs->changes, __ATOMIC_ACQUIRE);
+}
+
+/* Whatever is done to the disk, only its guest changes the image. What the file system cannot do is
+ * known when the guest wants it: not before, at the image's expense. */
+static void untouched(void **state)
+{
+	struct xenblkfront_request req = {.op = BLKIF_OP_DISCARD, .nr_sectors = 8};
+	struct slow s = {.h = *state};
+
+	start(&s);
+	begin(&s, "w");
+	for (int i = 0; i < 3; i++) {
+		char line[400], buf[4096];
+		pid_t worker = host_worker(s.h, "1:xvda");
+		assert_int_equal(kill(worker, SIGKILL), 0);
+		assert_front(s.f, xenblkfront_read(s.f, AT, buf, sizeof buf));
+		assert_int_not_equal(host_worker(s.h, "1:xvda"), worker);
+		snprintf(line, sizeof line, "%s/xenblkctl --run-dir %s resize 1:xvda >/dev/null",
+		         s.h->build, s.h->dir);
+		assert_int_equal(system(line), 0);
+	}
+	assert_int_equal(changes(&s), 0);
+	assert_string_equal(host_read(s.h, host_be(1, XVDA), "feature-discard"), "1");
+	assert_int_equal(host_request(s.f, &req), BLKIF_RSP_EOPNOTSUPP);
+	assert_int_equal(changes(&s), 1);
+	wait_until(!strcmp(host_read(s.h, host_be(1, XVDA), "feature-discard"), "0"));
+	assert_front(s.f, xenblkfront_disconnect(s.f));
+	xenblkfront_close(s.f);
+	host_detach(s.h, 1, XVDA);
+	assert_int_equal(changes(&s), 1);
+	stop_fs(&s);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, host_setup, host_teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {T(exclusive), T(shared)};
+	const struct CMUnitTest tests[] = {T(exclusive), T(shared), T(untouched)};
 
 	return cmocka_run_group_tests_name("late_writes", tests, NULL, NULL);
 }

@@ -59,11 +59,29 @@ static bool take_hold(void)
 	return false;
 }
 
+static void note_change(void)
+{
+	__atomic_add_fetch(&control->changes, 1, __ATOMIC_ACQ_REL);
+}
+
+static int fs_fallocate(const char *path, int mode, off_t at, off_t n, struct fuse_file_info *fi)
+{
+	note_change();
+	return -EOPNOTSUPP;
+}
+
+static int fs_truncate(const char *path, off_t size, struct fuse_file_info *fi)
+{
+	note_change();
+	return -EOPNOTSUPP;
+}
+
 static int fs_write(const char *path, const char *buf, size_t n, off_t at,
                     struct fuse_file_info *fi)
 {
 	bool late = take_hold();
 
+	note_change();
 	if (at < 0 || at > (off_t)sizeof data || n > sizeof data - (size_t)at)
 		return -ENOSPC;
 	if (late) {
@@ -88,6 +106,8 @@ static const struct fuse_operations operations = {
     .read = fs_read,
     .write = fs_write,
     .fsync = fs_fsync,
+    .fallocate = fs_fallocate,
+    .truncate = fs_truncate,
 };
 
 int main(int argc, char **argv)

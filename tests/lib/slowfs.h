@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * slowfs MOUNTPOINT CONTROL: a FUSE file system with one file in memory, whose writes can be held
- * back: what they change arrives when the test lets it. CONTROL is a file with a struct slowfs.
+ * back: what they change arrives when the test lets it. It cannot make holes. CONTROL is a file with
+ * a struct slowfs.
  */
 #ifndef TESTS_LIB_SLOWFS_H
 #define TESTS_LIB_SLOWFS_H
@@ -17,6 +18,7 @@ struct slowfs {
 	uint32_t held;    /* file system: so many have arrived and wait */
 	uint32_t release; /* test: they may go on */
 	uint32_t done;    /* file system: so many of them have been carried out */
+	uint32_t changes; /* file system: calls that change the file, or would if it could */
 };
 
 #endif
