@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What follows from a worker's end: nothing, another one, or, if they keep dying, an error. */
 #include <errno.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -19,8 +21,24 @@ static void backoff_expired(struct loop_timer *t)
 	device_dirty(container_of(t, struct device, worker.backoff));
 }
 
+/* Its word, hence untrusted. */
+static void describe_call(int call, char *text, size_t cap)
+{
+	char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, call);
+
+	if (name)
+		snprintf(text, cap, ": forbidden system call %s", name);
+	else
+		snprintf(text, cap, ": forbidden system call %d", call);
+	free(name);
+}
+
 static void describe(const struct worker *w, int code, int status, char *text, size_t cap)
 {
+	char call[64] = "";
+
+	if (status == SIGSYS && w->forbidden >= 0)
+		describe_call(w->forbidden, call, sizeof call);
 	if (!code)
 		snprintf(text, cap, "cause unknown, as an earlier xenblkd had started it");
 	else if (w->hung)
@@ -30,7 +48,8 @@ static void describe(const struct worker *w, int code, int status, char *text, s
 	else if (code == CLD_EXITED)
 		snprintf(text, cap, "exit status %d", status);
 	else
-		snprintf(text, cap, "killed by signal %d (%s)", status, strsignal(status) ?: "?");
+		snprintf(text, cap, "killed by signal %d (%s)%s", status, strsignal(status) ?: "?",
+		         call);
 }
 
 /* By what people and the kernel (for want of memory) end a process that has done nothing wrong. */
@@ -154,7 +173,7 @@ void worker_ended(struct device *dev, int code, int status)
 	bool ringed = dev->ring != RING_IDLE, useful = dev->image == IMAGE_OPEN;
 	/* An adopted one that ends at once was at it already, or had nothing. */
 	bool expected = (w->killed && !w->hung) || w->was_adopting;
-	char text[80];
+	char text[sizeof w->last_death];
 
 	find_cause(dev, &code, &status);
 	bool clean = code == CLD_EXITED && !status;

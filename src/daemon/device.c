@@ -135,6 +135,7 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	dev->ours = dev->theirs = -1;
 	dev->keys_stale = true;
 	dev->worker.sock.fd = dev->size.fd = dev->size.wd = -1;
+	dev->worker.forbidden = -1;
 	dev->retry.expired = retry_expired;
 	dev->removal.expired = removal_expired;
 	vdev_name(devid, dev->vdev);

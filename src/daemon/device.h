@@ -42,7 +42,8 @@ struct worker {
 	unsigned stuck;      /* deaths in a row, by whatever cause, since a response was published;
 	                        0: the last one had nothing in hand */
 	uint64_t stuck_generation, stuck_published; /* as the last death left them */
-	char last_death[80]; /* how the last one died; "" if none did */
+	int forbidden;       /* the call by which it says that it ends; -1: it did not */
+	char last_death[128]; /* how the last one died; "" if none did */
 	char in_hand[160];   /* and what it had in hand */
 	struct loop_timer backoff;
 };

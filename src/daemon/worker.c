@@ -33,6 +33,10 @@ static void answer(struct device *dev, const struct wm *m)
 	char text[ERROR_TEXT_MAX];
 
 	log_debug("%s: worker: message %u serial %u", dev->id, m->type, m->serial);
+	if (m->type == WM_FORBIDDEN) {
+		dev->worker.forbidden = m->rc;
+		return;
+	}
 	if (m->type == WM_STATE) {
 		adopt_answer(dev, m);
 	} else if (dev->worker.adopting) {
@@ -272,6 +276,7 @@ int worker_line(struct device *dev, pid_t pid, int pidfd, int sock)
 	w->killed = w->pinged = w->hung = false;
 	w->start_ns = clock_ns();
 	w->other = 0;
+	w->forbidden = -1;
 	w->why_other[0] = '\0';
 	rc = loop_add(&dev->d->loop, &w->exit_fd, EPOLLIN);
 	if (!rc && sock >= 0 && (rc = loop_add(&dev->d->loop, &w->sock, EPOLLIN)))

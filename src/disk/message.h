@@ -45,6 +45,8 @@ enum wm_type {
 	WM_WITHDRAWN,  /* serial 0: the device says that it cannot do what it promised: `withdrawn`
 	                */
 	WM_READY,      /* the answer to CHECK: yes */
+	WM_FORBIDDEN, /* serial 0: I end, by the system call of number rc, which the sandbox
+	               * forbids */
 	WM_STATE = 80, /* the answer to HELLO: flags, generation, pending, state; text: why the ring
 	                  was stopped, or "" */
 };
@@ -106,7 +108,7 @@ struct wm_state {
 struct wm {
 	uint32_t version, type;
 	uint32_t serial;
-	int32_t rc;          /* FAILED: -errno */
+	int32_t rc;          /* FAILED: -errno; FORBIDDEN */
 	uint32_t flags;      /* STATE: enum wm_flags */
 	uint32_t pending;    /* STATE: see OPENING */
 	uint64_t generation; /* STATE: of the ring that is connected, or else of the last one that

@@ -3,8 +3,8 @@
  * What the worker gives up before a guest's first byte reaches it: the host's file systems and
  * network (a root directory of its own, see root.c, and a network namespace with nothing in it),
  * capabilities, every file but the way to Xen (Landlock, where the kernel has it), and
- * every system call that serving an open disk does not need (seccomp; a refused call fails with
- * EPERM). io_uring's operations are no system calls: of all this, only names that lead nowhere and
+ * every system call that serving an open disk does not need (seccomp; such a call is not done, and
+ * ends the worker by SIGSYS, see faults.c). io_uring's operations are no system calls: of all this, only names that lead nowhere and
  * a network without anybody hold them back.
  */
 #include <cap-ng.h>
@@ -13,6 +13,7 @@
 #include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -76,7 +77,6 @@ static const int allowed_calls[] = {
     SCMP_SYS(sched_getaffinity),
     SCMP_SYS(clock_nanosleep),
     SCMP_SYS(nanosleep),
-    SCMP_SYS(rt_sigaction),
     SCMP_SYS(rt_sigprocmask),
     SCMP_SYS(rt_sigreturn),
     SCMP_SYS(sigaltstack),
@@ -132,14 +132,21 @@ static int forms_restrict(scmp_filter_ctx ctx)
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
 		                      SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	/* What follows from a forbidden call is settled. (Blocked, SIGSYS would kill at once.) */
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigaction), 1,
+		                      SCMP_A0_32(SCMP_CMP_NE, SIGSYS));
 	return rc;
 }
 
 static int calls_restrict(const struct sandbox *s)
 {
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_TRAP);
 	int rc = ctx ? 0 : -ENOMEM;
 
+	/* All of it: what is left without one thread would serve no more, and not die either. */
+	if (!rc)
+		rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	for (size_t i = 0; i < sizeof allowed_calls / sizeof *allowed_calls && !rc; i++)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed_calls[i], 0);
 	if (!rc)

@@ -121,6 +121,7 @@ static void dispatch(struct worker *w, const struct wm *m, int *fd)
 	case WM_STOPPED:
 	case WM_RESIZED:
 	case WM_WITHDRAWN:
+	case WM_FORBIDDEN:
 	case WM_STATE:
 		break;
 	}

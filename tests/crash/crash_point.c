@@ -55,6 +55,8 @@ void crash_point(enum crash_step step, uint64_t what)
 	__atomic_add_fetch(&page->kills[step], 1, __ATOMIC_ACQ_REL);
 	/* Release: the test sees the count before it sees that the order is carried out. */
 	__atomic_store_n(&page->next, next + 1, __ATOMIC_RELEASE);
+	if (o->signal == CRASH_FORBIDDEN)
+		syscall(SYS_getppid);
 	/* To the whole process, in the one form that the sandbox allows. */
 	syscall(SYS_tgkill, getpid(), gettid(), o->signal);
 	/* One that was only stopped goes on. */

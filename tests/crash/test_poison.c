@@ -253,6 +253,48 @@ static const char *status_says(struct host *h, const char *key)
 	return text;
 }
 
+static unsigned status_faults(struct host *h)
+{
+	json_t *s = host_status(h, "1:xvda");
+	unsigned n = (unsigned)json_integer_value(json_object_get(s, "faults"));
+
+	json_decref(s);
+	return n;
+}
+
+/* Its end, by its name, and a fault of the request. */
+static void forbidden_call(void **state)
+{
+	static const char death[] = "killed by signal 31 (Bad system call): forbidden system call "
+	                            "getppid";
+	struct crash_host *c = *state;
+	const char *image = host_image(&c->h, "a.img", SIZE);
+	int status[REQUESTS];
+
+#ifdef __SANITIZE_ADDRESS__
+	print_message("# built with sanitizers, hence without the sandbox\n");
+	skip();
+#endif
+	host_attach(&c->h, &(struct disk){.params = image}, image);
+	struct xenblkfront *f = host_front_connected(&c->h, 1, "xvda");
+	crash_clear(c);
+	crash_order(c, CRASH_START, 1, SECTOR, CRASH_FORBIDDEN);
+	write_around(f, status);
+	assert_int_equal(status[REQUESTS / 2], BLKIF_RSP_OKAY);
+	assert_true(crash_wait(c));
+	assert_string_equal(status_says(&c->h, "last_death"), death);
+	assert_int_equal(status_faults(&c->h), 1);
+	assert_true(host_log_has(&c->h, death));
+	crash_clear(c);
+	for (unsigned i = 0; i < 3; i++)
+		crash_order(c, CRASH_START, 1, SECTOR, CRASH_FORBIDDEN);
+	write_around(f, status);
+	assert_int_equal(status[REQUESTS / 2], BLKIF_RSP_ERROR);
+	assert_front(f, xenblkfront_disconnect(f));
+	xenblkfront_close(f);
+	host_detach(&c->h, 1, XVDA);
+}
+
 /* Five workers fall, none of them three times over one request: the disk fails, and its status says
  * over which request the last one did, and by what. What it waits for is done once it is told to.
  */
@@ -322,6 +364,7 @@ int main(void)
 	    crash_case(kills_between_faults),
 	    crash_case(other_queues_are_innocent),
 	    crash_case(crash_loop_over_requests),
+	    crash_case(forbidden_call),
 	};
 
 	return cmocka_run_group_tests_name("poison", tests, NULL, NULL);
