@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See holder.h. Started by xenblkd with its listening socket as descriptor 3; with --with-process and,
+ * as descriptor 4, a pidfd, it ends with that process.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "holder/holder.h"
+
+enum { LISTENER = 3, PROCESS = 4 };
+
+struct claim {
+	struct list link;
+	char name[HOLDER_NAME_MAX];
+	int fd;
+};
+
+static struct list claims;
+
+static void drop(const char *name)
+{
+	list_for_each(it, tmp, &claims)
+	{
+		struct claim *c = container_of(it, struct claim, link);
+		if (strcmp(c->name, name))
+			continue;
+		list_remove(&c->link);
+		close(c->fd);
+		free(c);
+	}
+}
+
+static void put(const char *name, int fd)
+{
+	struct claim *c = malloc(sizeof *c);
+
+	if (!c || fd < 0) {
+		free(c);
+		return;
+	}
+	drop(name);
+	snprintf(c->name, sizeof c->name, "%s", name);
+	c->fd = fd;
+	list_append(&claims, &c->link);
+}
+
+/* A supervisor that does not read is gone soon: it is not waited for. */
+static int list(int sock)
+{
+	int rc = 0;
+
+	list_for_each(it, tmp, &claims)
+	{
+		const struct claim *c = container_of(it, struct claim, link);
+		if (!rc)
+			rc = holder_send(sock, HOLDER_ITEM, c->name, c->fd, 0);
+	}
+	return rc ? rc : holder_send(sock, HOLDER_END, "", -1, 0);
+}
+
+/* False: the line is over. */
+static bool serve(int sock)
+{
+	struct holder_message m;
+	int fd, rc = holder_receive(sock, &m, &fd, 0);
+
+	if (rc == -EINTR)
+		return true;
+	if (rc <= 0)
+		return false;
+	switch (m.op) {
+	case HOLDER_PUT:
+		put(m.name, fd);
+		return true;
+	case HOLDER_DROP:
+		drop(m.name);
+		break;
+	case HOLDER_LIST:
+		rc = list(sock);
+		break;
+	}
+	if (fd >= 0)
+		close(fd);
+	return rc >= 0;
+}
+
+static void setup(void)
+{
+	struct rlimit files;
+
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	prctl(PR_SET_NAME, "xenblkd-holder");
+	/* It says nothing, and outlives whoever reads what its starter says. */
+	if (null >= 0) {
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		close(null);
+	}
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	/* Where we may: what it holds is the last thing to be given up for memory. */
+	FILE *f = fopen("/proc/self/oom_score_adj", "we");
+	if (f) {
+		fputs("-1000", f);
+		fclose(f);
+	}
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	list_init(&claims);
+}
+
+int main(int argc, char **argv)
+{
+	struct timeval patience = {.tv_sec = 5};
+	bool with_process = argc > 2 && !strcmp(argv[2], "--with-process");
+	struct pollfd p[] = {
+	    {.fd = LISTENER, .events = POLLIN},
+	    {.fd = -1, .events = POLLIN},
+	    {.fd = with_process ? PROCESS : -1, .events = POLLIN},
+	};
+	int listening = 0;
+	socklen_t len = sizeof listening;
+
+	if (getsockopt(LISTENER, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) || !listening) {
+		fprintf(stderr, "usage: xenblkd-holder RUN-DIR [--with-process]   (started by "
+		                "xenblkd)\n");
+		return 2;
+	}
+	setup();
+	while (poll(p, 3, -1) >= 0 || errno == EINTR) {
+		if (p[2].revents)
+			return 0;
+		if (p[1].revents && !serve(p[1].fd)) {
+			close(p[1].fd);
+			p[1].fd = -1;
+		}
+		/* The newest supervisor counts: the lock of the run directory lets only one be. */
+		if (p[0].revents & POLLIN) {
+			int fd = accept4(LISTENER, NULL, NULL, SOCK_CLOEXEC);
+			if (fd >= 0 && p[1].fd >= 0)
+				close(p[1].fd);
+			if (fd >= 0)
+				p[1].fd = fd;
+			setsockopt(p[1].fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+			p[1].revents = 0;
+		}
+		if (p[1].fd < 0 && list_empty(&claims) && !(p[0].revents & POLLIN))
+			return 0;
+	}
+	return 1;
+}
