@@ -56,6 +56,9 @@ static int write_closed(struct device *dev)
 
 	/* Its requests are done, or its worker is dead: whoever connects next starts afresh. */
 	ring_forget(dev);
+	/* The toolstack's script may be about to remove the image's device. */
+	if (!dev->online)
+		image_unclaim(dev);
 	rc = store_state_cas(dev->d->store, dev->backend, dev->ours, XS_CLOSED);
 	if (!rc) {
 		if (dev->stopped)

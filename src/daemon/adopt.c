@@ -66,7 +66,7 @@ static void image_from(struct device *dev, const struct wm *m)
 	dev->image = IMAGE_OPEN;
 	folder_set_incoming(dev, false);
 	dev->caps = m->state.caps;
-	dev->wait_lock = dev->unfenced = false;
+	dev->after_death = dev->unfenced = false;
 }
 
 /* dev->conn: as the earlier supervisor left it, or empty. */
@@ -163,7 +163,7 @@ void adopt_other(struct device *dev, const struct wm *m)
 		dev->source = (struct source){.kind = SOURCE_WAIT};
 	dev->image = IMAGE_OPEN;
 	dev->ring = RING_CONNECTED;
-	dev->wait_lock = dev->unfenced = false;
+	dev->after_death = dev->unfenced = false;
 	fd = fcntl(dev->d->worker_fd, F_DUPFD_CLOEXEC, 0);
 	rc = fd < 0 ? error_set(&err, -errno, "%s", error_name(errno))
 	            : upgrade_begin(dev, fd, 0, &err);

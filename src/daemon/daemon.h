@@ -37,9 +37,10 @@ struct daemon {
 	struct loop loop;
 	struct xen_platform *platform;
 	struct store *store;
-	struct loop_fd store_fd, signal_fd, control_fd, uevent_fd, size_fd;
+	struct loop_fd store_fd, signal_fd, control_fd, uevent_fd, size_fd, holder_fd;
 	int lock_fd;
 	unsigned own_domid;
+	uint64_t instance; /* of claim_owner */
 	char run_dir[RUN_DIR_MAX];  /* absolute; for sockets and messages */
 	int run_fd;                 /* the same; its files are opened from here, see at.h */
 	char program_dir[PATH_MAX]; /* where the other programs stand */
@@ -55,6 +56,7 @@ struct daemon {
 	unsigned last_watch;               /* serial of the last front end watch */
 	struct log_limit limit;            /* lines about nodes that are no devices */
 	char last_ignored[STORE_PATH_MAX]; /* the node of the last such line */
+	struct list held;                  /* claims.c: of disks that are not known yet */
 	struct list leftovers;             /* workers without a device, on their way out */
 	struct loop_timer accept_timer;    /* of the control socket */
 	struct list clients;               /* of the control socket */
@@ -75,6 +77,15 @@ void daemon_stop_check(struct daemon *d); /* a worker ended: was it the last? */
 /* embedded.c */
 int embedded_start(struct daemon *d, struct error *err); /* starts one unless one is alive */
 void embedded_stop(struct daemon *d); /* ends the one that xenblkd started, if no device is left */
+
+/* claims.c: the claims of images, kept in a process of their own, too. claims_start: learns what an
+ * earlier supervisor had. 0 or -errno. claims_settle: all devices are known: what is left over is let
+ * go of. claims_find: what was held of that disk, which is the caller's then; or -1. */
+int claims_start(struct daemon *d, struct error *err);
+void claims_settle(struct daemon *d);
+void claims_stop(struct daemon *d);
+int claims_find(struct daemon *d, const char *id);
+void claims_drop(struct daemon *d, const char *id);
 
 /* leftovers.c: ends the workers and removes the folders of devices that went while no supervisor
  * was there. After the first scan; returns at once. */

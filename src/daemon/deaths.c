@@ -183,8 +183,10 @@ void worker_ended(struct device *dev, int code, int status)
 	patience_over(dev);
 	if (dev->image != IMAGE_FAILED)
 		dev->image = dev->image == IMAGE_CLOSING ? IMAGE_CLOSED : IMAGE_NONE;
+	if (dev->image == IMAGE_CLOSED)
+		image_unclaim(dev);
 	dev->ring = RING_IDLE;
-	dev->wait_lock = true;
+	dev->after_death = true;
 	device_dirty(dev);
 	upgrade_drained(dev);
 	if (dev->d->stopping) {

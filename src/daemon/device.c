@@ -134,7 +134,7 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	dev->devid = devid;
 	dev->ours = dev->theirs = -1;
 	dev->keys_stale = true;
-	dev->worker.sock.fd = dev->size.fd = dev->size.wd = -1;
+	dev->worker.sock.fd = dev->claim = dev->size.wd = -1;
 	dev->worker.forbidden = -1;
 	dev->retry.expired = retry_expired;
 	dev->removal.expired = removal_expired;
@@ -143,11 +143,12 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	memcpy(dev->backend, backend, sizeof backend);
 	snprintf(dev->folder, sizeof dev->folder, "%s/disks/%s", d->run_dir, dev->id);
 	/* Whoever had the ring before us may have died with writes in flight. */
-	dev->wait_lock = dev->unfenced = !folder_load_connection(dev, &dev->conn);
+	dev->after_death = dev->unfenced = !folder_load_connection(dev, &dev->conn);
 	table_add(dev);
 	discovery_watch_frontend(dev, frontend);
 	device_log(dev, "found %s", dev->backend);
 	device_load_error(dev);
+	image_claim_again(dev);
 	ask_worker(dev);
 	return dev;
 }
@@ -162,6 +163,8 @@ void device_forget(struct device *dev)
 	loop_timer_cancel(&dev->removal);
 	loop_timer_cancel(&dev->slow);
 	loop_timer_cancel(&dev->resized);
+	if (dev->claim >= 0)
+		close(dev->claim);
 	table_remove(dev);
 	free(dev);
 }
@@ -300,6 +303,8 @@ static void read_all(struct device *dev, struct snapshot *s)
 		                          : "still opening \"%.200s\": its lock is held, or its "
 		                            "storage does not answer",
 		            dev->source.text);
+	if (dev->image_note.text[0])
+		device_warn(dev, "%s", dev->image_note.text);
 	if (dev->worker.other)
 		device_warn(
 		    dev, "its worker is of another version (%u, xenblkd's is %u), and stays so: %s",
@@ -390,6 +395,7 @@ static void removed(struct device *dev)
 
 	device_recover(dev);
 	ring_forget(dev);
+	image_unclaim(dev);
 	folder_remove(d, dev->id);
 	device_log(dev, "gone");
 	device_forget(dev);

@@ -57,10 +57,8 @@ struct connection {
 	struct ring_keys keys;
 };
 
-/* The image in a file, and whether its size is watched. Owned by the supervisor's thread. */
+/* Whether the size of an image in a file is watched. Owned by the supervisor's thread. */
 struct size_watch {
-	bool held;
-	int fd; /* O_PATH, ours; -1: none */
 	int wd; /* -1: no event can come */
 	struct list link;
 	uint64_t seen;           /* bytes; as the worker knows or was told to look */
@@ -95,12 +93,14 @@ struct device {
 	enum image_phase image;
 	enum ring_phase ring;
 	struct source source; /* of the image that is open or was last asked for */
+	int claim;            /* of the image, from the first open to detach, see storage/claim.h; or -1 */
+	struct source claimed; /* what was wanted then */
 	struct storage_caps caps;
 	struct disk_keys keys;  /* as advertised for this connection */
 	struct connection conn; /* generation 0: never connected by us */
 	bool unfenced;          /* see struct snapshot */
 	bool ring_anew;         /* the front end has made its ring anew: nothing is to be resumed */
-	bool wait_lock;         /* the image's lock may still be held by I/O of a dead worker */
+	bool after_death;       /* a worker of this disk has died, or may have */
 	struct worker worker;
 	struct upgrade *upgrade; /* of the worker, see upgrade.c; or NULL */
 	/* trouble */
@@ -112,6 +112,7 @@ struct device {
 	uint64_t fatal_fingerprint; /* of the image's keys when it failed */
 	struct error error;         /* until it recovers */
 	struct error warning;       /* as of the last look at the keys */
+	struct error image_note;    /* what the worker found when it opened the image; or "" */
 	struct error warned;        /* what was logged last */
 	bool slow_opening;
 	bool incoming; /* migrated to here: opened while where it comes from may hold the image */
@@ -162,11 +163,18 @@ void device_settings(const struct device *dev, struct settings *s);
 int device_act(struct device *dev, enum action a);
 
 /* image.c */
+void image_start(struct daemon *d); /* d->instance */
 void image_open(struct device *dev);
 void image_release(struct device *dev);
 void image_wrong_program(struct device *dev, uint32_t version); /* that is what the worker speaks */
-int image_resolve(struct device *dev, int *fd,
-                  struct error *err); /* O_PATH, of the open one's name */
+/* claims.c: dev->claim outlives us */
+void claims_put(struct device *dev);
+/* The claim that a worker sent; fd is ours, or -1. */
+void image_claimed(struct device *dev, int fd);
+void image_claim_again(struct device *dev); /* as an earlier supervisor had it */
+bool image_awaits_claim(const struct device *dev);
+/* Detached: whoever wants the image may have it. Idempotent. */
+void image_unclaim(struct device *dev);
 void image_answer(struct device *dev, const struct wm *m);
 bool image_differs(const struct device *dev); /* the keys name another image than the open one */
 
@@ -197,10 +205,7 @@ void ring_guest_uuid(struct device *dev, char uuid[37]);      /* "" if it has no
 bool ring_adopt(struct device *dev, const struct wm_connect *c);
 
 /* size.c: notices when the open image changes its size, if it is in a file, and lets the worker
- * look. size_hold: that descriptor (O_PATH or -1; taken over) is the image that is being opened.
- * size_watch: it is open; also for that of an adopted worker, which was not held. size_forget:
- * idempotent. */
-void size_hold(struct device *dev, int fd);
+ * look. It looks through the claim, which must stay until size_forget. That is idempotent. */
 void size_watch(struct device *dev);
 void size_forget(struct device *dev);
 
@@ -230,7 +235,6 @@ int worker_spawn(struct device *dev, int prog_fd, enum record_line line, pid_t *
 /* Makes this process the device's worker; the descriptors are its own then. sock -1: it cannot be
  * talked to. 0 or -errno. */
 int worker_line(struct device *dev, pid_t pid, int pidfd, int sock);
-int wm_send(int sock, struct wm *m, uint32_t serial, int fd); /* 0, or -1 and errno */
 /* fd is lent, -1 for none. Returns the serial. A worker that takes nothing is killed. */
 uint32_t worker_send(struct device *dev, struct wm *m, int fd);
 void worker_quit(struct device *dev, uint64_t kill_after_ns);
@@ -270,6 +274,8 @@ void peek_in_hand(const struct device *dev, char *text, size_t cap);
 pid_t spawn_worker(int prog_fd, char *const argv[], int listen_fd, int net_fd);
 /* A network namespace with nothing in it, for all workers to hide in; < 0 where there is none. */
 int spawn_network(void);
+/* As a worker is, with a pidfd (or -1) in place of the network. */
+pid_t spawn_holder(const char *prog, char *const argv[], int listen_fd, int pidfd);
 pid_t spawn_session(const char *prog, char *const argv[]); /* in a session of its own */
 
 /* fault.c: errors and warnings of a device: log line, error node and status, in the same words */
@@ -292,6 +298,9 @@ int folder_make(struct device *dev, struct error *err);
 /* Whole or, with a line in the log, not at all: then there is none of that name any more. */
 void folder_write(struct device *dev, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* False: there is none, or nothing in it; text is "" then. */
+bool folder_read(const struct device *dev, const char *name, char *text, size_t cap);
+void folder_drop(const struct device *dev, const char *name);
 void folder_remove(struct daemon *d, const char *name); /* by its ID */
 /* Room in the journals for such rings. 0 or -errno with *err. */
 int folder_reserve(struct device *dev, const struct ring_keys *keys, struct error *err);

@@ -140,6 +140,20 @@ static bool says_already(int dir, const char *name, const char *text)
 	return f && n == strlen(text) && !memcmp(have, text, n);
 }
 
+bool folder_read(const struct device *dev, const char *name, char *text, size_t cap)
+{
+	int dir = folder_fd(dev);
+	FILE *f = dir < 0 ? NULL : at_stream(dir, name, "r");
+	size_t n = f ? fread(text, 1, cap - 1, f) : 0;
+
+	if (f)
+		fclose(f);
+	if (dir >= 0)
+		close(dir);
+	text[n] = '\0';
+	return n;
+}
+
 static int write_text(int dir, const char *name, const char *text)
 {
 	FILE *f = at_stream(dir, name, "w");
@@ -177,7 +191,7 @@ out:
 		close(dir);
 }
 
-static void folder_unlink(const struct device *dev, const char *name)
+void folder_drop(const struct device *dev, const char *name)
 {
 	int dir = folder_fd(dev);
 
@@ -289,7 +303,7 @@ void folder_set_incoming(struct device *dev, bool incoming)
 		folder_write(dev, INCOMING_NAME, "%s", uuid);
 		return;
 	}
-	folder_unlink(dev, INCOMING_NAME);
+	folder_drop(dev, INCOMING_NAME);
 }
 
 void folder_drop_lost(struct device *dev)

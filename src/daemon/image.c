@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The image of a disk: resolved and checked here, opened by the worker. */
+/* The image of a disk: claimed and opened by the worker; the claim is kept here, until the disk is
+ * detached. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -8,10 +10,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "daemon/device.h"
 #include "daemon/steps.h"
+#include "storage/claim.h"
 
 #define QUIT_NS (5 * NS_PER_S)
+#define IDENTITY_NAME "identity"
 
 /* The node of a block device: udev's link, else the name that the kernel gave it. */
 static int device_node(uint32_t major, uint32_t minor, char *path, size_t cap, struct error *err)
@@ -64,15 +69,12 @@ static uint64_t size_in_use(struct device *dev)
 	return dev->caps.size ?: ring_told_size(dev);
 }
 
-/* The target, and an O_PATH descriptor of it in *fd (-1: it needs none). */
-static int resolve(struct device *dev, struct storage_target *target, int *fd, struct error *err)
+static int find_target(struct device *dev, struct storage_target *target, struct error *err)
 {
 	const struct source *s = &dev->source;
 	char fault[STORAGE_FAULT_MAX] = "";
-	struct stat st;
 	int rc;
 
-	*fd = -1;
 	*target = (struct storage_target){.engine = STORAGE_FILE};
 	if (s->kind == SOURCE_DEVICE)
 		rc = device_node(s->major, s->minor, target->path, sizeof target->path, err);
@@ -80,25 +82,116 @@ static int resolve(struct device *dev, struct storage_target *target, int *fd, s
 		rc = storage_target_parse(test_faults(dev, s->text, fault, sizeof fault), target,
 		                          err);
 	memcpy(target->fault, fault, sizeof fault);
+	if (s->kind == SOURCE_DEVICE)
+		target->rdev = makedev(s->major, s->minor);
 	if (target->engine == STORAGE_FILE)
 		target->size = size_in_use(dev);
-	if (!rc)
-		rc = storage_resolve(target, fd, err);
-	if (rc || s->kind != SOURCE_DEVICE)
-		return rc;
-	if (!fstat(*fd, &st) && S_ISBLK(st.st_mode) && st.st_rdev == makedev(s->major, s->minor))
-		return 0;
-	close(*fd);
-	*fd = -1;
-	return error_set(err, -ENODEV, "physical-device %x:%x: %.200s is another device", s->major,
-	                 s->minor, target->path);
+	return rc;
 }
 
-int image_resolve(struct device *dev, int *fd, struct error *err)
+/* Of a disk that had its image before we started. A new one of its number has another image. */
+void image_claim_again(struct device *dev)
 {
-	struct storage_target target;
+	int fd = claims_find(dev->d, dev->id);
 
-	return resolve(dev, &target, fd, err);
+	if (fd < 0)
+		return;
+	dev->claim = fd;
+	if (store_read_state(dev->d->store, XBT_NULL, dev->backend) == XS_INITIALISING ||
+	    folder_load_source(dev, &dev->claimed))
+		image_unclaim(dev);
+}
+
+bool image_awaits_claim(const struct device *dev)
+{
+	return dev->claim < 0 && dev->ring == RING_IDLE &&
+	       (dev->image == IMAGE_OPENING || dev->image == IMAGE_OPEN);
+}
+
+void image_claimed(struct device *dev, int fd)
+{
+	struct stat st;
+
+	if (fd >= 0 && image_awaits_claim(dev) && !fstat(fd, &st) &&
+	    (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
+		dev->claim = fd;
+		dev->claimed = dev->source;
+		claims_put(dev);
+		if (dev->image == IMAGE_OPEN)
+			size_watch(dev);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	log_warn("%s: its worker sent no claim of the image; while no worker has it open, others may "
+	         "take it",
+	         dev->id);
+}
+
+void image_unclaim(struct device *dev)
+{
+	size_forget(dev);
+	dev->image_note.text[0] = '\0';
+	if (dev->claim >= 0) {
+		claims_drop(dev->d, dev->id);
+		close(dev->claim);
+	}
+	dev->claim = -1;
+	folder_drop(dev, IDENTITY_NAME);
+}
+
+/* From the first time that it is open: until the disk is detached it has no other image, even where
+ * the claim is lost with all processes that had it. */
+static void identity_note(struct device *dev)
+{
+	struct storage_identity id;
+
+	if (dev->claim >= 0 && !claim_identify(dev->claim, &id))
+		folder_write(dev, IDENTITY_NAME, "%llx %llx\n", (unsigned long long)id.dev,
+		             (unsigned long long)id.ino);
+}
+
+static struct storage_identity identity_noted(const struct device *dev)
+{
+	unsigned long long disk, number;
+	char text[64];
+
+	if (!folder_read(dev, IDENTITY_NAME, text, sizeof text) ||
+	    sscanf(text, "%llx %llx", &disk, &number) != 2)
+		return (struct storage_identity){0};
+	return (struct storage_identity){disk, number};
+}
+
+/* A device model opens the images of an HVM guest, too, and serves them until the guest's front end
+ * takes over. */
+static bool guest_is_emulated(struct device *dev)
+{
+	char path[64], type[STORE_VALUE_MAX];
+
+	snprintf(path, sizeof path, "/libxl/%u", dev->domid);
+	return store_read(dev->d->store, XBT_NULL, path, "type", type, sizeof type) >= 0 &&
+	       !strcmp(type, "hvm");
+}
+
+/* FNV-1a. */
+static uint64_t hash(uint64_t h, const char *text)
+{
+	for (; *text; text++)
+		h = (h ^ (uint8_t)*text) * 0x100000001b3ull;
+	return h;
+}
+
+/* A machine has one Xen for the time it runs; an embedded one is a directory. */
+void image_start(struct daemon *d)
+{
+	char boot[64] = "";
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, boot, sizeof boot - 1);
+
+	if (fd >= 0)
+		close(fd);
+	boot[n > 0 ? n : 0] = '\0';
+	d->instance = hash(hash(0xcbf29ce484222325ull, boot), d->opt.embedded ? d->run_dir : "");
 }
 
 static void failed(struct device *dev, int rc, const char *text)
@@ -109,6 +202,9 @@ static void failed(struct device *dev, int rc, const char *text)
 		return;
 	}
 	folder_set_incoming(dev, false);
+	/* Repaired, it may be another one, as long as its guest has seen none. */
+	if (!identity_noted(dev).dev)
+		image_unclaim(dev);
 	dev->image = IMAGE_FAILED;
 	dev->unfenced = false;
 	device_fatal(dev, rc, true, "%s", text);
@@ -137,38 +233,44 @@ void image_open(struct device *dev)
 {
 	struct wm m = {.type = WM_OPEN};
 	struct error err;
-	int fd, rc;
+	int rc;
 
 	dev->source = dev->wanted;
-	rc = resolve(dev, &m.open.target, &fd, &err);
+	/* The toolstack may name another one while none is open. */
+	if ((dev->claim < 0 && folder_load_source(dev, &dev->claimed)) ||
+	    !source_same(&dev->claimed, &dev->source))
+		image_unclaim(dev);
+	rc = find_target(dev, &m.open.target, &err);
 	if (!rc)
 		rc = worker_start(dev, &err);
 	if (rc) {
-		if (fd >= 0)
-			close(fd);
 		failed(dev, rc, err.text);
 		return;
 	}
 	m.open.readonly = dev->source.readonly;
 	m.open.shared = dev->source.shared;
-	m.open.has_fd = fd >= 0;
+	m.open.has_claim = dev->claim >= 0;
+	m.open.emulated = guest_is_emulated(dev);
+	m.open.owner = claim_owner(dev->d->instance, dev->domid, dev->devid);
+	m.open.expected = identity_noted(dev);
 	/* Who migrates holds the image until the guest runs here, or for good, if it does not come
 	 * about. On one host, or on a file system with locks across hosts, that is in our way. */
 	dev->incoming = device_guest_is(dev, MIGRATION_INCOMING) || folder_incoming(dev);
 	folder_set_incoming(dev, dev->incoming);
-	m.open.wait_lock = dev->wait_lock || dev->incoming;
+	m.open.wait_owner = dev->incoming;
+	m.open.after_death = dev->after_death || dev->incoming;
 	dev->image = IMAGE_OPENING;
 	folder_save_source(dev);
 	patience_start(dev);
-	dev->worker.open_serial = worker_send(dev, &m, fd);
+	dev->worker.open_serial = worker_send(dev, &m, dev->claim);
 	upgrade_step(STEP_OPENING, 0, dev->worker.pid);
-	size_hold(dev, fd);
 }
 
 void image_release(struct device *dev)
 {
 	if (!dev->worker.pid) {
 		dev->image = IMAGE_CLOSED;
+		image_unclaim(dev);
 		return;
 	}
 	dev->image = IMAGE_CLOSING;
@@ -196,8 +298,10 @@ void image_answer(struct device *dev, const struct wm *m)
 		return;
 	}
 	dev->image = IMAGE_OPEN;
+	error_set(&dev->image_note, 0, "%.*s", (int)sizeof m->text - 1, m->text);
 	folder_set_incoming(dev, false);
-	dev->wait_lock = dev->unfenced = false;
+	identity_note(dev);
+	dev->after_death = dev->unfenced = false;
 	device_lacks_nothing(dev);
 	dev->caps = m->opened;
 	size_watch(dev);

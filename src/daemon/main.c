@@ -250,6 +250,10 @@ static int start(struct daemon *d, struct error *err)
 	if (!xen_platform_limits(d->platform).grant_copy)
 		log_warn(
 		    "this kernel has no grant copy: every page is mapped for it, which is slow");
+	image_start(d);
+	rc = claims_start(d, err);
+	if (rc)
+		return rc;
 	d->net_fd = spawn_network();
 	if (d->net_fd < 0)
 		log_debug("no empty network for the workers: %s", error_name(d->net_fd));
@@ -269,6 +273,7 @@ static int start(struct daemon *d, struct error *err)
 	if (rc)
 		return rc;
 	leftovers_start(d);
+	claims_settle(d);
 	reexec_clients(d);
 	return 0;
 }
@@ -309,6 +314,7 @@ static void finish(struct daemon *d)
 	control_stop(d);
 	change_stop(d);
 	leftovers_stop(d);
+	claims_stop(d);
 	table_each(d, forget, NULL);
 	size_stop(d);
 	if (d->store) {
@@ -365,10 +371,11 @@ int main(int argc, char **argv)
 	log_init("xenblkd", d.opt.verbose);
 	d.argv = argv;
 	d.run_fd = d.lock_fd = d.worker_fd = d.net_fd = d.signal_fd.fd = d.control_fd.fd = -1;
-	d.uevent_fd.fd = d.size_fd.fd = -1;
+	d.uevent_fd.fd = d.size_fd.fd = d.holder_fd.fd = -1;
 	d.loop.epfd = -1;
 	list_init(&d.clients);
 	list_init(&d.leftovers);
+	list_init(&d.held);
 	table_init(&d);
 	if (d.opt.check_upgrade)
 		return check_upgrade(&d);

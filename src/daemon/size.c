@@ -51,7 +51,7 @@ static void look(struct device *dev)
 {
 	struct statx sx;
 
-	if (statx(dev->size.fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &sx) ||
+	if (statx(dev->claim, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &sx) ||
 	    sx.stx_size == dev->size.seen)
 		return;
 	dev->size.seen = sx.stx_size;
@@ -63,7 +63,7 @@ static void arm(struct device *dev)
 {
 	char link[40];
 
-	snprintf(link, sizeof link, "/proc/self/fd/%d", dev->size.fd);
+	snprintf(link, sizeof link, "/proc/self/fd/%d", dev->claim);
 	dev->size.wd = inotify_add_watch(dev->d->size_fd.fd, link, IN_MODIFY | IN_ONESHOT);
 	if (dev->size.wd < 0)
 		not_watched(dev, error_name(errno));
@@ -116,13 +116,6 @@ static void size_ready(struct loop_fd *lfd, uint32_t events)
 	}
 }
 
-void size_hold(struct device *dev, int fd)
-{
-	size_forget(dev);
-	dev->size.held = true;
-	dev->size.fd = fd;
-}
-
 static bool far_away(int fd)
 {
 	struct statfs fs;
@@ -137,28 +130,16 @@ static bool far_away(int fd)
 
 void size_watch(struct device *dev)
 {
-	struct error err;
 	struct stat st;
 
-	if (!dev->size.held) {
-		/* An earlier supervisor's: the file of that name. Were it another one, its events
-		 * would only make the worker look at its own. */
-		int fd, rc = image_resolve(dev, &fd, &err);
-		if (rc) {
-			not_watched(dev, err.text);
-			return;
-		}
-		size_hold(dev, fd);
-	}
+	size_forget(dev);
 	/* The kernel tells of devices, see change.c. */
-	if (dev->size.fd < 0 || fstat(dev->size.fd, &st) || !S_ISREG(st.st_mode)) {
-		size_forget(dev);
+	if (dev->claim < 0 || fstat(dev->claim, &st) || !S_ISREG(st.st_mode))
 		return;
-	}
-	if (dev->d->size_fd.fd < 0 || far_away(dev->size.fd)) {
-		if (dev->d->size_fd.fd >= 0)
-			not_watched(dev, "its file system is not this machine's own");
-		size_forget(dev);
+	if (dev->d->size_fd.fd < 0)
+		return;
+	if (far_away(dev->claim)) {
+		not_watched(dev, "its file system is not this machine's own");
 		return;
 	}
 	/* It may have changed since it was opened, or while nobody was there. */
@@ -170,17 +151,13 @@ void size_forget(struct device *dev)
 {
 	struct size_watch *w = &dev->size;
 
-	if (!w->held)
-		return;
 	loop_timer_cancel(&w->again);
 	if (w->wd >= 0) {
 		list_remove(&w->link);
 		/* Another disk on the file learns that from its IN_IGNORED. */
 		inotify_rm_watch(dev->d->size_fd.fd, w->wd);
 	}
-	if (w->fd >= 0)
-		close(w->fd);
-	*w = (struct size_watch){.wd = -1, .fd = -1};
+	w->wd = -1;
 }
 
 int size_start(struct daemon *d)

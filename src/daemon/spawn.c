@@ -89,6 +89,16 @@ pid_t spawn_worker(int prog_fd, char *const argv[], int listen_fd, int net_fd)
 	return spawn(&g, argv);
 }
 
+pid_t spawn_holder(const char *prog, char *const argv[], int listen_fd, int pidfd)
+{
+	int prog_fd = open(prog, O_PATH | O_CLOEXEC);
+	pid_t pid = prog_fd < 0 ? -errno : spawn_worker(prog_fd, argv, listen_fd, pidfd);
+
+	if (prog_fd >= 0)
+		close(prog_fd);
+	return pid;
+}
+
 static void *network_thread(void *arg)
 {
 	int *fd = arg;

@@ -218,19 +218,15 @@ static int ask_standby(struct upgrade *u, struct error *err)
 {
 	struct device *dev = u->dev;
 	struct wm m = {.type = WM_CHECK};
-	int rc = 0, fd = -1;
 
 	if (u->had_ring) {
 		ring_describe(dev, &m.connect);
 		m.connect.resume = true;
-		rc = image_resolve(dev, &fd, err);
 	}
-	if (!rc && wm_send(u->sock.fd, &m, 1, fd))
-		rc = error_set(err, -errno, "the new xenblkd-worker ended at once: %s; see the log",
-		               error_name(errno));
-	if (fd >= 0)
-		close(fd);
-	return rc;
+	if (!wm_send(u->sock.fd, &m, 1, u->had_ring ? dev->claim : -1))
+		return 0;
+	return error_set(err, -errno, "the new xenblkd-worker ended at once: %s; see the log",
+	                 error_name(errno));
 }
 
 int upgrade_begin(struct device *dev, int prog_fd, uint64_t client, struct error *err)

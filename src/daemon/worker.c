@@ -79,10 +79,19 @@ static void other_version(struct device *dev, const struct wm *m)
 static bool receive(struct device *dev)
 {
 	struct wm m;
-	ssize_t n = recv(dev->worker.sock.fd, &m, sizeof m, MSG_DONTWAIT | MSG_TRUNC);
+	int fd = -1;
+	/* Of one that serves a guest no descriptor is taken. */
+	ssize_t n =
+	    wm_receive(dev->worker.sock.fd, &m, image_awaits_claim(dev) ? &fd : NULL);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
+	if (n == (ssize_t)sizeof m && m.version == WM_VERSION && m.type == WM_CLAIMED) {
+		image_claimed(dev, fd);
+		return true;
+	}
+	if (fd >= 0)
+		close(fd);
 	if (n >= WM_HEAD_BYTES && m.version != WM_VERSION) {
 		other_version(dev, &m);
 		return true;
@@ -170,29 +179,6 @@ void worker_quit(struct device *dev, uint64_t kill_after_ns)
 	worker_send(dev, &m, -1);
 	dev->worker.killed = true;
 	loop_timer_arm(&dev->d->loop, &dev->worker.kill, kill_after_ns);
-}
-
-int wm_send(int sock, struct wm *m, uint32_t serial, int fd)
-{
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {0};
-	struct iovec iov = {m, sizeof *m};
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	m->version = WM_VERSION;
-	m->serial = serial;
-	if (fd >= 0) {
-		h.msg_control = control.buf;
-		h.msg_controllen = sizeof control.buf;
-		struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof fd);
-		memcpy(CMSG_DATA(c), &fd, sizeof fd);
-	}
-	return sendmsg(sock, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 
 uint32_t worker_send(struct device *dev, struct wm *m, int fd)

@@ -14,6 +14,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "storage/storage.h"
 
@@ -25,15 +26,14 @@
 
 enum wm_type {
 	/* supervisor → worker */
-	WM_OPEN =
-	    1, /* open the image; the O_PATH descriptor comes along (SCM_RIGHTS) if there is one */
+	WM_OPEN = 1,   /* open the image; the disk's claim comes along (SCM_RIGHTS) if it has one */
 	WM_CONNECT,    /* map the rings, bind the ports, start the queues */
 	WM_DISCONNECT, /* take no more, drain, unmap, unbind, delete the journal; idempotent */
 	WM_QUIT, /* drain, close the image, exit 0; the socket's end is the answer. The journal of a
 	          * ring that was connected stays for the next worker */
 	WM_RESIZE, /* look at the image's size again; WM_RESIZED is the answer in any case */
 	WM_CHECK,  /* could you go on with this connection? `connect` as it would come, nr_queues 0
-	            * if there is none, the image's O_PATH descriptor along; nothing is changed */
+	            * if there is none, the disk's claim along; nothing is changed */
 	WM_HELLO = 16, /* what have you got? Answered also while the image is being opened */
 	/* worker → supervisor; serial repeats that of the message answered */
 	WM_OPENED = 64,
@@ -45,6 +45,7 @@ enum wm_type {
 	WM_WITHDRAWN,  /* serial 0: the device says that it cannot do what it promised: `withdrawn`
 	                */
 	WM_READY,      /* the answer to CHECK: yes */
+	WM_CLAIMED,    /* serial 0: the image was claimed, the claim comes along (SCM_RIGHTS) */
 	WM_FORBIDDEN, /* serial 0: I end, by the system call of number rc, which the sandbox
 	               * forbids */
 	WM_STATE = 80, /* the answer to HELLO: flags, generation, pending, state; text: why the ring
@@ -65,9 +66,12 @@ struct wm_queue {
 struct wm_open {
 	struct storage_target target;
 	uint8_t readonly, shared;
-	uint8_t has_fd;
-	uint8_t wait_lock; /* a worker died here: wait for the image's lock, which its last I/O
-	                      releases */
+	uint8_t has_claim;   /* else the image is to be claimed, and its claim sent back */
+	uint8_t wait_owner;  /* claim it when the one who has it lets go, however long that takes */
+	uint8_t emulated;    /* see struct claim_spec */
+	uint8_t after_death; /* see struct storage_spec */
+	uint64_t owner;      /* claim_owner */
+	struct storage_identity expected; /* see struct claim_spec */
 };
 
 struct wm_connect {
@@ -114,7 +118,7 @@ struct wm {
 	uint64_t generation; /* STATE: of the ring that is connected, or else of the last one that
 	                        was disconnected in order; 0: none */
 	/* the head ends here */
-	char text[ERROR_TEXT_MAX]; /* FAILED, STOPPED, STATE */
+	char text[ERROR_TEXT_MAX]; /* FAILED, STOPPED, STATE; OPENED: what is worth a word, or "" */
 	union {
 		struct wm_open open;
 		struct wm_connect connect;
@@ -123,6 +127,13 @@ struct wm {
 		struct wm_state state;
 	};
 };
+
+/* Sends m with that serial, and fd (lent) along unless it is -1. Never waits. 0, or -1 and errno. */
+int wm_send(int sock, struct wm *m, uint32_t serial, int fd);
+/* One packet, and in *fd the descriptor that came along, or -1; with fd NULL the kernel drops it.
+ * Never waits. The packet's bytes, also those that did not fit; 0: the other end is gone; -1 and
+ * errno. */
+ssize_t wm_receive(int sock, struct wm *m, int *fd);
 
 #define WM_HEAD_BYTES 32
 _Static_assert(offsetof(struct wm, text) == WM_HEAD_BYTES, "the head is the same for ever");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The file engine's control half: one open file description, its lock, clean caches. */
+/* The file engine's control half: one open file description, its fence, clean caches. */
 #include "storage/file.h"
 
 #include <errno.h>
@@ -7,138 +7,12 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "storage/claim.h"
 #include "storage/lost.h"
-
-/* udev locks a block device (shared) while it looks at it: no reason to refuse the disk. */
-#define PROBER_TRIES 50
-#define PROBER_WAIT_NS 20000000
-
-/* Bytes of the image from here on, beyond any data: one per disk that shares it. */
-#define OWNER_BASE (1ull << 62)
-
-/* Through the checked descriptor: whatever stands at the path now. */
-static int reopen(int fd, int flags)
-{
-	char link[40];
-
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	int n = open(link, flags | O_CLOEXEC);
-	return n < 0 ? -errno : n;
-}
-
-/* Whether the block device itself is read-only, which open reports as one of several errors. */
-static bool device_readonly(int fd)
-{
-	int ro = 0;
-
-	return !ioctl(fd, BLKROGET, &ro) && ro;
-}
-
-static int readonly_error(const char *name, struct error *err)
-{
-	return error_set(err, -EROFS,
-	                 "block device %s is read-only; attach the disk with mode r, or make the "
-	                 "device writable (blockdev --setrw)",
-	                 name);
-}
-
-static int open_error(int rc, const struct storage_spec *spec, bool block, struct error *err)
-{
-	char buf[STORAGE_SHORT_MAX];
-	const char *name = storage_short(buf, spec->target.path);
-	const char *how = spec->readonly ? "reading" : "reading and writing";
-
-	if (block && !spec->readonly) {
-		int fd = reopen(spec->fd, O_RDONLY);
-		bool ro = fd >= 0 && device_readonly(fd);
-		if (fd >= 0)
-			close(fd);
-		if (ro)
-			return readonly_error(name, err);
-	}
-	switch (rc) {
-	case -EACCES:
-	case -EPERM:
-		return error_set(err, rc,
-		                 "image %s: permission denied to open it for %s; give this user "
-		                 "access (chmod, setfacl, chattr -i)%s",
-		                 name, how, spec->readonly ? "" : " or attach it with mode r");
-	case -EROFS:
-		return error_set(
-		    err, rc,
-		    "image %s is on a read-only file system; attach it with mode r, or "
-		    "remount that",
-		    name);
-	case -ENOMEDIUM:
-		return error_set(err, rc, "block device %s has no medium; insert one", name);
-	case -ENXIO:
-	case -ENODEV:
-		return error_set(
-		    err, rc, "block device %s does not exist (any more); set it up first", name);
-	default:
-		return error_set(err, rc, "image %s cannot be opened for %s: %s; check its storage",
-		                 name, how, error_name(rc));
-	}
-}
-
-static int busy_error(const char *name, struct error *err)
-{
-	return error_set(err, -EBUSY,
-	                 "image %s is in use by another process (its lock is held); "
-	                 "detach it there first, or share it with mode w!",
-	                 name);
-}
-
-/* Among writers that share the image, the same disk writes once: like the image's own lock, this
- * one is held until the last operation of a dead worker is done. */
-static int take_owner_lock(const struct file *f, const struct storage_spec *spec, const char *name,
-                           struct error *err)
-{
-	struct flock byte = {.l_type = F_WRLCK,
-	                     .l_whence = SEEK_SET,
-	                     .l_start = (off_t)(OWNER_BASE + spec->owner),
-	                     .l_len = 1};
-
-	while (fcntl(f->fd, spec->wait_lock ? F_OFD_SETLKW : F_OFD_SETLK, &byte)) {
-		if (errno == EINTR)
-			continue;
-		if (errno == EAGAIN || errno == EACCES)
-			return busy_error(name, err);
-		return error_set(err, -errno, "image %s cannot be locked: %s; check its storage",
-		                 name, error_name(errno));
-	}
-	return 0;
-}
-
-static int take_lock(const struct file *f, const struct storage_spec *spec, struct error *err)
-{
-	int op = spec->readonly || spec->shared ? LOCK_SH : LOCK_EX;
-	char buf[STORAGE_SHORT_MAX];
-	const char *name = storage_short(buf, spec->target.path);
-
-	if (!spec->wait_lock)
-		op |= LOCK_NB;
-	for (int tries = 0; flock(f->fd, op);) {
-		if (errno == EINTR)
-			continue;
-		if (errno != EWOULDBLOCK)
-			return error_set(err, -errno,
-			                 "image %s cannot be locked: %s; check its storage", name,
-			                 error_name(errno));
-		if (!f->block || ++tries == PROBER_TRIES)
-			return busy_error(name, err);
-		nanosleep(&(struct timespec){.tv_nsec = PROBER_WAIT_NS}, NULL);
-	}
-	if (spec->shared && !spec->readonly && spec->owner)
-		return take_owner_lock(f, spec, name, err);
-	return 0;
-}
 
 /* Flushes what was written to the image before. The kernel tells each descriptor only once what the
  * page cache lost, and with this call we have been told. After a death that was the promise of the
@@ -151,7 +25,7 @@ static int flush_cache(struct file *f, const struct storage_spec *spec, struct e
 	/* Others: a descriptor or file system that has nothing to flush. */
 	if (!fdatasync(f->fd) || errno == EBADF || errno == EROFS || errno == EINVAL)
 		return 0;
-	if (!spec->wait_lock)
+	if (!spec->after_death)
 		return error_set(err, -errno,
 		                 "image %s: what was written to it before could not be flushed and "
 		                 "may be lost: %s; check its storage and what is in it, then "
@@ -180,20 +54,41 @@ static int clean_caches(struct file *f, const struct storage_spec *spec, struct 
 	return 0;
 }
 
+/* The claim has the disk that was claimed; another one may stand behind the device's number by now.
+ */
+static int check_same(const struct file *f, const struct storage_spec *spec, struct error *err)
+{
+	struct storage_identity claimed, opened;
+	char buf[STORAGE_SHORT_MAX];
+	int rc;
+
+	if (!f->block)
+		return 0;
+	rc = claim_identify(spec->fd, &claimed);
+	if (!rc)
+		rc = claim_identify(f->fd, &opened);
+	if (!rc && claimed.ino == opened.ino)
+		return 0;
+	return error_set(err, rc ?: -ESTALE,
+	                 "block device %s is gone, another disk has its number now; detach the "
+	                 "disk, then attach it again",
+	                 storage_short(buf, spec->target.path));
+}
+
 /* Opens with O_DIRECT where the file system knows it. */
 static int open_image(struct file *f, const struct storage_spec *spec, struct error *err)
 {
 	int flags = spec->readonly ? O_RDONLY : O_RDWR;
 
-	f->fd = reopen(spec->fd, flags | O_DIRECT);
+	f->fd = file_reopen(spec->fd, flags | O_DIRECT);
 	f->base.caps.direct = f->fd >= 0;
 	if (f->fd == -EINVAL)
-		f->fd = reopen(spec->fd, flags);
+		f->fd = file_reopen(spec->fd, flags);
 	if (f->fd >= 0)
-		return 0;
+		return check_same(f, spec, err);
 	int rc = f->fd;
 	f->fd = -1;
-	return open_error(rc, spec, f->block, err);
+	return file_open_error(rc, spec->target.path, spec->fd, f->block, spec->readonly, err);
 }
 
 /* Turns O_DIRECT off again where it would ask more of the guest than sectors of 512 bytes. */
@@ -247,15 +142,17 @@ static int file_open(const struct storage_spec *spec, struct storage **out, stru
 	f->block = S_ISBLK(st.st_mode);
 	f->base.caps.readonly = spec->readonly;
 	f->base.lost = spec->lost;
-	if ((rc = open_image(f, spec, err)) || (rc = take_lock(f, spec, err)))
+	if ((rc = open_image(f, spec, err)))
 		goto out;
-	if (f->block && !spec->readonly && device_readonly(f->fd)) {
-		rc = readonly_error(storage_short(buf, path), err);
+	/* Who only reads leaves nothing behind that others would have to wait for. */
+	if (!spec->readonly &&
+	    (rc = claim_fence(f->fd, spec->shared, spec->owner, storage_short(buf, path), err)))
 		goto out;
-	}
+	if (f->block && !spec->readonly && (rc = file_device_writable(f->fd, path, err)))
+		goto out;
 	if ((rc = clean_caches(f, spec, err)))
 		goto out;
-	/* Only now: before the lock was ours, its owner may have changed the size. */
+	/* Only now: before the fence was ours, an earlier worker may have changed the size. */
 	if (fstat(f->fd, &st)) {
 		rc = error_set(err, -errno, "image %s: %s; check its file system",
 		               storage_short(buf, path), error_name(errno));

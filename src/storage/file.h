@@ -11,7 +11,7 @@
 /* Control thread; constant after open. */
 struct file {
 	struct storage base;
-	int fd; /* the only open file description of the image: it carries lock and I/O alike */
+	int fd; /* the only description that I/O goes through; it carries the fence */
 	bool block;
 	struct discard_turns turns; /* of the queues' helpers */
 };
@@ -30,6 +30,20 @@ int file_caps_find(struct file *f, const struct stat *st, const struct storage_t
 /* Whether the regular file can be used with O_DIRECT in units of 512 bytes. If not, *why says why
  * (static). Needs f->fd open with O_DIRECT. */
 bool file_direct_usable(const struct file *f, const char **why);
+
+/* An O_PATH descriptor of the target's image, which exists, is a regular file or block device and can
+ * serve as a disk, as far as that is to be seen without opening it. *st is what it is. 0 or -errno
+ * with *err. */
+int file_resolve(const struct storage_target *target, int *fd, struct stat *st, struct error *err);
+
+/* Opens what fd is a descriptor of: whatever stands at its path now. A descriptor, or -errno. */
+int file_reopen(int fd, int flags);
+
+/* The text for a descriptor that could not be opened, with rc. fd: of the image, for a look. */
+int file_open_error(int rc, const char *path, int fd, bool block, bool readonly, struct error *err);
+
+/* Whether the block device is writable; else -EROFS with *err. */
+int file_device_writable(int fd, const char *path, struct error *err);
 
 /* Whether a regular file's size can be a disk's that nobody uses yet. 0 or -EINVAL. */
 int file_size_check(uint64_t size, const char *path, struct error *err);

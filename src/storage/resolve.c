@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The supervisor's half of opening: what can be known of an image without opening it for I/O. */
+/* What can be known of an image without opening it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "storage/file.h"
@@ -72,36 +73,41 @@ int file_size_check(uint64_t size, const char *path, struct error *err)
 	return 0;
 }
 
-static int check(int fd, const struct storage_target *target, struct error *err)
+static int check(const struct stat *st, const struct storage_target *target, struct error *err)
 {
 	const char *path = target->path;
 	char buf[STORAGE_SHORT_MAX];
-	struct stat st;
+	const char *kind = unfit_kind(st->st_mode);
 
-	if (fstat(fd, &st))
-		return error_set(err, -errno, "image %s: %s%s", storage_short(buf, path),
-		                 error_name(errno),
-		                 error_is_transient(errno) ? "" : "; check its file system");
-	const char *kind = unfit_kind(st.st_mode);
 	if (kind)
-		return error_set(err, S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL,
+		return error_set(err, S_ISDIR(st->st_mode) ? -EISDIR : -EINVAL,
 		                 "image %s is %s; give a regular file or a block device",
 		                 storage_short(buf, path), kind);
+	if (target->rdev && (!S_ISBLK(st->st_mode) || st->st_rdev != target->rdev))
+		return error_set(err, -ENODEV, "physical-device %x:%x: %s is another device",
+		                 major(target->rdev), minor(target->rdev),
+		                 storage_short(buf, path));
 	/* A block device tells its size only to those who open it. */
-	if (!S_ISREG(st.st_mode) || target->size)
+	if (!S_ISREG(st->st_mode) || target->size)
 		return 0;
-	return file_size_check((uint64_t)st.st_size, path, err);
+	return file_size_check((uint64_t)st->st_size, path, err);
 }
 
-int storage_resolve(const struct storage_target *target, int *fd, struct error *err)
+int file_resolve(const struct storage_target *target, int *fd, struct stat *st, struct error *err)
 {
+	char buf[STORAGE_SHORT_MAX];
+	int rc;
+
 	*fd = -1;
-	if (target->engine != STORAGE_FILE)
-		return 0;
 	int found = open(target->path, O_PATH | O_CLOEXEC);
 	if (found < 0)
 		return open_error(-errno, target->path, err);
-	int rc = check(found, target, err);
+	if (fstat(found, st))
+		rc = error_set(err, -errno, "image %s: %s%s", storage_short(buf, target->path),
+		               error_name(errno),
+		               error_is_transient(errno) ? "" : "; check its file system");
+	else
+		rc = check(st, target, err);
 	if (rc)
 		close(found);
 	else

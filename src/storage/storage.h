@@ -38,6 +38,7 @@ struct storage_target {
 	 * Then no size of the image is refused: it is rounded down, and an empty one leaves this
 	 * one. */
 	uint64_t size;
+	uint64_t rdev; /* FILE: the block device that the path must be; 0: any image */
 	/* For tests: faults of storage/fault.h on top; "": none. No text in xenstore leads here
 	 * unless the supervisor was started with --test-faults. */
 	char fault[STORAGE_FAULT_MAX];
@@ -50,18 +51,24 @@ struct storage_target {
  */
 int storage_target_parse(const char *text, struct storage_target *out, struct error *err);
 
+/* What an image is. Of a file: device and inode number. Of a block device: its number, and which of
+ * the disks behind that number it is (the kernel's diskseq; 0: the kernel is too old to tell).
+ * Both 0: not known. */
+struct storage_identity {
+	uint64_t dev, ino;
+};
+
 /* How to open. */
 struct storage_spec {
 	struct storage_target target;
-	int fd;        /* FILE: an O_PATH descriptor of the image, which fixes its identity; lent */
-	bool readonly; /* opened O_RDONLY, too */
-	bool shared;   /* writers may share the image (mode "w!") */
-	uint64_t owner;    /* shared: which of the disks on this image; its own lock is its fence.
-	                      Below 2^61; 0: none */
+	int fd;         /* FILE: the claim, see storage/claim.h; lent */
+	bool readonly;  /* opened O_RDONLY, too */
+	bool shared;    /* writers may share the image (mode "w!") */
+	uint64_t owner; /* claim_owner: whose fence it is */
 	struct lost *lost; /* what earlier workers noted, and a loss is noted in; lent until
 	                      storage_close; NULL: no flush fails for it */
-	bool wait_lock; /* wait for the lock without limit instead of -EBUSY: the fence after a
-	                   death */
+	bool after_death; /* a worker of this disk may have died: what it wrote and was lost is told
+	                     to its front end */
 };
 
 struct storage_caps {
@@ -80,20 +87,9 @@ struct storage_caps {
 };
 
 /*
- * Checks what the O_PATH descriptor (or path, to be opened here) is and that it can serve as a
- * disk, as far as that is possible without opening it: exists, regular file or block device, not
- * empty, multiple of 512 (unless it is in use: target->size). Returns the O_PATH descriptor (caller
- * closes; -1 with *rc 0 for engines without a file). The supervisor's half of opening. Errors: one
- * line with cause and remedy.
- */
-int storage_resolve(const struct storage_target *target, int *fd, struct error *err);
-
-/*
- * Opens, takes the lock (exclusive for a writer, shared for readers and for `shared` writers;
- * -EBUSY when another process has it), flushes and drops the page cache, finds the capabilities.
- * What cannot be flushed is an error, or, with wait_lock, the matter of storage_submit. Changes
- * nothing in the image, whatever its size is and whoever else writes to it.
- * The descriptor is opened through /proc/self/fd/N of spec->fd, so it is the file that was checked.
+ * Opens through the claim, waits for the fence without limit, flushes and drops the page cache,
+ * finds the capabilities. What cannot be flushed is an error, or, after a death, the matter of
+ * storage_submit. Changes nothing in the image, whatever its size is and whoever else writes to it.
  * O_DIRECT, or buffered with a log line saying why. 0 or -errno with *err.
  */
 int storage_open(const struct storage_spec *spec, struct storage **out, struct error *err);
@@ -143,7 +139,7 @@ struct storage_io {
  * before it was submitted, from whatever queue. Discards do not delay other
  * operations, but for one short piece at a time (discard.h).
  *
- * If opening with wait_lock found that writes of the dead owner had been lost on their way from the
+ * If opening after a death found that writes of the dead owner had been lost on their way from the
  * page cache to the disk, or a worker before us did, the first FLUSH of each queue fails with -EIO:
  * no other will ever be told (storage/lost.h). */
 void storage_submit(struct storage_queue *q, struct storage_io *io);

@@ -13,57 +13,49 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "blkif/ring.h"
+#include "storage/claim.h"
 #include "worker/worker.h"
-
-/* FNV-1a. */
-static uint64_t hash(uint64_t h, const void *data, size_t n)
-{
-	const uint8_t *byte = data;
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ byte[i]) * 0x100000001b3ull;
-	return h;
-}
-
-/* A number of this disk's own among all that may share its image, on this machine or, over a
- * network file system, on another; the same for each of its workers. */
-static uint64_t owner_number(const struct worker *w)
-{
-	uint64_t h = 0xcbf29ce484222325ull;
-	char boot[64];
-	struct stat st;
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, boot, sizeof boot);
-
-	if (fd >= 0)
-		close(fd);
-	if (n > 0)
-		h = hash(h, boot, (size_t)n);
-	if (!stat(w->dir, &st)) {
-		h = hash(h, &st.st_dev, sizeof st.st_dev);
-		h = hash(h, &st.st_ino, sizeof st.st_ino);
-	}
-	return h >> 3 | 1;
-}
 
 /* An image on its way. Owned by the thread until it has written to w->opened, then by the main
  * thread. */
 struct opening {
 	pthread_t thread;
 	int done_fd;
+	struct claim_spec claim;
 	struct storage_spec spec;
-	struct stat st;
+	bool claimed; /* by us: the claim is news for the supervisor */
+	struct storage_identity identity;
+	struct error note; /* about an image that is open; or "" */
 	struct storage *storage;
 	int rc;
 	struct error err;
 };
+
+static int open_claimed(struct opening *o)
+{
+	bool file = o->spec.target.engine == STORAGE_FILE;
+	int rc = 0;
+
+	if (file && o->spec.fd < 0) {
+		rc = claim_take(&o->claim, &o->spec.fd, &o->err);
+		o->claimed = !rc;
+	}
+	if (!rc && file && (rc = claim_identify(o->spec.fd, &o->identity)))
+		error_set(&o->err, rc, "image %.200s: %s; check its storage", o->spec.target.path,
+		          error_name(rc));
+	if (!rc)
+		rc = storage_open(&o->spec, &o->storage, &o->err);
+	if (!rc && file && !o->claimed)
+		claim_check_name(o->spec.fd, o->spec.target.path, &o->note);
+	return rc;
+}
 
 static void *open_thread(void *arg)
 {
 	struct opening *o = arg;
 	uint64_t one = 1;
 
-	o->rc = storage_open(&o->spec, &o->storage, &o->err);
+	o->rc = open_claimed(o);
 	/* Cannot fail; and if it did, the supervisor would end this worker in time. */
 	if (write(o->done_fd, &one, sizeof one) < 0)
 		log_error("cannot tell that the image is open: %s", error_name(errno));
@@ -99,18 +91,28 @@ int disk_open(struct worker *w, const struct wm_open *m, int *fd, struct error *
 	o->done_fd = w->opened.fd;
 	o->spec = (struct storage_spec){
 	    .target = m->target,
-	    .fd = m->has_fd ? *fd : -1,
+	    .fd = m->has_claim ? *fd : -1,
 	    .readonly = m->readonly,
 	    .shared = m->shared,
-	    .owner = owner_number(w),
-	    .wait_lock = m->wait_lock,
+	    .owner = m->owner,
+	    .after_death = m->after_death,
 	    .lost = &w->lost,
 	};
 	o->spec.target.path[sizeof o->spec.target.path - 1] = 0;
 	o->spec.target.fault[sizeof o->spec.target.fault - 1] = 0;
-	if (m->has_fd && (*fd < 0 || fstat(*fd, &o->st))) {
+	o->claim = (struct claim_spec){
+	    .target = &o->spec.target,
+	    .expected = m->expected,
+	    .readonly = m->readonly,
+	    .shared = m->shared,
+	    .emulated = m->emulated,
+	    .owner = m->owner,
+	    .wait = m->wait_owner,
+	};
+	if (m->has_claim && *fd < 0) {
 		free(o);
-		return error_set(err, -EBADF, "the image's descriptor did not arrive");
+		return error_set(err, -EMFILE, "the image's descriptor did not arrive; raise the "
+		                               "limit of open files");
 	}
 	w->opening = o;
 	rc = -pthread_create(&o->thread, NULL, open_thread, o);
@@ -119,7 +121,7 @@ int disk_open(struct worker *w, const struct wm_open *m, int *fd, struct error *
 		free(o);
 		return error_set(err, rc, "cannot start a thread: %s", error_name(rc));
 	}
-	if (m->has_fd)
+	if (m->has_claim)
 		*fd = -1;
 	return 0;
 }
@@ -129,13 +131,20 @@ static void opened(struct worker *w, const struct opening *o)
 	w->storage = o->storage;
 	w->readonly = o->spec.readonly;
 	w->image_shared = o->spec.shared;
-	w->image_dev = o->st.st_dev;
-	w->image_ino = o->st.st_ino;
-	/* The node of a device stays when another disk is put behind it. */
-	if (storage_caps(w->storage)->diskseq) {
-		w->image_dev = o->st.st_rdev;
-		w->image_ino = storage_caps(w->storage)->diskseq;
+	w->image = o->identity;
+}
+
+/* To whom it belongs: nothing of it stays here when a guest is served. Where nobody listens just now,
+ * the next supervisor gets it. */
+static void pass_claim(struct worker *w, struct opening *o)
+{
+	if (o->rc || !o->claimed) {
+		if (o->spec.fd >= 0)
+			close(o->spec.fd);
+		return;
 	}
+	w->claim = o->spec.fd;
+	session_pass_claim(w);
 }
 
 /* This thread, and all that it starts from now on: there is no other. */
@@ -157,7 +166,8 @@ static int confine(struct worker *w, struct error *err)
 	return rc;
 }
 
-int disk_opened(struct worker *w, struct storage_caps *caps, struct error *err)
+int disk_opened(struct worker *w, struct storage_caps *caps, struct error *note,
+                struct error *err)
 {
 	struct opening *o = w->opening;
 	int rc = o->rc;
@@ -168,8 +178,9 @@ int disk_opened(struct worker *w, struct storage_caps *caps, struct error *err)
 		*err = o->err;
 	else
 		opened(w, o);
-	if (o->spec.fd >= 0)
-		close(o->spec.fd);
+	/* Before the sandbox, which may not let us. */
+	pass_claim(w, o);
+	*note = o->note;
 	free(o);
 	if (rc)
 		return rc;
@@ -217,8 +228,8 @@ static struct journal_identity identity_of(const struct worker *w, const struct 
 	id.queue = queue;
 	id.port = m->queue[queue].port;
 	memcpy(id.refs, m->queue[queue].refs, sizeof(uint32_t) << m->order);
-	id.image_dev = w->image_dev;
-	id.image_ino = w->image_ino;
+	id.image_dev = w->image.dev;
+	id.image_ino = w->image.ino;
 	return id;
 }
 
@@ -298,18 +309,15 @@ static int supported(const struct wm_connect *m, struct error *err)
 int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct error *err)
 {
 	struct blkif_ring ring;
-	struct stat st = {0};
 	int rc;
 
 	if (!m->nr_queues)
 		return 0;
-	if (fd >= 0 && fstat(fd, &st))
-		return error_set(err, -errno, "cannot look at the image: %s", error_name(errno));
+	/* Overwritten when the image is opened. */
+	w->image = (struct storage_identity){0};
+	if (fd >= 0 && (rc = claim_identify(fd, &w->image)))
+		return error_set(err, rc, "cannot look at the image: %s", error_name(rc));
 	rc = supported(m, err);
-	/* Overwritten when the image is opened. What is behind a device's node only an open tells.
-	 */
-	w->image_dev = S_ISREG(st.st_mode) ? st.st_dev : 0;
-	w->image_ino = S_ISREG(st.st_mode) ? st.st_ino : 0;
 	for (unsigned i = 0; i < m->nr_queues && !rc; i++) {
 		struct journal_identity id = identity_of(w, m, i);
 		blkif_ring_attach(&ring, NULL, m->order, (enum blkif_protocol)m->protocol);

@@ -113,6 +113,7 @@ int main(int argc, char **argv)
 	snprintf(ident, sizeof ident, "xenblkd %s", w.name);
 	log_init(ident, verbose);
 	set_title(&w);
+	w.claim = -1;
 	w.net_fd = find_network();
 	inherited_reset();
 	faults_init(&w);

@@ -18,6 +18,20 @@ void session_send(struct worker *w, const struct wm *m)
 		log_warn("cannot answer the supervisor: %s", error_name(errno));
 }
 
+void session_pass_claim(struct worker *w)
+{
+	struct wm m = {.type = WM_CLAIMED};
+
+	if (w->claim < 0 || w->peer.fd < 0)
+		return;
+	if (wm_send(w->peer.fd, &m, 0, w->claim)) {
+		log_warn("cannot hand over the claim of the image: %s", error_name(errno));
+		return;
+	}
+	close(w->claim);
+	w->claim = -1;
+}
+
 static void peer_drop(struct worker *w)
 {
 	if (w->peer.fd < 0)
@@ -39,12 +53,11 @@ static void reply(struct worker *w, uint32_t serial, enum wm_type type, int rc,
 {
 	struct wm m = {.version = WM_VERSION, .type = type, .serial = serial, .rc = rc};
 
-	if (rc) {
+	memcpy(m.text, err->text, sizeof m.text);
+	if (rc)
 		m.type = WM_FAILED;
-		memcpy(m.text, err->text, sizeof m.text);
-	} else if (caps) {
+	else if (caps)
 		m.opened = *caps;
-	}
 	session_send(w, &m);
 }
 
@@ -71,6 +84,7 @@ static void say_state(struct worker *w, const struct wm *request)
 	m.state.connect = w->connected;
 	stopped_text(w, m.text, sizeof m.text);
 	session_send(w, &m);
+	session_pass_claim(w);
 }
 
 static void quit(struct worker *w)
@@ -123,6 +137,7 @@ static void dispatch(struct worker *w, const struct wm *m, int *fd)
 	case WM_WITHDRAWN:
 	case WM_FORBIDDEN:
 	case WM_STATE:
+	case WM_CLAIMED:
 		break;
 	}
 	log_warn("message of unknown type %u from the supervisor, ignored", m->type);
@@ -150,10 +165,10 @@ static void dispatch_foreign(struct worker *w, const struct wm *m)
 void session_opened(struct worker *w)
 {
 	struct storage_caps caps = {0};
-	struct error err = {""};
-	int rc = disk_opened(w, &caps, &err);
+	struct error err = {""}, note = {""};
+	int rc = disk_opened(w, &caps, &note, &err);
 
-	reply(w, w->open_serial, WM_OPENED, rc, &err, &caps);
+	reply(w, w->open_serial, WM_OPENED, rc, rc ? &err : &note, &caps);
 	if (w->unfit)
 		loop_stop(&w->loop);
 	end_if_useless(w);
@@ -163,17 +178,8 @@ static void peer_ready(struct loop_fd *lfd, uint32_t events)
 {
 	struct worker *w = container_of(lfd, struct worker, peer);
 	struct wm m = {0};
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {.iov_base = &m, .iov_len = sizeof m};
-	struct msghdr h = {.msg_iov = &iov,
-	                   .msg_iovlen = 1,
-	                   .msg_control = &control,
-	                   .msg_controllen = sizeof control};
-	ssize_t n = recvmsg(lfd->fd, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	int fd = -1;
+	int fd;
+	ssize_t n = wm_receive(lfd->fd, &m, &fd);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -183,9 +189,6 @@ static void peer_ready(struct loop_fd *lfd, uint32_t events)
 		end_if_useless(w);
 		return;
 	}
-	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(c), sizeof fd);
 	if (n >= WM_HEAD_BYTES && m.version != WM_VERSION)
 		dispatch_foreign(w, &m);
 	else if (n == sizeof m)

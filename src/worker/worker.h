@@ -34,7 +34,8 @@ struct worker {
 	struct opening *opening; /* by a thread of its own, so that the supervisor is answered
 	                            meanwhile; or NULL */
 	struct loop_fd opened;   /* eventfd of that thread */
-	uint64_t image_dev, image_ino;
+	struct storage_identity image;
+	int claim; /* of the image, while the supervisor has not got it yet; else -1 */
 	struct files files;
 	struct lost lost;            /* what the guest has to be told */
 	bool readonly, image_shared; /* as it was opened */
@@ -57,6 +58,7 @@ struct worker {
 /* session.c: messages of the supervisor */
 int session_init(struct worker *w, int listen_fd);
 void session_send(struct worker *w, const struct wm *m);
+void session_pass_claim(struct worker *w); /* if there is one, and a supervisor */
 void session_opened(struct worker *w); /* disk_open's thread has ended */
 
 /* disk.c: what the messages ask for. 0 or -errno with *err. */
@@ -64,7 +66,9 @@ int disk_init(struct worker *w);
 /* Starts opening; session_opened is called when that has ended. *fd becomes ours (-1) on success.
  */
 int disk_open(struct worker *w, const struct wm_open *m, int *fd, struct error *err);
-int disk_opened(struct worker *w, struct storage_caps *caps, struct error *err); /* the result */
+/* The result; note: what is worth a word about an image that is open, or "". */
+int disk_opened(struct worker *w, struct storage_caps *caps, struct error *note,
+                struct error *err);
 /* Whether that connection could be gone on with; fd: of its image, lent, or -1. */
 int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct error *err);
 int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err);

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The claims of all disks, kept in a process of their own as well (holder/holder.h), so that they
+ * last from attach to detach although we may die, stop or be replaced. Each of us has a copy, so
+ * that the death of one loses nothing.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/device.h"
+#include "holder/holder.h"
+
+_Static_assert(DEVICE_ID_MAX <= HOLDER_NAME_MAX, "claims have the names of their disks");
+
+#define ANSWER_S 2
+
+/* What was held when we started, of disks that were not found yet. */
+struct held {
+	struct list link;
+	char name[HOLDER_NAME_MAX];
+	int fd;
+};
+
+static void keep(struct daemon *d, const char *name, int fd)
+{
+	struct held *h = calloc(1, sizeof *h);
+
+	if (!h) {
+		log_error("out of memory: the claim of disk %s is let go of", name);
+		close(fd);
+		return;
+	}
+	snprintf(h->name, sizeof h->name, "%s", name);
+	h->fd = fd;
+	list_append(&d->held, &h->link);
+}
+
+/* What an earlier supervisor had. 0 or -errno. */
+static int fetch(struct daemon *d, int sock)
+{
+	struct timeval patience = {.tv_sec = ANSWER_S};
+	struct holder_message m;
+	int fd, rc;
+
+	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	rc = holder_send(sock, HOLDER_LIST, "", -1, MSG_DONTWAIT);
+	while (!rc) {
+		rc = holder_receive(sock, &m, &fd, 0);
+		if (rc == -EINTR) {
+			rc = 0;
+			continue;
+		}
+		if (rc <= 0)
+			return rc ? rc : -ECONNRESET;
+		rc = 0;
+		if (m.op == HOLDER_ITEM && fd >= 0)
+			keep(d, m.name, fd);
+		else if (fd >= 0)
+			close(fd);
+		if (m.op == HOLDER_END)
+			return 0;
+	}
+	return rc;
+}
+
+static void address(const struct daemon *d, struct sockaddr_un *addr)
+{
+	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	snprintf(addr->sun_path, sizeof addr->sun_path, "%s/" HOLDER_SOCKET, d->run_dir);
+}
+
+static int connect_to(const struct daemon *d)
+{
+	struct sockaddr_un addr;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	address(d, &addr);
+	if (fd < 0 || !connect(fd, (struct sockaddr *)&addr, sizeof addr))
+		return fd < 0 ? -errno : fd;
+	int rc = -errno;
+	close(fd);
+	return rc;
+}
+
+static int start_holder(struct daemon *d)
+{
+	char prog[PATH_MAX + 16];
+	char *argv[] = {(char *)"xenblkd-holder", d->run_dir,
+	                d->xen_pid ? (char *)"--with-process" : NULL, NULL};
+	int pidfd = d->xen_pid ? pidfd_open(d->xen_pid, 0) : -1;
+	struct sockaddr_un addr;
+	int rc = 0, fd;
+
+	address(d, &addr);
+	unlink(addr.sun_path);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof addr) ||
+	    (d->xen_pid && pidfd < 0))
+		rc = -errno;
+	snprintf(prog, sizeof prog, "%s/xenblkd-holder", d->program_dir);
+	if (!rc)
+		rc = spawn_holder(prog, argv, fd, pidfd);
+	if (fd >= 0)
+		close(fd);
+	if (pidfd >= 0)
+		close(pidfd);
+	return rc < 0 ? rc : 0;
+}
+
+static void put_again(struct device *dev, void *arg)
+{
+	claims_put(dev);
+}
+
+static int line_open(struct daemon *d);
+
+/* It is gone: another one gets what we have. */
+static void line_ready(struct loop_fd *lfd, uint32_t events)
+{
+	struct daemon *d = container_of(lfd, struct daemon, holder_fd);
+	char byte;
+
+	if (recv(lfd->fd, &byte, 1, MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	claims_stop(d);
+	log_warn("xenblkd-holder has ended; it is started again");
+	int rc = line_open(d);
+	if (rc)
+		log_error("xenblkd-holder cannot be started: %s; should xenblkd die now, others may "
+		          "take the images of its disks",
+		          error_name(rc));
+	else
+		table_each(d, put_again, NULL);
+}
+
+static int line_open(struct daemon *d)
+{
+	int sock = connect_to(d), rc = sock < 0 ? sock : fetch(d, sock);
+
+	if (rc) {
+		if (sock >= 0)
+			close(sock);
+		rc = start_holder(d);
+		sock = rc ? rc : connect_to(d);
+		if (sock < 0)
+			return sock;
+	}
+	d->holder_fd = (struct loop_fd){.fd = sock, .ready = line_ready};
+	rc = loop_add(&d->loop, &d->holder_fd, EPOLLIN);
+	if (rc) {
+		close(sock);
+		d->holder_fd.fd = -1;
+	}
+	return rc;
+}
+
+int claims_start(struct daemon *d, struct error *err)
+{
+	int rc = line_open(d);
+
+	return rc ? error_set(err, rc,
+	                      "cannot start %s/xenblkd-holder: %s; install xenblkd completely",
+	                      d->program_dir, error_name(rc))
+	          : 0;
+}
+
+void claims_stop(struct daemon *d)
+{
+	if (d->holder_fd.fd < 0)
+		return;
+	loop_del(&d->loop, &d->holder_fd);
+	close(d->holder_fd.fd);
+	d->holder_fd.fd = -1;
+}
+
+static void tell(struct daemon *d, uint32_t op, const char *name, int fd)
+{
+	int rc = d->holder_fd.fd < 0 ? -ENOTCONN
+	                             : holder_send(d->holder_fd.fd, op, name, fd, MSG_DONTWAIT);
+
+	if (rc)
+		log_warn("xenblkd-holder does not hear of disk %s: %s", name, error_name(rc));
+}
+
+void claims_put(struct device *dev)
+{
+	if (dev->claim >= 0)
+		tell(dev->d, HOLDER_PUT, dev->id, dev->claim);
+}
+
+void claims_drop(struct daemon *d, const char *id)
+{
+	tell(d, HOLDER_DROP, id, -1);
+}
+
+int claims_find(struct daemon *d, const char *id)
+{
+	list_for_each(it, tmp, &d->held)
+	{
+		struct held *h = container_of(it, struct held, link);
+		if (strcmp(h->name, id))
+			continue;
+		int fd = h->fd;
+		list_remove(&h->link);
+		free(h);
+		return fd;
+	}
+	return -1;
+}
+
+void claims_settle(struct daemon *d)
+{
+	list_for_each(it, tmp, &d->held)
+	{
+		struct held *h = container_of(it, struct held, link);
+		claims_drop(d, h->name);
+		list_remove(&h->link);
+		close(h->fd);
+		free(h);
+	}
+}
