@@ -313,6 +313,7 @@ static void req_prod_changed(void **state)
 }
 
 /* Another image was renamed over it: neither gets the write that was meant for the first. */
+/* The disk goes on with the image that it was attached with, whatever its name means by now. */
 static void image_replaced(void **state)
 {
 	struct outage o;
@@ -326,8 +327,9 @@ static void image_replaced(void **state)
 	assert_int_equal(rename(o.image, old), 0);
 	assert_int_equal(rename(other, o.image), 0);
 	outage_end(&o);
-	outage_failed(&o, "belongs to another image");
-	assert_int_equal(outage_content(&o, old), OUTAGE_OLD);
+	assert_int_equal(outage_answer(&o), BLKIF_RSP_OKAY);
+	assert_int_equal(outage_content(&o, old), OUTAGE_NEW);
+	assert_int_equal(outage_content(&o, o.image), OUTAGE_OLD);
 	outage_detach(&o);
 }
 
@@ -341,9 +343,35 @@ static void image_missing(void **state)
 	outage_begin(&o, CRASH_TAKE_CONS);
 	image_gone(&o);
 	outage_end(&o);
-	host_wait_error(o.h, "1:xvda", "no such image");
-	assert_int_equal(outage_content(&o, moved), OUTAGE_OLD);
-	assert_int_equal(rename(moved, o.image), 0);
+	assert_int_equal(outage_answer(&o), BLKIF_RSP_OKAY);
+	assert_int_equal(outage_content(&o, moved), OUTAGE_NEW);
+	outage_detach(&o);
+}
+
+/* All that had the claim have died: what stands there now is looked at, and not taken for the image. */
+static void image_replaced_unseen(void **state)
+{
+	struct outage o;
+	char other[200], old[220];
+
+	outage_attach(&o, *state);
+	snprintf(other, sizeof other, "%s", host_image(o.h, "other.img", OUTAGE_SIZE));
+	host_fill(other, OUTAGE_SIZE, OUTAGE_OLD);
+	snprintf(old, sizeof old, "%s.old", o.image);
+	outage_begin(&o, CRASH_TAKE_CONS);
+	host_daemon_kill(o.h, SIGKILL);
+	host_holder_kill(o.h);
+	assert_int_equal(rename(o.image, old), 0);
+	assert_int_equal(rename(other, o.image), 0);
+	host_daemon_start(o.h, NULL);
+	outage_end(&o);
+	host_wait_error(o.h, "1:xvda", "has been replaced by another one since the disk was attached");
+	/* Nor by a front end that comes again. */
+	xenblkfront_close(o.f);
+	o.f = host_front(o.h, 1, "xvda", NULL, 0);
+	assert_true(xenblkfront_connect(o.f) < 0);
+	assert_int_equal(outage_content(&o, old), OUTAGE_OLD);
+	assert_int_equal(rename(old, o.image), 0);
 	xenblkfront_close(o.f);
 	o.f = host_front_connected(o.h, 1, "xvda");
 	outage_detach(&o);
@@ -498,6 +526,7 @@ int main(void)
 	    crash_case(untouched),          crash_case(never_executed),      crash_case(journal_is_a_folder),
 	    crash_case(journal_is_a_link),
 	    crash_case(req_prod_changed),   crash_case(image_replaced),      crash_case(image_missing),
+	    crash_case(image_replaced_unseen),
 	    crash_case(run_directory_full), crash_case(no_room_for_another), crash_case(no_room_for_a_note),
 	};
 

@@ -266,10 +266,17 @@ static void device_used_anew(void **state)
 	}
 	outage_attach_image(&o, c, dev, "w");
 	outage_begin(&o, CRASH_TAKE_CONS);
-	snprintf(command, sizeof command, "losetup -d %s && losetup %s %s", dev, dev, second);
+	/* As long as it is claimed, the kernel gives its number to no other disk. */
+	snprintf(command, sizeof command, "losetup -d %s && losetup %s %s 2>&1", dev, dev, second);
+	assert_int_not_equal(system(command), 0);
+	host_daemon_kill(o.h, SIGKILL);
+	host_holder_kill(o.h);
+	snprintf(command, sizeof command, "losetup %s %s", dev, second);
 	assert_int_equal(system(command), 0);
+	host_daemon_start(o.h, NULL);
 	outage_end(&o);
-	host_wait_error(o.h, "1:xvda", "belongs to another image");
+	host_wait_error(o.h, "1:xvda",
+	                "has been replaced by another one since the disk was attached");
 	assert_int_equal(outage_content(&o, first), OUTAGE_OLD);
 	assert_int_equal(outage_content(&o, second), OUTAGE_OLD);
 	xenblkfront_close(o.f);

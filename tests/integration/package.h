@@ -44,6 +44,7 @@ static inline void package_start(struct host *h, char build[256], const char *da
 	install(h, build, daemon, "xenblkd");
 	install(h, build, worker, "xenblkd-worker");
 	install(h, build, "xenblkd-xen", "xenblkd-xen");
+	install(h, build, "xenblkd-holder", "xenblkd-holder");
 	install(h, build, "xenblkctl", "xenblkctl");
 	host_daemon_start(h, NULL);
 }

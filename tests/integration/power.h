@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/file.h>
 
+#include "image_lock.h"
 #include "control.h"
 
 /* Attaches 1:xvda with these faults on a new image of zeros; the image's path. */
@@ -25,7 +26,7 @@ static inline const char *faulty_disk(struct host *h, const char *faults, uint64
 	return image;
 }
 
-/* When it returns, nothing is on its way to the image any more: its lock is free. */
+/* When it returns, nothing is on its way to the image any more: the fence is open. */
 static inline void power_off(struct host *h, const char *id, const char *image)
 {
 	pid_t worker = host_worker(h, id);
@@ -34,7 +35,7 @@ static inline void power_off(struct host *h, const char *id, const char *image)
 	assert_true(worker > 0 && fd >= 0);
 	host_daemon_kill(h, SIGKILL);
 	assert_int_equal(kill(worker, SIGKILL), 0);
-	wait_until(!flock(fd, LOCK_SH | LOCK_NB));
+	wait_until(image_is_still(fd));
 	close(fd);
 }
 

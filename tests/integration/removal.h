@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include "image_lock.h"
 #include "control.h"
 
 #define ID "1:xvda"
@@ -22,7 +23,7 @@ static inline bool lock_is_free(const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	assert_true(fd >= 0);
-	bool ok = !flock(fd, LOCK_EX | LOCK_NB);
+	bool ok = image_is_free(fd);
 	close(fd);
 	return ok;
 }

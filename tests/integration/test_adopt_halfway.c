@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/wait.h>
 
+#include "image_lock.h"
 #include "adopt.h"
 
 /* A process that is first in line for the image's lock, so that the next worker waits in OPEN.
@@ -19,9 +20,9 @@ static pid_t lock_in_line(const char *image, int *go)
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
 	pid_t pid = fork();
 	if (!pid) {
-		int fd = open(image, O_RDONLY | O_CLOEXEC);
+		int fd = open(image, O_RDWR | O_CLOEXEC);
 		close(pipes[1]);
-		if (write(ready[1], "r", 1) != 1 || flock(fd, LOCK_EX))
+		if (write(ready[1], "r", 1) != 1 || !image_delay(fd))
 			_exit(1);
 		_exit(read(pipes[0], &byte, 1) == 0 ? 0 : 1);
 	}

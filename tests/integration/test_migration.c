@@ -4,6 +4,7 @@
  * suspended, still has it; then one of the two is destroyed. */
 #include <signal.h>
 
+#include "image_lock.h"
 #include "control.h"
 
 #define OLD "1:xvda"
@@ -71,18 +72,23 @@ static void moved(void **state)
 	front_end(f);
 }
 
-/* Whether the process has the lock of an image, and does not wait for it. */
-static bool holds_lock(pid_t pid)
+/* Whether the process has put its fence on an image. */
+static bool has_fence(pid_t pid)
 {
-	char line[160], want[64];
+	char path[64], line[200];
+	unsigned long long first;
 	bool found = false;
-	FILE *f = fopen("/proc/locks", "re");
 
-	assert_non_null(f);
-	snprintf(want, sizeof want, ": FLOCK  ADVISORY  WRITE %d ", (int)pid);
-	while (!found && fgets(line, sizeof line, f))
-		found = strstr(line, want);
-	fclose(f);
+	for (int fd = 0; fd < 64 && !found; fd++) {
+		snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)pid, fd);
+		FILE *f = fopen(path, "re");
+		while (f && !found && fgets(line, sizeof line, f))
+			found =
+			    sscanf(line, "lock: %*s OFDLCK ADVISORY WRITE %*s %*s %llu", &first) == 1 &&
+			    first >= locks_disk(RANGE_FENCE, 0);
+		if (f)
+			fclose(f);
+	}
 	return found;
 }
 
@@ -109,7 +115,8 @@ static void moved_without_supervisor(struct host *h, int what)
 	if (what == OLD_HALF_TOO) {
 		/* its image is free now, and is opened while there is nobody to tell */
 		host_remove_nodes(h, 1, XVDA);
-		wait_until(holds_lock(waiting));
+		host_holder_kill(h);
+		wait_until(has_fence(waiting));
 		host_daemon_start(h, NULL);
 		xenblkfront_close(old);
 	} else {

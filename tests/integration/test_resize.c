@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/file.h>
 
+#include "image_lock.h"
 #include "loop_device.h"
 
 #define ID "1:xvda"
@@ -285,9 +286,9 @@ static void let_go_while_it_is_odd(void **state)
 
 	assert_int_equal(kill(h->daemon, SIGSTOP), 0);
 	assert_int_equal(truncate(path, 100), 0);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
 	assert_int_equal(kill(worker, SIGKILL), 0);
-	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_true(image_delay(fd));
 	assert_front(f, xenblkfront_set_state(f, XS_CLOSING));
 	assert_front(f, xenblkfront_set_state(f, XS_CLOSED));
 	assert_int_equal(kill(h->daemon, SIGCONT), 0);
@@ -326,24 +327,23 @@ static void between_opening_and_watching(void **state)
 	struct host *h = *state;
 	char path[200];
 	struct xenblkfront *f = attach(h, path);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
 	pid_t first = host_worker(h, ID);
 
 	assert_int_equal(kill(h->daemon, SIGSTOP), 0);
 	assert_int_equal(kill(first, SIGKILL), 0);
 	/* The next one has to wait for it. */
-	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_true(image_delay(fd));
 	assert_int_equal(kill(h->daemon, SIGCONT), 0);
 	wait_until(host_worker(h, ID) && host_worker(h, ID) != first);
 	assert_int_equal(kill(h->daemon, SIGSTOP), 0);
-	assert_int_equal(flock(fd, LOCK_UN), 0);
+	close(fd);
 	/* It has it; were this too short, it would find the new size itself. */
 	usleep(300000);
 	assert_int_equal(truncate(path, 2 * MIB), 0);
 	assert_int_equal(kill(h->daemon, SIGCONT), 0);
 	wait_until(sectors(h) == 4096);
 	assert_int_equal(read_at(f, 4095), BLKIF_RSP_OKAY);
-	close(fd);
 	front_end(f);
 }
 
@@ -431,7 +431,9 @@ static void a_user_asks(void **state)
 	char path[200], moved[210], line[400];
 	struct xenblkfront *f = attach(h, path);
 
+	/* Who comes next has neither its name nor its claim. */
 	host_daemon_kill(h, SIGKILL);
+	host_holder_kill(h);
 	snprintf(moved, sizeof moved, "%s.moved", path);
 	assert_int_equal(rename(path, moved), 0);
 	host_daemon_start(h, NULL);

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "image_lock.h"
 #include "base/clock.h"
 #include "host.h"
 
@@ -346,9 +347,9 @@ static void closed_after_the_fence(void **state)
 	assert_int_equal(pipe(go), 0);
 	pid_t late = fork();
 	if (!late) {
-		int fd = open(path, O_RDONLY);
+		int fd = open(path, O_RDWR);
 		close(go[1]);
-		if (write(ready[1], "r", 1) != 1 || flock(fd, LOCK_EX))
+		if (write(ready[1], "r", 1) != 1 || !image_delay(fd))
 			_exit(1);
 		if (write(ready[1], "l", 1) != 1)
 			_exit(1);

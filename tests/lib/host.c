@@ -2,6 +2,7 @@
 /* The host of the integration tests: starting, stopping, and what is asked of the daemon. */
 #include "host.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -87,6 +88,36 @@ void host_daemon_kill(struct host *h, int sig)
 	h->daemon = 0;
 }
 
+static pid_t holder(const struct host *h)
+{
+	char path[300], text[300], want[300];
+	int len = snprintf(want, sizeof want, "xenblkd-holder%c%s", 0, h->dir) + 1;
+	DIR *proc = opendir("/proc");
+	pid_t pid = 0;
+
+	for (struct dirent *e; !pid && (e = readdir(proc));) {
+		snprintf(path, sizeof path, "/proc/%.20s/cmdline", e->d_name);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
+		if (fd >= 0)
+			close(fd);
+		if (n >= len && !memcmp(text, want, (size_t)len))
+			pid = atoi(e->d_name);
+	}
+	closedir(proc);
+	return pid;
+}
+
+void host_holder_kill(struct host *h)
+{
+	pid_t pid = holder(h);
+
+	assert_true(pid > 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	while (holder(h) == pid)
+		usleep(1000);
+}
+
 static void copy_program(const struct host *h, const char *from, const char *to)
 {
 	char command[sizeof h->build + sizeof h->programs + 100];
@@ -114,6 +145,7 @@ void host_start_with(struct host *h, const char *worker, const char *const *extr
 		assert_int_equal(mkdir(h->programs, 0700), 0);
 		copy_program(h, "xenblkd", "xenblkd");
 		copy_program(h, "xenblkd-xen", "xenblkd-xen");
+		copy_program(h, "xenblkd-holder", "xenblkd-holder");
 		copy_program(h, worker, "xenblkd-worker");
 	}
 	snprintf(h->log, sizeof h->log, "%s.log", h->dir);

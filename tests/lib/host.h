@@ -45,6 +45,8 @@ void host_start_with(struct host *h, const char *worker, const char *const *extr
 void host_stop(struct host *h);
 void host_daemon_start(struct host *h, const char *const *extra);
 void host_daemon_kill(struct host *h, int sig); /* waits for its end */
+/* Kills the process that holds the claims of the images, and waits for its end. */
+void host_holder_kill(struct host *h);
 /* cmocka fixtures: *state is a struct host with a daemon running. */
 int host_setup(void **state);
 int host_teardown(void **state);

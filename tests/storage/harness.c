@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
+#include "storage/claim.h"
 
 #define DIR_PREFIX "xenblkd-test-storage."
 
@@ -117,28 +118,76 @@ const char *image_faults;
 struct lost *image_lost;
 unsigned rig_asker;
 
+uint32_t image_devid(pid_t pid)
+{
+	return 0x1000000 + (uint32_t)pid;
+}
+
+static uint64_t owner(int flags)
+{
+	return claim_owner(0, 1, flags & OPEN_OWNED ? 7 : image_devid(getpid()));
+}
+
+/* Of the images that are open, as a supervisor keeps them. */
+static struct {
+	struct storage *storage;
+	int fd;
+} claims[16];
+
+static void claims_hold(struct storage *s, int fd)
+{
+	size_t i = 0;
+
+	while (i < sizeof claims / sizeof *claims && claims[i].storage)
+		i++;
+	assert_true(i < sizeof claims / sizeof *claims);
+	claims[i].storage = s;
+	claims[i].fd = fd;
+}
+
 int image_open(const char *path, int flags, struct storage **out, struct error *err)
 {
 	struct storage_spec spec = {.readonly = flags & OPEN_RO,
 	                            .shared = flags & OPEN_SHARED,
-	                            .wait_lock = flags & OPEN_WAIT,
+	                            .after_death = flags & OPEN_WAIT,
 	                            .lost = image_lost,
-	                            .owner = flags & OPEN_OWNED ? 7 : 0};
+	                            .owner = owner(flags),
+	                            .fd = -1};
+	struct claim_spec claim = {.target = &spec.target,
+	                           .readonly = spec.readonly,
+	                           .shared = spec.shared,
+	                           .emulated = flags & OPEN_EMULATED,
+	                           .owner = spec.owner,
+	                           .wait = flags & OPEN_WAIT};
 	int rc;
 
 	*out = NULL;
 	err->text[0] = 0;
 	rc = storage_target_parse(path, &spec.target, err);
-	if (!rc)
-		rc = storage_resolve(&spec.target, &spec.fd, err);
+	if (!rc && spec.target.engine == STORAGE_FILE)
+		rc = claim_take(&claim, &spec.fd, err);
 	if (rc)
 		return rc;
 	if (image_faults)
 		snprintf(spec.target.fault, sizeof spec.target.fault, "%s", image_faults);
 	rc = storage_open(&spec, out, err);
-	if (spec.fd >= 0)
+	if (spec.fd < 0)
+		return rc;
+	if (rc)
 		close(spec.fd);
+	else
+		claims_hold(*out, spec.fd);
 	return rc;
+}
+
+void image_close(struct storage *s)
+{
+	storage_close(s);
+	for (size_t i = 0; i < sizeof claims / sizeof *claims; i++)
+		if (s && claims[i].storage == s) {
+			close(claims[i].fd);
+			claims[i].storage = NULL;
+		}
 }
 
 static unsigned done_count;
@@ -169,7 +218,7 @@ void rig_close(struct rig *r)
 {
 	storage_queue_close(r->queue);
 	io_uring_queue_exit(&r->ring);
-	storage_close(r->storage);
+	image_close(r->storage);
 }
 
 static void rig_io_done(struct storage_io *io, int rc)

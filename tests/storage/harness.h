@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <sys/types.h>
 
 #include "storage/storage.h"
 
@@ -29,7 +30,7 @@ void image_create(const char *path, uint64_t size);
 unsigned char pattern(uint64_t offset);
 void image_fill(const char *path, uint64_t size);
 
-enum open_flags { OPEN_RO = 1, OPEN_SHARED = 2, OPEN_WAIT = 4, OPEN_OWNED = 8 };
+enum open_flags { OPEN_RO = 1, OPEN_SHARED = 2, OPEN_WAIT = 4, OPEN_OWNED = 8, OPEN_EMULATED = 16 };
 
 /* Faults (storage/fault.h) of the images opened from now on; NULL: none. */
 extern const char *image_faults;
@@ -39,8 +40,13 @@ extern const char *image_faults;
 extern struct lost *image_lost;
 extern unsigned rig_asker;
 
-/* storage_target_parse, storage_resolve, storage_open. *out is NULL after an error. */
+/* storage_target_parse, claim_take, storage_open. *out is NULL after an error. OPEN_WAIT: waits for
+ * the image, and opens it as after a death. */
 int image_open(const char *path, int flags, struct storage **out, struct error *err);
+/* Each process is a disk of its own (1:this), but those that are told to be one (OPEN_OWNED: 1:7). */
+uint32_t image_devid(pid_t pid);
+/* With its claim. NULL is fine. */
+void image_close(struct storage *s);
 
 /* An image with one queue, as a data thread has it. */
 struct rig {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "storage/claim.h"
 
 static unsigned open_fds(void)
 {
@@ -81,8 +82,8 @@ static void sizes(void **state)
 	       "truncate -s 1048576");
 }
 
-/* Between the supervisor's look and the worker's. */
-static void shrunk_since_resolve(void **state)
+/* Between the claim and a later worker's look. */
+static void shrunk_since_claim(void **state)
 {
 	struct storage_spec spec = {.target.engine = STORAGE_FILE};
 	struct storage *s = NULL;
@@ -90,7 +91,7 @@ static void shrunk_since_resolve(void **state)
 
 	snprintf(spec.target.path, sizeof spec.target.path, "%s", test_path("shrunk"));
 	image_create(spec.target.path, 4096);
-	assert_int_equal(storage_resolve(&spec.target, &spec.fd, &err), 0);
+	assert_int_equal(claim_take(&(struct claim_spec){.target = &spec.target}, &spec.fd, &err), 0);
 	assert_int_equal(truncate(spec.target.path, 0), 0);
 	assert_int_equal(storage_open(&spec, &s, &err), -EINVAL);
 	assert_non_null(strstr(err.text, " is empty; give it a size"));
@@ -106,7 +107,7 @@ static void descriptor_counts(void **state)
 
 	snprintf(spec.target.path, sizeof spec.target.path, "%s", test_path("moved"));
 	image_create(spec.target.path, 4096);
-	assert_int_equal(storage_resolve(&spec.target, &spec.fd, &err), 0);
+	assert_int_equal(claim_take(&(struct claim_spec){.target = &spec.target}, &spec.fd, &err), 0);
 	assert_int_equal(unlink(spec.target.path), 0);
 	image_create(spec.target.path, 8192);
 	assert_int_equal(storage_open(&spec, &s, &err), 0);
@@ -169,7 +170,7 @@ static void long_path(void **state)
 
 	memset(t.path, '/', sizeof t.path - 1);
 	memcpy(t.path + sizeof t.path - 8, "missing", 8);
-	assert_int_equal(storage_resolve(&t, &fd, &err), -ENOENT);
+	assert_int_equal(claim_take(&(struct claim_spec){.target = &t}, &fd, &err), -ENOENT);
 	assert_int_equal(fd, -1);
 	assert_non_null(strstr(err.text, "no such image: .../"));
 	assert_non_null(strstr(err.text, "/missing does not exist; correct the path, or create it "
@@ -181,7 +182,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(kinds),
 	    cmocka_unit_test(sizes),
-	    cmocka_unit_test(shrunk_since_resolve),
+	    cmocka_unit_test(shrunk_since_claim),
 	    cmocka_unit_test(descriptor_counts),
 	    cmocka_unit_test(permissions),
 	    cmocka_unit_test(long_path),

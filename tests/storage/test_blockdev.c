@@ -195,12 +195,12 @@ static void lock(void **state)
 	setup(512, false);
 	assert_int_equal(image_open(dev, 0, &s, &err), 0);
 	assert_int_equal(image_open(dev, 0, &second, &err), -EBUSY);
-	storage_close(s);
+	image_close(s);
 	int fd = open(dev, O_RDONLY | O_CLOEXEC);
 	assert_int_equal(flock(fd, LOCK_SH), 0);
 	assert_int_equal(pthread_create(&thread, NULL, release_soon, &fd), 0);
 	assert_int_equal(image_open(dev, 0, &s, &err), 0);
-	storage_close(s);
+	image_close(s);
 	pthread_join(thread, NULL);
 	teardown();
 }

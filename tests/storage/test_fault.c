@@ -71,7 +71,7 @@ static void not_understood(void **state)
 	assert_null(s);
 	image_faults = NULL;
 	assert_int_equal(image_open(test_path("image"), 0, &s, &err), 0);
-	storage_close(s);
+	image_close(s);
 }
 
 /* Failed, and not done either. */

@@ -63,12 +63,14 @@ static void direct(void **state)
 		if (readlink(link, to, sizeof to - 1) < 0 || strcmp(to, path))
 			continue;
 		int flags = fcntl(i, F_GETFL);
-		assert_int_equal(!!(flags & O_DIRECT), possible);
+		/* The claim, which no I/O goes through. */
+		if (possible && !(flags & O_DIRECT))
+			continue;
 		assert_int_equal(flags & O_ACCMODE, O_RDWR);
 		assert_true(fcntl(i, F_GETFD) & FD_CLOEXEC);
 		found++;
 	}
-	assert_int_equal(found, 1);
+	assert_int_equal(found, possible ? 1 : 2);
 	rig_close(&r);
 	free(buf);
 }

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "blkif/vdev.h"
 #include "harness.h"
 
 #define SIZE (32u << 20)
@@ -129,18 +130,25 @@ static void holder_end(struct holder *h)
 	holder_reap(h);
 }
 
-static void expect_busy(int flags)
+/* Whose disk it is, see image_open. */
+static void expect_busy_of(int flags, uint32_t devid)
 {
 	struct storage *s;
 	struct error err;
-	char text[ERROR_TEXT_MAX];
+	char text[ERROR_TEXT_MAX], vdev[VDEV_NAME_MAX];
 
 	assert_int_equal(image_open(path, flags, &s, &err), -EBUSY);
+	vdev_name(devid, vdev);
 	snprintf(text, sizeof text,
-	         "image %s is in use by another process (its lock is held); detach it there first, "
-	         "or share it with mode w!",
-	         path);
+	         "image %s is in use: disk 1:%s of xenblkd has it; end that first, or share the "
+	         "image with mode w!",
+	         path, vdev);
 	assert_string_equal(err.text, text);
+}
+
+static void expect_busy(int flags, const struct holder *h)
+{
+	expect_busy_of(flags, image_devid(h->pid));
 }
 
 static void expect_free(int flags)
@@ -150,7 +158,7 @@ static void expect_free(int flags)
 
 	if (image_open(path, flags, &s, &err))
 		fail_msg("%s", err.text);
-	storage_close(s);
+	image_close(s);
 }
 
 static void combinations(void **state)
@@ -159,24 +167,40 @@ static void combinations(void **state)
 
 	h = holder_start(0, HOLD);
 	assert_int_equal(holder_says(&h), SIZE);
-	expect_busy(0);
-	expect_busy(OPEN_RO);
-	expect_busy(OPEN_SHARED);
+	expect_busy(0, &h);
+	expect_busy(OPEN_RO, &h);
+	expect_busy(OPEN_SHARED, &h);
 	holder_end(&h);
 	expect_free(0);
 
 	h = holder_start(OPEN_RO, HOLD);
 	assert_int_equal(holder_says(&h), SIZE);
-	expect_busy(0);
+	expect_busy(0, &h);
 	expect_free(OPEN_RO);
 	holder_end(&h);
 
 	h = holder_start(OPEN_SHARED, HOLD);
 	assert_int_equal(holder_says(&h), SIZE);
-	expect_busy(0);
+	expect_busy(0, &h);
 	expect_free(OPEN_SHARED);
 	expect_free(OPEN_RO);
 	holder_end(&h);
+}
+
+/* Another disk: it runs in a process of its own. */
+static void other_finds_busy(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		struct storage *s;
+		struct error err;
+		_exit(image_open(path, 0, &s, &err) == -EBUSY ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 static void given_back(void **state)
@@ -184,7 +208,7 @@ static void given_back(void **state)
 	struct rig r;
 
 	rig_open(&r, path, 0);
-	expect_busy(0);
+	other_finds_busy();
 	rig_close(&r);
 	rig_open(&r, path, 0);
 	rig_close(&r);
@@ -221,7 +245,8 @@ static void nothing_comes_late(int flags)
 		struct holder h = holder_start(flags, WRITE_ON);
 		struct rig r;
 		assert_int_equal(holder_says(&h), SIZE);
-		expect_busy(flags);
+		if (!(flags & OPEN_SHARED))
+			expect_busy_of(0, 7);
 		holder_kill(&h);
 		rig_open(&r, path, flags | OPEN_WAIT);
 		for (unsigned i = 0; i < DEPTH; i++)
@@ -241,7 +266,7 @@ static void nothing_comes_late(int flags)
 
 static void killed_while_writing(void **state)
 {
-	nothing_comes_late(0);
+	nothing_comes_late(OPEN_OWNED);
 }
 
 /* Others may write to a shared image, but the same disk must not do so twice. */
@@ -260,11 +285,11 @@ static void killed_while_discarding(void **state)
 
 	/* So that it is under way for sure. */
 	image_create(path, 256ull << 30);
-	struct holder h = holder_start(0, DISCARD_ON);
+	struct holder h = holder_start(OPEN_OWNED, DISCARD_ON);
 	assert_int_equal(holder_says(&h), 256ull << 30);
-	expect_busy(0);
+	expect_busy_of(0, 7);
 	holder_kill(&h);
-	rig_open(&r, path, OPEN_WAIT);
+	rig_open(&r, path, OPEN_OWNED | OPEN_WAIT);
 	rig_close(&r);
 	holder_reap(&h);
 	image_create(path, SIZE);

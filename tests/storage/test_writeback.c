@@ -35,7 +35,7 @@ static void refused_at_first(void **state)
 		assert_non_null(strstr(err.text, "attach it again"));
 		cache_error = 0;
 		assert_int_equal(image_open(test_path("image"), flags[i], &s, &err), 0);
-		storage_close(s);
+		image_close(s);
 	}
 }
 

@@ -301,7 +301,7 @@ inventory() {
 	xenstore-ls -f 2> /dev/null | grep -E '/backend/|^/local/domain/[1-9]|^/vm/|^/libxl/[1-9]' | grep -v '^/vm/00000000-0000'
 	"/usr/lib/xen-$xen/bin/lsevtchn" 0 2> /dev/null | grep -v -i virq | sed 's/^ *[0-9]*: //' | sort
 	losetup -a
-	programs_of xenblkd xenblkd-worker | sed 's/.*/a process of ours/'
+	programs_of xenblkd xenblkd-worker xenblkd-holder | sed 's/.*/a process of ours/'
 	grep -l '/dev/xen/gntdev' /proc/[0-9]*/maps 2> /dev/null | sed 's/.*/a process maps grants/'
 	# the lock file of a supervisor that has ended stays on purpose
 	ls /run/xenblkd 2> /dev/null | grep -vx lock
@@ -327,7 +327,7 @@ initrd_with() {
 driver_create() {
 	local name=$1 tree=/tmp/driver-$1
 	mkdir -p "$tree"/{bin,etc/xen/scripts,proc/xen,run/xen,run/lock,var/lib/xen,var/log/xen}
-	with_libraries "$tree" /lab/bin/xenblkd /lab/bin/xenblkd-worker /lab/bin/xenblkctl /lab/bin/xenblkfront \
+	with_libraries "$tree" /lab/bin/xenblkd /lab/bin/xenblkd-worker /lab/bin/xenblkd-holder /lab/bin/xenblkctl /lab/bin/xenblkfront \
 		"/usr/lib/xen-$xen/bin/xl" /usr/bin/xenstore-{read,ls,exists,list}
 	mv "$tree"/lab/bin/* "$tree/usr/lib/xen-$xen/bin/xl" "$tree"/usr/bin/xenstore-* "$tree/bin/"
 	install -m 755 /lab/packaging/block-xenblkd "$tree/etc/xen/scripts/"

@@ -3,7 +3,7 @@
 # The console's language (each line begins with ##lab): see dom0-init.
 # shellcheck shell=bash
 
-programs=(xenblkd xenblkd-worker xenblkctl xenblkfront bench-grants)
+programs=(xenblkd xenblkd-worker xenblkd-holder xenblkctl xenblkfront bench-grants)
 
 # with_init INITRD OUT: one of the lab's initial file systems, with its init as a second archive.
 with_init() {

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* What claims and fences (storage/claim.h) look like to others: to stand in for one of them. */
+#ifndef TESTS_LIB_IMAGE_LOCK_H
+#define TESTS_LIB_IMAGE_LOCK_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "storage/locks.h"
+
+/* As if that descriptor (open for writing) were another disk's claim. */
+static inline bool image_own(int fd)
+{
+	return !locks_take(fd, locks_byte(LOCK_OWNER), true, false);
+}
+
+/* As if it had I/O under way for whatever disk; waits until no other has. */
+static inline bool image_delay(int fd)
+{
+	return !locks_take_many(fd, locks_disk(RANGE_FENCE, 0), LOCKS_SPAN, true, true);
+}
+
+/* Whether nobody owns the image or has I/O on it. */
+static inline bool image_is_free(int fd)
+{
+	return !locks_met(fd, LOCKS_BASE, 4 * LOCKS_SPAN - 1, true, NULL);
+}
+
+/* Whether nobody has written to it, or can have I/O under way. */
+static inline bool image_is_still(int fd)
+{
+	return !locks_met(fd, locks_disk(RANGE_FENCE, 0), 2 * LOCKS_SPAN - 1, false, NULL);
+}
+
+#endif
