@@ -370,7 +370,7 @@ static void stopped_ring(void **state)
 	supervisor_dies(h);
 	host_daemon_start(h, NULL);
 	host_wait_error(h, "1:xvda", "overran the ring");
-	assert_string_equal(status_text(h, "1:xvda", "ring_state"), "stopped");
+	wait_until(status_is(h, "1:xvda", "ring_state", "stopped"));
 	assert_int_equal(host_worker(h, "1:xvda"), t.worker);
 	xenblkfront_close(t.front);
 	t.front = host_front_connected(h, 1, "xvda");
