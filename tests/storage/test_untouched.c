@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "storage/claim.h"
 
 #define OPENS 40
 #define STEP 4096
@@ -61,7 +62,7 @@ static void appended_to(void **state)
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	for (unsigned i = 0; i < OPENS; i++) {
 		assert_int_equal(image_open(path, 0, &s, &err), 0);
-		storage_close(s);
+		image_close(s);
 		usleep(2000);
 	}
 	kill(pid, SIGKILL);
@@ -87,10 +88,10 @@ static void odd_tail(void **state)
 	assert_int_equal(pwrite(fd, tail, sizeof tail, 8192), sizeof tail);
 	assert_int_equal(fstat(fd, &before), 0);
 	snprintf(spec.target.path, sizeof spec.target.path, "%s", path);
-	assert_int_equal(storage_resolve(&spec.target, &spec.fd, &err), 0);
+	assert_int_equal(claim_take(&(struct claim_spec){.target = &spec.target}, &spec.fd, &err), 0);
 	assert_int_equal(storage_open(&spec, &s, &err), 0);
 	assert_int_equal(storage_size(s), 8192);
-	storage_close(s);
+	image_close(s);
 	assert_int_equal(pread(fd, got, sizeof got, 8192), sizeof got);
 	assert_memory_equal(got, tail, sizeof tail);
 	assert_int_equal(fstat(fd, &after), 0);
