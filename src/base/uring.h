@@ -3,21 +3,34 @@
 #ifndef BASE_URING_H
 #define BASE_URING_H
 
+#include <errno.h>
 #include <liburing.h>
+#include <stdbool.h>
+#include <time.h>
 
 /* Embedded in its owner; must stay alive until done() was called, cancelled or not. */
 struct uring_op {
 	void (*done)(struct uring_op *op, int res); /* res and thread: those of the completion */
 };
 
-/* An SQE that completes op. Submits what is queued if the ring is full, so it never returns NULL.
+/* Whether io_uring_submit and its kin (rc: what they returned) took nothing because the kernel is
+ * short of memory. What was queued stays queued. */
+static inline bool uring_short(int rc)
+{
+	return rc == -EAGAIN || rc == -ENOMEM || rc == -EBUSY;
+}
+
+/* An SQE that completes op. Submits what is queued if the ring is full, so it never returns NULL: a
+ * kernel that is short of memory then holds up the thread, which has nowhere to put anything.
  * Only the ring's own thread. */
 static inline struct io_uring_sqe *uring_sqe(struct io_uring *ring)
 {
+	const struct timespec pause = {.tv_nsec = 1000000};
 	struct io_uring_sqe *sqe;
 
 	while (!(sqe = io_uring_get_sqe(ring)))
-		io_uring_submit(ring);
+		if (uring_short(io_uring_submit(ring)))
+			nanosleep(&pause, NULL);
 	return sqe;
 }
 

@@ -107,6 +107,7 @@ struct queue {
 	uint64_t wake_value;
 	int wake_fd; /* eventfd, written by the control thread */
 	uint64_t spin_ns;
+	unsigned refused; /* submissions in a row that the kernel had no memory for */
 	uint64_t idle_ns; /* when to tidy up if nothing happens; 0: nothing to do */
 	/* control */
 	pthread_t thread;

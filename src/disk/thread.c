@@ -17,6 +17,7 @@
 #define SPIN_MIN_NS 2000u
 #define SPIN_MAX_NS 50000u
 #define URING_ENTRIES 256
+#define REFUSED_DOUBLINGS 6 /* pauses of 2 to 64 ms */
 
 static inline void cpu_relax(void)
 {
@@ -80,6 +81,12 @@ static int uring_setup(struct queue *q)
 	return rc;
 }
 
+/* What the kernel does not take now stays in the submission queue. */
+static void submitted(struct queue *q, int rc)
+{
+	q->refused = uring_short(rc) ? q->refused + 1 : 0;
+}
+
 /* One round without waiting; true if anything moved. */
 static bool work(struct queue *q)
 {
@@ -90,7 +97,7 @@ static bool work(struct queue *q)
 	queue_start_ready(q);
 	request_copies(q);
 	if (io_uring_sq_ready(&q->uring))
-		io_uring_submit(&q->uring);
+		submitted(q, io_uring_submit(&q->uring));
 	moved |= uring_reap(&q->uring) > 0;
 	request_copies(q);
 	moved |= queue_answer(q);
@@ -134,21 +141,41 @@ static bool spin(struct queue *q)
 	return false;
 }
 
+/* The kernel is short of memory: until something completes, or it is worth another try. Events are
+ * not heard of if what waits for them could not be submitted, hence no longer. */
+static void wait_for_memory(struct queue *q)
+{
+	unsigned doublings = q->refused < REFUSED_DOUBLINGS ? q->refused : REFUSED_DOUBLINGS;
+	struct __kernel_timespec ts = {.tv_nsec = (long long)(NS_PER_MS << doublings)};
+	struct io_uring_cqe *cqe;
+
+	io_uring_wait_cqe_timeout(&q->uring, &cqe, &ts);
+}
+
 /* Until something completes, or until there is something to tidy up. */
 static void wait_in_uring(struct queue *q)
 {
 	struct io_uring_cqe *cqe;
 	uint64_t now;
+	int rc;
 
+	if (q->refused) {
+		wait_for_memory(q);
+		/* work() submits only what it finds queued. */
+		q->refused = io_uring_sq_ready(&q->uring) ? q->refused : 0;
+		return;
+	}
 	if (!q->idle_ns) {
-		io_uring_submit_and_wait(&q->uring, 1);
+		submitted(q, io_uring_submit_and_wait(&q->uring, 1));
 		return;
 	}
 	now = clock_ns();
 	uint64_t ns = q->idle_ns > now ? q->idle_ns - now : 0;
 	struct __kernel_timespec ts = {.tv_sec = (long long)(ns / NS_PER_S),
 	                               .tv_nsec = (long long)(ns % NS_PER_S)};
-	if (io_uring_submit_and_wait_timeout(&q->uring, &cqe, 1, &ts, NULL) == -ETIME)
+	rc = io_uring_submit_and_wait_timeout(&q->uring, &cqe, 1, &ts, NULL);
+	submitted(q, rc);
+	if (rc == -ETIME)
 		queue_tidy(q);
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
+#include "storage/again.h"
 
 #define HELPER_STACK (128 << 10)
 
@@ -141,7 +142,7 @@ static void events_done(struct uring_op *uop, int res)
 	while (io) {
 		struct storage_io *next = io->next;
 		d->outstanding--;
-		io->done(io, io->rc);
+		storage_done(io, io->rc);
 		io = next;
 	}
 	/* done() may have submitted more, which arms too. */

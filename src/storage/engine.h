@@ -7,7 +7,8 @@
 #include "storage/storage.h"
 
 /* Contracts: those of the storage_* call of the same name. submit gets only what storage_submit let
- * through: within the size, and nothing that changes a read-only image. */
+ * through: within the size, and nothing that changes a read-only image. It ends each operation with
+ * storage_done (again.h), and may see it again after a failure. */
 struct storage_ops {
 	int (*open)(const struct storage_spec *spec, struct storage **out, struct error *err);
 	int (*queue_open)(struct storage *s, struct io_uring *ring, struct storage_queue **out,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "storage/again.h"
 #include "storage/fault_cache.h"
 
 #define OPS_MAX 2048 /* in flight through one queue; more go on without faults */
@@ -96,7 +97,7 @@ static void report(struct fault_io *f)
 
 	f->next = q->free;
 	q->free = f;
-	outer->done(outer, f->rc);
+	storage_done(outer, f->rc);
 }
 
 static void report_late(struct uring_op *op, int res)
@@ -180,6 +181,8 @@ static int refuses(struct fault_queue *q, const struct storage_io *io)
 
 	if (fails(q, io))
 		return -EIO;
+	if (q->count - s->short_first < s->short_count && q->count >= s->short_first)
+		return -ENOMEM;
 	if (io->op == STORAGE_FLUSH && s->no_flush && ++q->flushes >= s->no_flush)
 		return -EOPNOTSUPP;
 	/* Nothing may go round the cache. */
@@ -215,7 +218,7 @@ static void fault_submit(struct storage_queue *sq, struct storage_io *io)
 		abort();
 	rc = refuses(q, io);
 	if (rc) {
-		io->done(io, rc);
+		storage_done(io, rc);
 		return;
 	}
 	if (!f) {

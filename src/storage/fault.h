@@ -7,6 +7,8 @@
  *   seed=N            of all that is random here; the same one gives the same choices
  *   error=P           P of 100 operations fail with EIO, undone
  *   error@N=COUNT     the Nth operation of the queue (from 1) and the COUNT - 1 after it fail
+ *   short@N=COUNT     the Nth operation of the queue and the COUNT - 1 after it, those that are tried
+ *                     again among them, fail with ENOMEM
  *   bad=FIRST-LAST    every operation that touches these sectors fails
  *   delay=P/US        P of 100 begin late, by up to US microseconds: others overtake them
  *   late=P/US         P of 100 are reported late, in any order
@@ -31,6 +33,7 @@ struct fault_spec {
 	uint64_t seed;
 	uint32_t error;
 	uint64_t script_first, script_count; /* count 0: none */
+	uint64_t short_first, short_count;
 	uint64_t bad_first, bad_last;        /* first > last: none */
 	struct fault_chance delay, late, torn;
 	uint64_t abort_sector; /* UINT64_MAX: none */

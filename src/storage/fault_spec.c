@@ -43,6 +43,9 @@ static int item(const char *key, const char *value, struct fault_spec *s)
 	if (!strncmp(key, "error@", 6))
 		return parse_u64(key + 6, 1, UINT64_MAX, &s->script_first) ||
 		       parse_u64(value, 1, UINT64_MAX, &s->script_count);
+	if (!strncmp(key, "short@", 6))
+		return parse_u64(key + 6, 1, UINT64_MAX, &s->short_first) ||
+		       parse_u64(value, 1, UINT64_MAX, &s->short_count);
 	if (!strcmp(key, "bad"))
 		return two(value, '-', UINT64_MAX, UINT64_MAX, &s->bad_first, &s->bad_last);
 	if (!strcmp(key, "delay"))

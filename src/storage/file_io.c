@@ -3,53 +3,34 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "storage/again.h"
 #include "storage/file.h"
-
-/* In a row, without a byte of progress; then the caller hears of it. */
-#define RETRIES_MAX 1000
 
 /* READ, WRITE, FLUSH: what is left of it. */
 static void start(struct storage_io *io);
-
-static bool retry(struct storage_io *io, int res)
-{
-	return (res == -EINTR || res == -EAGAIN) && io->rc++ < RETRIES_MAX;
-}
 
 static void flush_done(struct uring_op *uop, int res)
 {
 	struct storage_io *io = container_of(uop, struct storage_io, uop);
 
-	if (retry(io, res))
-		start(io);
-	else
-		io->done(io, res < 0 ? res : 0);
+	storage_done(io, res < 0 ? res : 0);
 }
 
 static void transfer_done(struct uring_op *uop, int res)
 {
 	struct storage_io *io = container_of(uop, struct storage_io, uop);
 
-	if (retry(io, res)) {
-		start(io);
-		return;
-	}
-	if (res < 0) {
-		io->done(io, res);
-		return;
-	}
-	if ((uint64_t)res == io->length - io->progress) {
-		io->done(io, 0);
+	if (res < 0 || (uint64_t)res == io->length - io->progress) {
+		storage_done(io, res < 0 ? res : 0);
 		return;
 	}
 	/* Direct I/O can go on at whole blocks only; less than one: the file has ended below us. */
 	uint32_t part = (uint32_t)res - (uint32_t)res % io->queue->storage->caps.logical_block;
 	if (!part) {
-		io->done(io, -EIO);
+		storage_done(io, -EIO);
 		return;
 	}
 	io->progress += part;
-	io->rc = 0;
 	start(io);
 }
 
@@ -81,7 +62,7 @@ static void discard(struct file_queue *q, struct storage_io *io)
 	if (io->secure ? caps->discard_secure : caps->discard)
 		discard_submit(&q->discard, io);
 	else
-		io->done(io, -EOPNOTSUPP);
+		storage_done(io, -EOPNOTSUPP);
 }
 
 void file_submit(struct storage_queue *sq, struct storage_io *io)
@@ -89,7 +70,6 @@ void file_submit(struct storage_queue *sq, struct storage_io *io)
 	struct file_queue *q = container_of(sq, struct file_queue, base);
 
 	io->progress = 0;
-	io->rc = 0;
 	if (io->op == STORAGE_DISCARD)
 		discard(q, io);
 	else

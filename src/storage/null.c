@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/engine.h"
+#include "storage/again.h"
 
 static int null_open(const struct storage_spec *spec, struct storage **out, struct error *err)
 {
@@ -46,7 +46,7 @@ static void null_submit(struct storage_queue *q, struct storage_io *io)
 {
 	if (io->op == STORAGE_READ)
 		memset(io->buf, 0, io->length);
-	io->done(io, 0);
+	storage_done(io, 0);
 }
 
 const struct storage_ops storage_null_ops = {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/again.h"
 #include "storage/engine.h"
 #include "storage/fault.h"
 #include "storage/lost.h"
@@ -116,11 +117,11 @@ static int submit_check(const struct storage *s, const struct storage_io *io)
 	return io->length ? 0 : 1;
 }
 
-void storage_submit(struct storage_queue *q, struct storage_io *io)
+void storage_start(struct storage_io *io)
 {
+	struct storage_queue *q = io->queue;
 	int rc = submit_check(q->storage, io);
 
-	io->queue = q;
 	if (!rc && io->op == STORAGE_FLUSH && q->storage->lost &&
 	    lost_tell(q->storage->lost, io->asker, io->request))
 		rc = -EIO;
@@ -128,6 +129,13 @@ void storage_submit(struct storage_queue *q, struct storage_io *io)
 		io->done(io, rc > 0 ? 0 : rc);
 	else
 		q->storage->ops->submit(q, io);
+}
+
+void storage_submit(struct storage_queue *q, struct storage_io *io)
+{
+	io->queue = q;
+	io->tries = 0;
+	storage_start(io);
 }
 
 const char *storage_short(char buf[STORAGE_SHORT_MAX], const char *path)

@@ -125,7 +125,7 @@ struct storage_io {
 	unsigned asker;
 	uint64_t request;
 	/* rc: 0, or -errno: nothing is known about how much was done. May be called from within
-	 * storage_submit. */
+	 * storage_submit. What ran short for a moment (memory) was tried again for some seconds. */
 	void (*done)(struct storage_io *io, int rc);
 	/* the engine's */
 	struct uring_op uop;
@@ -133,6 +133,8 @@ struct storage_io {
 	struct storage_io *next;
 	uint64_t progress;
 	int rc;
+	unsigned tries; /* how often it was tried again */
+	struct __kernel_timespec pause;
 };
 
 /* Starts the operation. Never blocks, never allocates. A FLUSH covers every WRITE that was done

@@ -27,7 +27,7 @@ static void words(void **state)
 	static const char *const bad[] = {"error",     "error=101", "error=-1",   "error@0=1",
 	                                  "bad=5",     "delay=10",  "delay=1/x",  "nothing=1",
 	                                  "abort=",    "seed=1,",   "torn=101/1", "cache",
-	                                  "cache=101", "noflush=0", "discard=x"};
+	                                  "cache=101", "noflush=0", "short@0=1", "discard=x"};
 	struct fault_spec s;
 	struct error err;
 
@@ -37,7 +37,7 @@ static void words(void **state)
 	}
 	assert_int_equal(
 	    fault_parse("seed=9,error=7,error@3=4,bad=8-15,delay=1/2,late=3/4,torn=5/6,abort=77,"
-	                "cache=9,noflush=10,discard=11",
+	                "cache=9,noflush=10,discard=11,short@12=13",
 	                &s, &err),
 	    0);
 	assert_int_equal(s.seed, 9);
@@ -57,6 +57,8 @@ static void words(void **state)
 	assert_int_equal(s.cache_early, 9);
 	assert_int_equal(s.no_flush, 10);
 	assert_int_equal(s.discard_us, 11);
+	assert_int_equal(s.short_first, 12);
+	assert_int_equal(s.short_count, 13);
 }
 
 /* An error of the words is an error of opening, and nothing stays open. */
@@ -103,6 +105,24 @@ static void scripted(void **state)
 	for (int i = 1; i <= 6; i++)
 		assert_int_equal(rig_do(&r, STORAGE_READ, buf, 0, 4096),
 		                 i == 3 || i == 4 ? -EIO : 0);
+	rig_close(&r);
+	free(buf);
+}
+
+/* Nobody hears of a short time without memory; what does it anyway is done once. */
+static void short_of_memory(void **state)
+{
+	unsigned char *buf = buffer(4096);
+	struct rig r;
+
+	open_with(&r, "short@2=3");
+	for (int i = 1; i <= 3; i++)
+		assert_int_equal(rig_do(&r, STORAGE_READ, buf, 4096, 4096), 0);
+	for (unsigned i = 0; i < 4096; i++)
+		assert_int_equal(buf[i], pattern(4096 + i));
+	rig_close(&r);
+	open_with(&r, "short@1=1000000");
+	assert_int_equal(rig_do(&r, STORAGE_WRITE, buf, 0, 4096), -ENOMEM);
 	rig_close(&r);
 	free(buf);
 }
@@ -473,6 +493,7 @@ int main(void)
 	    cmocka_unit_test(not_understood),
 	    cmocka_unit_test(errors),
 	    cmocka_unit_test(scripted),
+	    cmocka_unit_test(short_of_memory),
 	    cmocka_unit_test(bad_sectors),
 	    cmocka_unit_test(seeded),
 	    cmocka_unit_test(delayed),

@@ -67,9 +67,22 @@ static void short_write(void **state)
 	free(back);
 }
 
-/* Interrupted ones are done again, but not for ever. */
-static void interrupted(void **state)
+/* The pause before the next attempt, which is over at once here. Its length in ms. */
+static long long pass_pause(struct rig *r, struct rig_io *io)
 {
+	long long ns = io->io.pause.tv_nsec;
+
+	assert_int_equal(io->order, 0);
+	io->io.pause.tv_nsec = 1;
+	complete_as(r, -ETIME);
+	return ns / 1000000;
+}
+
+/* What ran short is tried again, more and more slowly, but not for ever. */
+static void ran_short(void **state)
+{
+	static const int shortages[] = {-EINTR, -EAGAIN, -ENOMEM, -ENOBUFS};
+	
 	static const enum storage_op ops[] = {STORAGE_READ, STORAGE_WRITE, STORAGE_FLUSH};
 	unsigned char *buf = buffer(4096);
 	struct rig_io io;
@@ -78,18 +91,24 @@ static void interrupted(void **state)
 	setup(&r);
 	for (unsigned i = 0; i < 3; i++) {
 		rig_submit(&r, &io, ops[i], buf, 0, 4096);
-		complete_as(&r, -EINTR);
-		assert_int_equal(io.order, 0);
-		complete_as(&r, -EAGAIN);
+		for (unsigned k = 0; k < 4; k++) {
+			complete_as(&r, shortages[k]);
+			assert_int_equal(pass_pause(&r, &io), 1u << k);
+		}
 		assert_int_equal(rig_wait(&r, &io), 0);
 
 		rig_submit(&r, &io, ops[i], buf, 0, 4096);
-		for (unsigned n = 0; n < 1000; n++) {
-			complete_as(&r, -EAGAIN);
-			assert_int_equal(io.order, 0);
+		long long last = 0, sum = 0;
+		for (unsigned n = 0; n < 27; n++) {
+			complete_as(&r, -ENOMEM);
+			long long ms = pass_pause(&r, &io);
+			assert_true(ms >= last && ms <= 256);
+			last = ms;
+			sum += ms;
 		}
-		complete_as(&r, -EAGAIN);
-		assert_int_equal(io.rc, -EAGAIN);
+		assert_in_range(sum, 4000, 6000);
+		complete_as(&r, -ENOMEM);
+		assert_int_equal(io.rc, -ENOMEM);
 		assert_int_not_equal(io.order, 0);
 	}
 	rig_close(&r);
@@ -123,7 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(short_read),
 	    cmocka_unit_test(short_write),
-	    cmocka_unit_test(interrupted),
+	    cmocka_unit_test(ran_short),
 	    cmocka_unit_test(errors),
 	};
 
