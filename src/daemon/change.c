@@ -38,6 +38,7 @@ static void tell_size(struct device *dev)
 	if (!dev->keys.sector_size)
 		return;
 	dev->keys.sectors = ring_sectors(dev);
+	dev->keys.physical_sector_size = storage_physical(&dev->caps, dev->keys.sector_size);
 	dev->told_size = dev->caps.size;
 	/* Not connected yet: it will read the size when it is. */
 	rc = publish_resize(dev->d->store, dev->backend, &dev->keys);

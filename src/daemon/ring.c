@@ -139,7 +139,7 @@ static void offer(struct device *dev, const struct settings *set, uint32_t size)
 
 	dev->keys = (struct disk_keys){
 	    .sector_size = size,
-	    .physical_sector_size = c->physical_block > size ? c->physical_block : size,
+	    .physical_sector_size = storage_physical(c, size),
 	    .info = dev->source.info | (readonly ? VDISK_READONLY : 0) |
 	            (c->cdrom ? VDISK_CDROM : 0) | (c->removable ? VDISK_REMOVABLE : 0),
 	    .flush = c->flush,

@@ -99,6 +99,8 @@ struct json_t *status_json(struct device *dev)
 {
 	bool open = dev->image == IMAGE_OPEN;
 	bool connected = dev->ring == RING_CONNECTED;
+	/* Not connected: a front end would be shown the device's, unless settings say otherwise. */
+	uint32_t shown = dev->keys.sector_size ?: dev->caps.logical_block;
 	const struct source *s =
 	    dev->image == IMAGE_NONE || dev->image == IMAGE_CLOSED ? &dev->wanted : &dev->source;
 	json_t *j =
@@ -123,7 +125,7 @@ struct json_t *status_json(struct device *dev)
 	                    json_integer(open ? (json_int_t)(dev->caps.size / 512) : 0));
 	json_object_set_new(j, "sector_size", json_integer(open ? dev->caps.logical_block : 0));
 	json_object_set_new(j, "physical_sector_size",
-	                    json_integer(open ? dev->caps.physical_block : 0));
+	                    json_integer(open ? storage_physical(&dev->caps, shown) : 0));
 	json_object_set_new(j, "readonly",
 	                    json_boolean(s->readonly || (open && dev->caps.readonly)));
 	json_object_set_new(j, "shared", json_boolean(s->shared));

@@ -148,6 +148,16 @@ const char *storage_short(char buf[STORAGE_SHORT_MAX], const char *path)
 	return buf;
 }
 
+uint32_t storage_physical(const struct storage_caps *c, uint32_t sector)
+{
+	uint64_t size = c->size - c->size % sector;
+	uint32_t block = sector;
+
+	while (block <= c->physical_block / 2 && size % (block * 2) == 0)
+		block *= 2;
+	return block;
+}
+
 bool storage_caps_sane(const struct storage_caps *c)
 {
 	if (c->logical_block != 512 && c->logical_block != 1024 && c->logical_block != 2048 &&

@@ -61,10 +61,10 @@ struct storage_identity {
 /* How to open. */
 struct storage_spec {
 	struct storage_target target;
-	int fd;         /* FILE: the claim, see storage/claim.h; lent */
-	bool readonly;  /* opened O_RDONLY, too */
-	bool shared;    /* writers may share the image (mode "w!") */
-	uint64_t owner; /* claim_owner: whose fence it is */
+	int fd;            /* FILE: the claim, see storage/claim.h; lent */
+	bool readonly;     /* opened O_RDONLY, too */
+	bool shared;       /* writers may share the image (mode "w!") */
+	uint64_t owner;    /* claim_owner: whose fence it is */
 	struct lost *lost; /* what earlier workers noted, and a loss is noted in; lent until
 	                      storage_close; NULL: no flush fails for it */
 	bool after_death; /* a worker of this disk may have died: what it wrote and was lost is told
@@ -74,7 +74,7 @@ struct storage_spec {
 struct storage_caps {
 	uint64_t size;           /* bytes, a multiple of logical_block; see storage_size */
 	uint32_t logical_block;  /* bytes: the unit that requests must keep to; 512 or 4096 */
-	uint32_t physical_block; /* bytes */
+	uint32_t physical_block; /* bytes; see storage_physical */
 	bool readonly;
 	bool flush; /* FLUSH works */
 	/* Worth an attempt: the first one may fail with -EOPNOTSUPP, then all do. */
@@ -103,6 +103,10 @@ int storage_resize(struct storage *s, struct error *err);
 /* Whether an engine could have found them: none is zero that is divided by, and they fit each
  * other. Pure; for numbers that come from another process. */
 bool storage_caps_sane(const struct storage_caps *c);
+/* What to show as physical sector of a disk of such capabilities in sectors of that size (512 to
+ * 4096): the largest power of two that divides the disk's size in whole sectors, at most
+ * physical_block, at least a sector. Pure. */
+uint32_t storage_physical(const struct storage_caps *c, uint32_t sector);
 void storage_close(struct storage *s); /* NULL is fine; queues are closed before */
 
 /* ring: the caller's io_uring, on which the engine may queue SQEs with a struct uring_op as user

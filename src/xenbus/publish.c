@@ -88,6 +88,8 @@ static int write_size(struct store *s, xs_transaction_t t, const char *be,
 {
 	int rc = store_write(s, t, be, "sectors", "%llu", (unsigned long long)k->sectors);
 
+	if (!rc)
+		rc = store_write(s, t, be, "physical-sector-size", "%u", k->physical_sector_size);
 	return rc ?: store_write(s, t, be, "state", "%d", XS_CONNECTED);
 }
 

@@ -68,6 +68,34 @@ static void a_file_grows(void **state)
 	front_end(f);
 }
 
+/* Of a size that is no multiple of the storage's blocks, smaller physical sectors are shown. */
+static void no_whole_blocks(void **state)
+{
+	struct host *h = *state;
+	const char *key = "physical-sector-size";
+	char path[200], line[500];
+	struct xenblkfront *f = attach(h, path);
+
+	assert_string_equal(host_read(h, host_be(1, XVDA), key), "4096");
+	assert_int_equal(truncate(path, 8 * MIB + 512), 0);
+	wait_until(sectors(h) == 16385);
+	assert_string_equal(host_read(h, host_be(1, XVDA), key), "512");
+	assert_int_equal(status_number(h, ID, "physical_sector_size"), 512);
+	front_end(f);
+	/* And when it connects. */
+	snprintf(line, sizeof line,
+	         "%s/xenblkfront --run-dir %s --domain 1 --vdev xvda conform --case "
+	         "size-fits-physical-sectors >/dev/null",
+	         h->build, h->dir);
+	assert_int_equal(system(line), 0);
+	f = host_front_connected(h, 1, "xvda");
+	assert_string_equal(host_read(h, host_be(1, XVDA), key), "512");
+	assert_int_equal(truncate(path, 8 * MIB), 0);
+	wait_until(sectors(h) == 16384);
+	assert_string_equal(host_read(h, host_be(1, XVDA), key), "4096");
+	front_end(f);
+}
+
 static void a_file_shrinks(void **state)
 {
 	struct host *h = *state;
@@ -467,6 +495,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    case_of(a_file_grows),
+	    case_of(no_whole_blocks),
 	    case_of(a_file_shrinks),
 	    case_of(a_file_loses_all),
 	    case_of(shrinks_under_load),

@@ -82,7 +82,7 @@ static long long pass_pause(struct rig *r, struct rig_io *io)
 static void ran_short(void **state)
 {
 	static const int shortages[] = {-EINTR, -EAGAIN, -ENOMEM, -ENOBUFS};
-	
+
 	static const enum storage_op ops[] = {STORAGE_READ, STORAGE_WRITE, STORAGE_FLUSH};
 	unsigned char *buf = buffer(4096);
 	struct rig_io io;

@@ -88,7 +88,8 @@ static void odd_tail(void **state)
 	assert_int_equal(pwrite(fd, tail, sizeof tail, 8192), sizeof tail);
 	assert_int_equal(fstat(fd, &before), 0);
 	snprintf(spec.target.path, sizeof spec.target.path, "%s", path);
-	assert_int_equal(claim_take(&(struct claim_spec){.target = &spec.target}, &spec.fd, &err), 0);
+	assert_int_equal(claim_take(&(struct claim_spec){.target = &spec.target}, &spec.fd, &err),
+	                 0);
 	assert_int_equal(storage_open(&spec, &s, &err), 0);
 	assert_int_equal(storage_size(s), 8192);
 	image_close(s);

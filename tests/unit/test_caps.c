@@ -47,9 +47,39 @@ static void insane(void **state)
 			fail_msg("case %zu is called sane", i);
 }
 
+static void physical_sector(void **state)
+{
+	static const struct {
+		uint64_t size;
+		uint32_t physical, sector, shown;
+	} cases[] = {
+	    {8 << 20, 4096, 512, 4096},
+	    {8 << 20, 512, 512, 512},
+	    {(8 << 20) + 512, 4096, 512, 512},
+	    {(8 << 20) + 1024, 4096, 512, 1024},
+	    {(8 << 20) + 2048, 4096, 512, 2048},
+	    {(8 << 20) + 4096, 4096, 512, 4096},
+	    /* Shown in larger sectors, what is left over is not shown. */
+	    {(8 << 20) + 512, 512, 4096, 4096},
+	    {(8 << 20) + 512, 4096, 4096, 4096},
+	    /* No power of two, from a device or from a worker that has fallen. */
+	    {8 << 20, 3000, 512, 2048},
+	    {8 << 20, UINT32_MAX, 512, 8 << 20},
+	    {1ull << 40, UINT32_MAX, 512, 1u << 31},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct storage_caps c = {.size = cases[i].size,
+		                         .logical_block = 512,
+		                         .physical_block = cases[i].physical};
+		assert_int_equal(storage_physical(&c, cases[i].sector), cases[i].shown);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(sane), cmocka_unit_test(insane)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(sane), cmocka_unit_test(insane),
+	                                   cmocka_unit_test(physical_sector)};
 
 	return cmocka_run_group_tests_name("caps", tests, NULL, NULL);
 }
