@@ -10,14 +10,18 @@ static int advertise(struct device *dev)
 	struct settings set;
 	int rc;
 
-	device_settings(dev, &set);
+	rc = device_settings(dev, &set);
+	if (rc)
+		return rc;
 	const struct offer_keys offer = {
 	    set.max_queues, set.max_indirect_segments,
 	    ring_max_order(xen_platform_limits(dev->d->platform).map_pages)};
 	/* Whoever connects from now on starts afresh, also if a worker of the connection before
 	 * lives still, or its death is not noticed yet. And before InitWait is written: we may die
 	 * in between. */
-	ring_void(dev);
+	rc = ring_void(dev);
+	if (rc)
+		return rc;
 	rc = publish_initwait(dev->d->store, dev->backend, dev->ours, &offer);
 	if (rc)
 		return rc;
@@ -55,7 +59,10 @@ static int write_closed(struct device *dev)
 	int rc;
 
 	/* Its requests are done, or its worker is dead: whoever connects next starts afresh. */
-	ring_forget(dev);
+	rc = ring_forget(dev);
+	/* The toolstack does not wait for descriptors. Nobody connects before ring_void has done it. */
+	if (rc && !dev->force)
+		return rc;
 	/* The toolstack's script may be about to remove the image's device. */
 	if (!dev->online)
 		image_unclaim(dev);

@@ -18,11 +18,44 @@
 #include "daemon/steps.h"
 
 #define QUIT_NS (5 * NS_PER_S)
+#define AGAIN_NS (200 * NS_PER_MS)
 #define ADOPT_NS (2 * NS_PER_S) /* a worker that is well answers at once */
+
+static void ask(struct device *dev)
+{
+	struct wm m = {.type = WM_HELLO};
+
+	if (dev->worker.sock.fd >= 0)
+		worker_send(dev, &m, -1);
+	/* Sooner than for one that only hangs up. */
+	loop_timer_arm(&dev->d->loop, &dev->worker.kill,
+	               dev->worker.sock.fd >= 0 ? ADOPT_NS : 0);
+}
+
+void adopt_again(struct device *dev)
+{
+	if (!timer_armed(&dev->worker.kill) && !timer_armed(&dev->retry))
+		ask(dev);
+}
+
+/* What its answer is compared with must be known: if not, it is asked again a little later. */
+static bool put_off(struct device *dev)
+{
+	char text[STORE_VALUE_MAX], uuid[37];
+	int rc = store_read(dev->d->store, XBT_NULL, dev->backend, "state", text, sizeof text);
+
+	rc = store_unread(rc) ? rc : ring_guest_uuid(dev, uuid);
+	if (!rc)
+		return false;
+	device_warn(dev, "cannot read what its worker is compared with: %s; trying again",
+	            error_name(rc));
+	loop_timer_cancel(&dev->worker.kill);
+	loop_timer_arm(&dev->d->loop, &dev->retry, AGAIN_NS);
+	return true;
+}
 
 int adopt_begin(struct device *dev)
 {
-	struct wm m = {.type = WM_HELLO};
 	int sock, pidfd;
 	pid_t pid = leftovers_find(dev->d, dev->id, &pidfd, &sock);
 
@@ -36,11 +69,8 @@ int adopt_begin(struct device *dev)
 		return rc;
 	}
 	dev->worker.adopting = true;
-	if (sock >= 0)
-		worker_send(dev, &m, -1);
+	ask(dev);
 	upgrade_step(STEP_ADOPTING, pid, 0);
-	/* Sooner than for one that only hangs up. */
-	loop_timer_arm(&dev->d->loop, &dev->worker.kill, sock >= 0 ? ADOPT_NS : 0);
 	return 1;
 }
 
@@ -58,7 +88,7 @@ static void image_from(struct device *dev, const struct wm *m)
 		dev->source = (struct source){.kind = SOURCE_WAIT};
 	if (m->flags & WM_OPENING) {
 		dev->image = IMAGE_OPENING;
-		dev->incoming = folder_incoming(dev);
+		dev->incoming = folder_incoming(dev) > 0;
 		dev->worker.open_serial = dev->worker.last_serial = m->pending;
 		patience_start(dev);
 		return;
@@ -110,7 +140,7 @@ void adopt_answer(struct device *dev, const struct wm *m)
 	char text[ERROR_TEXT_MAX];
 
 	dev->worker.pinged = false;
-	if (!dev->worker.adopting || m->serial != dev->worker.last_serial)
+	if (!dev->worker.adopting || m->serial != dev->worker.last_serial || put_off(dev))
 		return;
 	dev->worker.adopting = false;
 	loop_timer_cancel(&dev->worker.kill);
@@ -145,6 +175,8 @@ void adopt_other(struct device *dev, const struct wm *m)
 	struct error err;
 	int rc, fd;
 
+	if (put_off(dev))
+		return;
 	dev->worker.adopting = false;
 	dev->worker.other = m->version;
 	loop_timer_cancel(&dev->worker.kill);

@@ -79,6 +79,7 @@ void change_check(struct device *dev)
 	uint64_t told = 0;
 	int rc = 0;
 
+	/* Where it cannot be read, it is told once too often. */
 	store_read_u64(dev->d->store, XBT_NULL, dev->backend, "sectors", 0, UINT64_MAX, &told);
 	if (told != dev->keys.sectors)
 		rc = publish_resize(dev->d->store, dev->backend, &dev->keys);

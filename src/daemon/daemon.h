@@ -53,10 +53,13 @@ struct daemon {
 	struct list by_watch[WATCH_BUCKETS]; /* size.c */
 	struct list dirty;
 	unsigned nr_devices;
+	struct loop_timer rescan;          /* armed: not all that there may be was found */
+	unsigned rescans;                  /* in a row */
 	unsigned last_watch;               /* serial of the last front end watch */
 	struct log_limit limit;            /* lines about nodes that are no devices */
 	char last_ignored[STORE_PATH_MAX]; /* the node of the last such line */
 	struct list held;                  /* claims.c: of disks that are not known yet */
+	bool leftovers_due;                /* once all devices are known */
 	struct list leftovers;             /* workers without a device, on their way out */
 	struct loop_timer accept_timer;    /* of the control socket */
 	struct list clients;               /* of the control socket */
@@ -87,8 +90,8 @@ void claims_stop(struct daemon *d);
 int claims_find(struct daemon *d, const char *id);
 void claims_drop(struct daemon *d, const char *id);
 
-/* leftovers.c: ends the workers and removes the folders of devices that went while no supervisor
- * was there. After the first scan; returns at once. */
+/* leftovers.c: ends the workers, removes the folders and lets go of the images (claims_settle) of
+ * devices that went while no supervisor was there. Waits for a scan that has found all of them; returns at once. */
 void leftovers_start(struct daemon *d);
 void leftovers_stop(struct daemon *d); /* forgets those that still end */
 /* The worker that an earlier supervisor left of that disk, and a connection to it; *sock -1: it does
@@ -113,7 +116,10 @@ void foreign_start(struct daemon *d);
 /* discovery.c */
 int discovery_start(struct daemon *d, struct error *err); /* watches and the first scan */
 void discovery_stop(struct daemon *d);
-void discovery_watch_frontend(struct device *dev, const char *path); /* instead of the old one */
+/* Instead of the old one. 0 or -errno: there is none then. */
+int discovery_watch_frontend(struct device *dev, const char *path);
+/* What is at `path` cannot be read now (rc): all is looked for again after a pause. */
+void discovery_later(struct daemon *d, const char *path, int rc);
 void discovery_unwatch_frontend(struct device *dev);
 /* Looks for that device in every kind: one of them may have been waiting for the number. */
 void discovery_probe_again(struct daemon *d, uint16_t domid, uint32_t devid);

@@ -15,6 +15,7 @@
 
 #define ACTIONS_MAX 16 /* of one update; more would be a fault of ours and is not worth a spin */
 #define RETRY_NS (100 * NS_PER_MS)         /* after conflicts without end and the like */
+#define RETRY_DOUBLED 3                    /* … that often, if it goes on */
 #define AWAY_NS (1 * NS_PER_S)             /* a migration that fails brings the guest back */
 #define REMOVAL_NS (7 * NS_PER_S)          /* the toolstack waits 10 s for Closed */
 #define REMOVAL_KILL_NS (1500 * NS_PER_MS) /* then, for a drain that does not end */
@@ -65,9 +66,10 @@ static bool may_complain(struct daemon *d, const char *backend)
 	return true;
 }
 
-/* The front end's directory as the keys name it; "" if they do not, or not properly. */
-static void read_frontend(struct daemon *d, const char *backend, uint16_t domid, char *path,
-                          size_t cap)
+/* The front end's directory as the keys name it; "" if they do not, or not properly. 0, or -errno:
+ * they cannot be read. */
+static int read_frontend(struct daemon *d, const char *backend, uint16_t domid, char *path,
+                         size_t cap)
 {
 	uint64_t id;
 	int rc = store_read(d->store, XBT_NULL, backend, "frontend", path, cap);
@@ -75,23 +77,31 @@ static void read_frontend(struct daemon *d, const char *backend, uint16_t domid,
 	    store_read_u64(d->store, XBT_NULL, backend, "frontend-id", 0, XEN_DOMID_MAX, &id);
 
 	if (rc >= 0 && !id_rc && id == domid && path_is_frontend(path, domid))
-		return;
+		return 0;
 	if (rc < 0)
 		path[0] = '\0';
+	if (store_unread(rc) || store_unread(id_rc)) {
+		path[0] = '\0';
+		return store_unread(rc) ? rc : id_rc;
+	}
 	/* Absent keys are a node that is still being written. */
 	if (rc != -ENOENT && id_rc != -ENOENT && may_complain(d, backend))
 		log_warn("%s: frontend \"%.60s\" and frontend-id do not name a device of domain "
 		         "%u; ignored",
 		         backend, rc < 0 ? error_name(rc) : path, domid);
 	path[0] = '\0';
+	return 0;
 }
 
 /* Two workers must not meet: while it is not known whether there is one, nothing is done. */
 static void ask_worker(struct device *dev)
 {
-	int rc = adopt_begin(dev);
+	int rc = folder_load_connection(dev, &dev->conn);
 	struct error err;
 
+	/* Whoever had the ring before us may have died with writes in flight. */
+	dev->after_death = dev->unfenced = !rc;
+	rc = error_is_transient(rc) ? rc : adopt_begin(dev);
 	dev->unasked = rc < 0;
 	if (rc < 0) {
 		error_set(&err, rc, "cannot ask whether an earlier xenblkd's worker is there: %s",
@@ -107,14 +117,21 @@ static void ask_worker(struct device *dev)
 struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uint32_t devid)
 {
 	struct device *dev = table_find(d, domid, devid);
-	char backend[STORE_PATH_MAX], frontend[STORE_PATH_MAX];
+	char backend[STORE_PATH_MAX], frontend[STORE_PATH_MAX], state[16];
+	int rc;
 
 	if (dev && dev->kind == d->opt.kinds[kind])
 		return dev;
 	snprintf(backend, sizeof backend, "%s/%u/%u", d->roots[kind], domid, devid);
-	if (!store_exists(d->store, XBT_NULL, backend, "state"))
+	rc = store_read(d->store, XBT_NULL, backend, "state", state, sizeof state);
+	if (rc == -ENOENT || rc == -EACCES)
 		return NULL;
-	read_frontend(d, backend, domid, frontend, sizeof frontend);
+	if (!store_unread(rc))
+		rc = read_frontend(d, backend, domid, frontend, sizeof frontend);
+	if (store_unread(rc)) {
+		discovery_later(d, backend, rc);
+		return NULL;
+	}
 	if (!frontend[0])
 		return NULL;
 	if (dev) {
@@ -142,8 +159,6 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	snprintf(dev->id, sizeof dev->id, "%u:%s", domid, dev->vdev);
 	memcpy(dev->backend, backend, sizeof backend);
 	snprintf(dev->folder, sizeof dev->folder, "%s/disks/%s", d->run_dir, dev->id);
-	/* Whoever had the ring before us may have died with writes in flight. */
-	dev->after_death = dev->unfenced = !folder_load_connection(dev, &dev->conn);
 	table_add(dev);
 	discovery_watch_frontend(dev, frontend);
 	device_log(dev, "found %s", dev->backend);
@@ -169,14 +184,16 @@ void device_forget(struct device *dev)
 	free(dev);
 }
 
-void device_settings(const struct device *dev, struct settings *s)
+int device_settings(const struct device *dev, struct settings *s)
 {
 	char image[STORE_VALUE_MAX];
+	int rc = store_read(dev->d->store, XBT_NULL, dev->backend, "params", image, sizeof image);
 
 	*s = dev->d->opt.settings;
-	if (store_read(dev->d->store, XBT_NULL, dev->backend, "params", image, sizeof image) < 0)
+	if (rc < 0)
 		image[0] = '\0';
 	config_apply(dev->d->config, dev->id, image, s);
+	return store_unread(rc) ? rc : 0;
 }
 
 int device_reader_get(void *arg, const char *dir, const char *name, char *buf, size_t cap)
@@ -187,76 +204,114 @@ int device_reader_get(void *arg, const char *dir, const char *name, char *buf, s
 }
 
 /* Our state: 0 only if it is gone. Garbage is nothing that we act on. */
+/* Each of these: 0, or -errno: the key cannot be read, and what was known of it stays. */
+static int unread(struct device *dev, const char *what, int rc)
+{
+	device_warn(dev, "cannot read %s: %s; it is taken to be what it was; trying again", what,
+	            error_name(rc));
+	return rc;
+}
+
 static int read_ours(struct device *dev)
 {
 	char text[STORE_VALUE_MAX];
 	uint32_t state;
 	int rc = store_read(dev->d->store, XBT_NULL, dev->backend, "state", text, sizeof text);
 
+	if (store_unread(rc))
+		return unread(dev, "the back end's state", rc);
 	if (rc == -ENOENT)
-		return XS_UNKNOWN;
-	if (rc >= 0 && !parse_u32(text, XS_INITIALISING, XS_RECONFIGURED, &state))
-		return (int)state;
-	device_warn(dev, "back end's state \"%.*s\" is no state; nothing is done until it is one",
-	            KEY_QUOTE, rc < 0 ? error_name(rc) : text);
-	return XS_RECONFIGURED;
+		dev->ours = XS_UNKNOWN;
+	else if (rc >= 0 && !parse_u32(text, XS_INITIALISING, XS_RECONFIGURED, &state))
+		dev->ours = (int)state;
+	else {
+		device_warn(
+		    dev, "back end's state \"%.*s\" is no state; nothing is done until it is one",
+		    KEY_QUOTE, rc < 0 ? error_name(rc) : text);
+		dev->ours = XS_RECONFIGURED;
+	}
+	return 0;
 }
 
+/* A guest that takes away our right to read its state has taken the state away. */
 static int read_theirs(struct device *dev)
 {
 	char text[STORE_VALUE_MAX];
-	uint32_t state;
+	uint32_t state = XS_UNKNOWN;
 	int rc = store_read(dev->d->store, XBT_NULL, dev->frontend, "state", text, sizeof text);
 
-	if (rc >= 0 && !parse_u32(text, XS_INITIALISING, XS_RECONFIGURED, &state))
-		return (int)state;
-	if (rc >= 0 || rc == -EMSGSIZE || rc == -EINVAL)
+	/* Nobody waits longer than for a removal. */
+	if (store_unread(rc) && !dev->force)
+		return unread(dev, "the front end's state", rc);
+	if (rc >= 0 && !parse_u32(text, XS_INITIALISING, XS_RECONFIGURED, &state)) {
+		dev->theirs = (int)state;
+		return 0;
+	}
+	if (rc != -ENOENT)
 		device_warn(dev, "front end's state \"%.*s\" is no state; taken as gone", KEY_QUOTE,
 		            rc < 0 ? error_name(rc) : text);
-	return XS_UNKNOWN;
+	dev->theirs = XS_UNKNOWN;
+	return 0;
 }
 
-bool device_guest_is(const struct device *dev, const char *mark)
+int device_guest_is(const struct device *dev, const char *mark)
 {
 	char path[64], name[STORE_VALUE_MAX];
 	size_t length = strlen(mark);
 
 	snprintf(path, sizeof path, "/local/domain/%u", dev->domid);
-	if (store_read(dev->d->store, XBT_NULL, path, "name", name, sizeof name) < 0)
-		return false;
+	int rc = store_read(dev->d->store, XBT_NULL, path, "name", name, sizeof name);
+	if (rc < 0)
+		return store_unread(rc) ? rc : 0;
 	size_t n = strlen(name);
 	return n >= length && !strcmp(name + n - length, mark);
 }
 
-static bool read_flag(struct device *dev, const char *name, bool absent)
+static int read_online(struct device *dev)
 {
 	uint64_t v;
-	int rc = store_read_u64(dev->d->store, XBT_NULL, dev->backend, name, 0, UINT64_MAX, &v);
+	int rc;
 
-	if (!rc)
-		return v != 0;
-	if (rc != -ENOENT)
-		device_warn(dev, "key %s is not 0 or 1: %s; taken as 1", name, error_name(rc));
-	return rc == -ENOENT ? absent : true;
+	if (dev->ours == XS_UNKNOWN) {
+		dev->online = false;
+		return 0;
+	}
+	rc = store_read_u64(dev->d->store, XBT_NULL, dev->backend, "online", 0, UINT64_MAX, &v);
+	if (store_unread(rc))
+		return unread(dev, "key online", rc);
+	if (rc && rc != -ENOENT)
+		device_warn(dev, "key online is not 0 or 1: %s; taken as 1", error_name(rc));
+	dev->online = rc ? rc != -ENOENT : v != 0;
+	return 0;
 }
 
 /* What only the toolstack and its scripts write. */
-static void read_stale(struct device *dev)
+static int read_stale(struct device *dev)
 {
 	struct reader_arg arg = {dev->d->store, XBT_NULL};
 	struct key_reader r = {device_reader_get, &arg, dev->backend, dev->frontend,
 	                       dev->d->opt.no_hotplug};
 	char frontend[STORE_PATH_MAX];
+	struct source wanted;
+	struct error err = {""};
+	int rc = read_frontend(dev->d, dev->backend, dev->domid, frontend, sizeof frontend);
 
-	dev->keys_stale = false;
-	read_frontend(dev->d, dev->backend, dev->domid, frontend, sizeof frontend);
-	if (frontend[0] && strcmp(frontend, dev->frontend))
-		discovery_watch_frontend(dev, frontend);
+	if (!rc && frontend[0] && (strcmp(frontend, dev->frontend) || !dev->token[0]))
+		rc = discovery_watch_frontend(dev, frontend);
 	/* A script may be writing them just now: seen half-way, its path would lose to params. */
-	bool whole = !store_begin(dev->d->store, &arg.t);
-	dev->wanted_rc = source_read(&r, &dev->wanted, &dev->wanted_error);
-	if (whole)
-		store_end(dev->d->store, arg.t, false);
+	if (!rc)
+		rc = store_begin(dev->d->store, &arg.t);
+	if (rc)
+		return unread(dev, "the keys of the toolstack", rc);
+	rc = source_read(&r, &wanted, &err);
+	store_end(dev->d->store, arg.t, false);
+	if (store_unread(rc))
+		return unread(dev, "the keys of the toolstack", rc);
+	dev->wanted = wanted;
+	dev->wanted_error = err;
+	dev->wanted_rc = rc;
+	dev->keys_stale = false;
+	return 0;
 }
 
 /* An error in the image's keys is fatal only while there is no image to lose. */
@@ -293,8 +348,37 @@ static bool may_start(const struct device *dev)
 	       !(dev->held && dev->ours != XS_CLOSING);
 }
 
-static void read_all(struct device *dev, struct snapshot *s)
+/* All keys that are read each time, or are stale. */
+static int read_keys(struct device *dev)
 {
+	int away = 0, rc = read_ours(dev);
+
+	/* First: a removal must be noticed, whatever the other keys are. */
+	if (!rc)
+		rc = read_online(dev);
+	/* InitWait is waited for, and depends on nothing of this. */
+	if (!rc && dev->ours > XS_INITIALISING && dev->keys_stale)
+		rc = read_stale(dev);
+	if (!rc)
+		rc = read_theirs(dev);
+	if (rc)
+		return rc;
+	if (dev->theirs != XS_UNKNOWN)
+		dev->fe_seen = true;
+	/* Asked only before something is taken up again. */
+	if (dev->ours == XS_CONNECTED && dev->ring == RING_IDLE)
+		away = device_guest_is(dev, MIGRATED_AWAY);
+	if (away < 0)
+		return unread(dev, "the domain's name", away);
+	dev->away = away;
+	return 0;
+}
+
+/* 0, or -errno: nothing can be decided now. */
+static int read_all(struct device *dev, struct snapshot *s)
+{
+	int rc;
+
 	dev->warning.text[0] = '\0';
 	if (dev->slow_opening && dev->image == IMAGE_OPENING)
 		device_warn(dev,
@@ -310,21 +394,13 @@ static void read_all(struct device *dev, struct snapshot *s)
 		    dev, "its worker is of another version (%u, xenblkd's is %u), and stays so: %s",
 		    dev->worker.other, WM_VERSION,
 		    dev->worker.why_other[0] ? dev->worker.why_other : "not replaced yet");
-	dev->ours = read_ours(dev);
-	/* InitWait is waited for, and depends on nothing of this. */
-	if (dev->ours > XS_INITIALISING && dev->keys_stale)
-		read_stale(dev);
-	dev->theirs = read_theirs(dev);
-	if (dev->theirs != XS_UNKNOWN)
-		dev->fe_seen = true;
-	dev->online = dev->ours != XS_UNKNOWN && read_flag(dev, "online", false);
+	rc = read_keys(dev);
+	if (rc)
+		return rc;
 	foreign_state_check(dev);
 	foreign_check(dev);
 	if (dev->ours > XS_INITIALISING)
 		check_source(dev);
-	/* Asked only before something is taken up again. */
-	dev->away = dev->ours == XS_CONNECTED && dev->ring == RING_IDLE &&
-	            device_guest_is(dev, MIGRATED_AWAY);
 	*s = (struct snapshot){
 	    .ours = dev->ours,
 	    .theirs = dev->theirs,
@@ -344,7 +420,8 @@ static void read_all(struct device *dev, struct snapshot *s)
 	};
 	if (dev->ring == RING_CONNECTED &&
 	    (dev->theirs == XS_INITIALISED || dev->theirs == XS_CONNECTED))
-		s->ring_changed = ring_keys_changed(dev);
+		rc = ring_keys_changed(dev, &s->ring_changed);
+	return rc ? unread(dev, "the front end's keys", rc) : 0;
 }
 
 /* Someone waits for Closed, or the node is gone: that is not for ever. */
@@ -410,12 +487,16 @@ void device_update(struct device *dev)
 	if (dev->unasked && !timer_armed(&dev->worker.backoff))
 		ask_worker(dev);
 	/* Marked again when the worker has said what it has, or has ended. */
+	if (dev->worker.adopting)
+		adopt_again(dev);
 	if (dev->unasked || dev->worker.adopting)
 		return;
 	for (int i = 0; i < ACTIONS_MAX; i++) {
-		read_all(dev, &s);
+		if (read_all(dev, &s))
+			break;
 		a = decide(&s);
 		if (a == ACT_NOTHING) {
+			dev->retries = 0;
 			settled(dev);
 			return;
 		}
@@ -442,5 +523,7 @@ void device_update(struct device *dev)
 		}
 	}
 	watch_removal(dev);
-	loop_timer_arm(&dev->d->loop, &dev->retry, RETRY_NS);
+	/* Longer each time: a xenstored that has trouble is not helped by many questions. */
+	loop_timer_arm(&dev->d->loop, &dev->retry,
+	               RETRY_NS << (dev->retries < RETRY_DOUBLED ? dev->retries++ : RETRY_DOUBLED));
 }

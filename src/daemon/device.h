@@ -86,6 +86,7 @@ struct device {
 	bool retake;  /* one had it: its keys must go */
 	/* the keys that only others write; read again when an event names one of them */
 	bool keys_stale;
+	unsigned retries; /* of updates in a row that could not be done */
 	struct source wanted;
 	int wanted_rc;
 	struct error wanted_error;
@@ -137,7 +138,7 @@ void device_forget(struct device *dev);     /* frees it; its worker is gone or i
  * left behind, renamed before the guest runs on the other host, and what is arriving. */
 #define MIGRATED_AWAY "--migratedaway"
 #define MIGRATION_INCOMING "--incoming"
-bool device_guest_is(const struct device *dev, const char *mark);
+int device_guest_is(const struct device *dev, const char *mark); /* 1, 0 or -errno */
 
 /* Where a struct key_reader reads. */
 struct reader_arg {
@@ -156,8 +157,8 @@ void foreign_check(struct device *dev);
 /* ours and online were just read: somebody else's state is worth a line. */
 void foreign_state_check(struct device *dev);
 
-/* The settings of this disk, as of now. */
-void device_settings(const struct device *dev, struct settings *s);
+/* The settings of this disk, as of now. 0, or -errno: what they depend on cannot be read. */
+int device_settings(const struct device *dev, struct settings *s);
 
 /* actions.c: each 0, or -errno (see device_update) */
 int device_act(struct device *dev, enum action a);
@@ -184,13 +185,13 @@ void ring_disconnect(struct device *dev);
 void ring_answer(struct device *dev, const struct wm *m);
 uint64_t
 ring_sectors(const struct device *dev); /* what `sectors` says, in the units of dev->conn */
-uint64_t
-ring_told_size(struct device *dev); /* bytes, as `sectors` stands there now; 0: it does not */
-bool ring_keys_changed(struct device *dev); /* against those connected */
-void ring_forget(struct device *dev);       /* nothing of the connection may be taken up again */
+/* These: 0, or -errno of what cannot be read just now (store_unread). */
+int ring_told_size(struct device *dev, uint64_t *size); /* bytes, by `sectors`; 0: there is none */
+int ring_keys_changed(struct device *dev, bool *changed); /* against those connected */
+int ring_forget(struct device *dev); /* nothing of the connection may be taken up again */
 /* The front end starts anew: whatever ring there was, connected or not, is not the one that it will
  * offer, even if all numbers are the same (a new domain under the old one's). */
-void ring_void(struct device *dev);
+int ring_void(struct device *dev);
 
 /* change.c: what changes while a disk is in use. */
 void change_ask_size(struct device *dev); /* the worker is to look again */
@@ -198,8 +199,8 @@ void change_answer(struct device *dev, const struct wm *m);
 void change_check(struct device *dev); /* connected again: does the front end know the size? */
 /* What happened to the disk of an adopted worker while nobody listened; what: enum wm_withdrawn. */
 void change_adopted(struct device *dev, uint32_t what);
-void ring_describe(struct device *dev, struct wm_connect *c); /* all but resume */
-void ring_guest_uuid(struct device *dev, char uuid[37]);      /* "" if it has none */
+int ring_describe(struct device *dev, struct wm_connect *c); /* all but resume */
+int ring_guest_uuid(struct device *dev, char uuid[37]);       /* "" if it has none */
 /* The ring that an earlier supervisor connected is ours: dev->keys is what that promised. False: it
  * is not the one on record (dev->conn), or makes no sense. */
 bool ring_adopt(struct device *dev, const struct wm_connect *c);
@@ -244,6 +245,7 @@ void worker_abandon(struct device *dev); /* closes our ends; the process goes on
 /* adopt.c: the worker that an earlier supervisor left. 1: it was asked; 0: there is none; -errno:
  * nobody knows, as something ran short. */
 int adopt_begin(struct device *dev);
+void adopt_again(struct device *dev); /* if its answer could not be made use of yet */
 void adopt_answer(struct device *dev, const struct wm *m);
 void adopt_other(struct device *dev, const struct wm *m); /* of another version: m's head only */
 
@@ -306,13 +308,13 @@ void folder_remove(struct daemon *d, const char *name); /* by its ID */
 int folder_reserve(struct device *dev, const struct ring_keys *keys, struct error *err);
 int folder_load_connection(const struct device *dev, struct connection *out);
 int folder_save_connection(struct device *dev, struct error *err); /* dev->conn */
-void folder_drop_connection(struct device *dev);                   /* and empties the journals */
+int folder_drop_connection(struct device *dev); /* and empties the journals */
 void folder_drop_lost(struct device *dev); /* what the guest had to be told, see storage/lost.h */
 /* dev->incoming, for the next supervisor. */
-bool folder_incoming(struct device *dev);
+int folder_incoming(struct device *dev); /* 1, 0 or -errno */
 void folder_set_incoming(struct device *dev, bool incoming);
 /* Whether there is a journal of each of n queues. */
-bool folder_has_journals(struct device *dev, unsigned n);
+int folder_has_journals(struct device *dev, unsigned n); /* 1, 0 or -errno */
 /* What is open: what the keys said when it was opened. */
 void folder_save_source(struct device *dev); /* dev->source */
 int folder_load_source(const struct device *dev, struct source *out);

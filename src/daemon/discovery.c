@@ -9,11 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/device.h"
 #include "xenbus/path.h"
 
+#define RESCAN_NS (100 * NS_PER_MS)
+#define RESCAN_DOUBLED 4
 #define EVENTS_PER_ROUND 4096 /* so that a flood of them cannot keep devices from being updated */
 
 static void mark(struct device *dev, void *arg)
@@ -51,7 +54,10 @@ static void each_child(struct daemon *d, const char *path, uint32_t max,
 	char **names;
 	unsigned n;
 
-	if (store_list(d->store, XBT_NULL, path, &names, &n))
+	int rc = store_list(d->store, XBT_NULL, path, &names, &n);
+	if (store_unread(rc))
+		discovery_later(d, path, rc);
+	if (rc)
 		return;
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t child;
@@ -72,6 +78,32 @@ static void scan_domain(struct daemon *d, unsigned kind, uint16_t unused, uint32
 static void scan_kind(struct daemon *d, unsigned kind)
 {
 	each_child(d, d->roots[kind], XEN_DOMID_MAX, scan_domain, kind, 0);
+}
+
+static void rescan_expired(struct loop_timer *t)
+{
+	struct daemon *d = container_of(t, struct daemon, rescan);
+
+	for (unsigned k = 0; k < d->opt.nr_kinds; k++)
+		scan_kind(d, k);
+	if (timer_armed(&d->rescan))
+		return;
+	d->rescans = 0;
+	if (d->leftovers_due)
+		leftovers_start(d);
+}
+
+void discovery_later(struct daemon *d, const char *path, int rc)
+{
+	unsigned dropped, shift = d->rescans < RESCAN_DOUBLED ? d->rescans : RESCAN_DOUBLED;
+
+	if (timer_armed(&d->rescan))
+		return;
+	if (log_limit_pass(&d->limit, &dropped))
+		log_warn("cannot read %s: %s; looking again", path, error_name(rc));
+	d->rescans++;
+	d->rescan.expired = rescan_expired;
+	loop_timer_arm(&d->loop, &d->rescan, RESCAN_NS << shift);
 }
 
 static void backend_event(struct daemon *d, unsigned kind, const char *path)
@@ -173,7 +205,7 @@ static void store_ready(struct loop_fd *lfd, uint32_t events)
 	}
 }
 
-void discovery_watch_frontend(struct device *dev, const char *path)
+int discovery_watch_frontend(struct device *dev, const char *path)
 {
 	struct daemon *d = dev->d;
 	int rc;
@@ -184,7 +216,8 @@ void discovery_watch_frontend(struct device *dev, const char *path)
 	         ++d->last_watch);
 	rc = store_watch(d->store, dev->frontend, dev->token);
 	if (rc)
-		log_error("%s: cannot watch %s: %s", dev->id, dev->frontend, error_name(rc));
+		dev->token[0] = '\0';
+	return rc;
 }
 
 void discovery_unwatch_frontend(struct device *dev)
@@ -195,24 +228,32 @@ void discovery_unwatch_frontend(struct device *dev)
 	dev->token[0] = '\0';
 }
 
-static unsigned read_own_domid(struct daemon *d)
+/* 0, or -errno: it cannot be read. */
+static int read_own_domid(struct daemon *d)
 {
 	uint64_t domid;
 	int rc = store_read_u64(d->store, XBT_NULL, "domid", NULL, 0, XEN_DOMID_MAX, &domid);
 
+	d->own_domid = rc ? 0 : (unsigned)domid;
+	if (store_unread(rc))
+		return rc;
 	if (rc && d->opt.embedded)
 		log_debug("no own domain number in xenstore (%s): taking 0", error_name(rc));
 	else if (rc)
 		log_warn("cannot read this domain's number (key domid) from xenstore: %s; taking 0",
 		         error_name(rc));
-	return rc ? 0 : (unsigned)domid;
+	return 0;
 }
 
 int discovery_start(struct daemon *d, struct error *err)
 {
-	int rc;
+	int rc = read_own_domid(d);
 
-	d->own_domid = read_own_domid(d);
+	if (rc)
+		return error_set(err, rc,
+		                 "cannot read this domain's number (key domid) from xenstore: %s; "
+		                 "start xenblkd again",
+		                 error_name(rc));
 	foreign_start(d);
 	for (unsigned k = 0; k < d->opt.nr_kinds; k++) {
 		char token[] = {'b', (char)('0' + k), '\0'};

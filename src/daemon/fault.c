@@ -90,7 +90,8 @@ void device_lacks(struct device *dev, int rc, const char *text)
 
 	worker_later(dev);
 	upgrade_failed(dev, text);
-	error_set(&now, 0, "%s; xenblkd tries again; %s", text, error_remedy(rc));
+	error_set(&now, 0, "%s; xenblkd tries again%s%s", text, *error_remedy(rc) ? "; " : "",
+	          error_remedy(rc));
 	/* Of a disk that has failed, the failure is what counts. Each try finds the same. */
 	if (dev->fatal || dev->held || (dev->lacking && !strcmp(now.text, dev->error.text)))
 		return;

@@ -235,60 +235,67 @@ void folder_remove(struct daemon *d, const char *name)
 
 /* The magic of that queue's journal; 0: it is empty, or there is none. With clear: makes it empty,
  * as a worker would: one that still runs notes nothing in it that counts. */
-static uint64_t journal_magic(int dir, unsigned queue, bool clear)
+static int journal_magic(int dir, unsigned queue, bool clear, uint64_t *magic)
 {
-	uint64_t magic = 0, none = 0;
+	uint64_t none = 0;
 	char name[32];
+	int rc = 0;
 
+	*magic = 0;
 	snprintf(name, sizeof name, FILES_JOURNAL, queue);
 	int fd = at_file(dir, name, O_RDWR);
 	if (fd < 0)
-		return 0;
-	if (pread(fd, &magic, sizeof magic, 0) != (ssize_t)sizeof magic)
-		magic = 0;
-	if (magic && clear && pwrite(fd, &none, sizeof none, 0) < 0)
+		return error_is_transient(fd) ? fd : 0;
+	if (pread(fd, magic, sizeof *magic, 0) != (ssize_t)sizeof *magic)
+		*magic = 0;
+	if (*magic && clear && pwrite(fd, &none, sizeof none, 0) < 0) {
+		rc = error_is_transient(errno) ? -errno : 0;
 		log_error("%s cannot be emptied: %s", name, error_name(errno));
+	}
 	close(fd);
-	return magic;
+	return rc;
 }
 
-bool folder_has_journals(struct device *dev, unsigned n)
+int folder_has_journals(struct device *dev, unsigned n)
 {
-	int dir = folder_fd(dev);
-	bool all = dir >= 0;
+	int dir = folder_fd(dev), rc = 0;
+	uint64_t magic = dir >= 0;
 
-	for (unsigned i = 0; i < n && all; i++)
-		all = journal_magic(dir, i, false);
+	for (unsigned i = 0; i < n && magic && !rc; i++)
+		rc = journal_magic(dir, i, false, &magic);
 	if (dir >= 0)
 		close(dir);
-	return all;
+	else if (error_is_transient(dir))
+		rc = dir;
+	return rc ?: magic != 0;
 }
 
-void folder_drop_connection(struct device *dev)
+int folder_drop_connection(struct device *dev)
 {
-	int dir = folder_fd(dev);
+	int dir = folder_fd(dev), rc = 0;
+	uint64_t magic;
 
 	if (dir < 0)
-		return;
+		return error_is_transient(dir) ? dir : 0;
 	/* The journals first: a journal without its connection would be taken for one of a lost
 	 * run directory, and be held against the connection that follows. */
-	for (unsigned i = 0; i < WM_MAX_QUEUES; i++)
-		journal_magic(dir, i, true);
-	unlinkat(dir, "connection", 0);
+	for (unsigned i = 0; i < WM_MAX_QUEUES && !rc; i++)
+		rc = journal_magic(dir, i, true, &magic);
+	if (!rc)
+		unlinkat(dir, "connection", 0);
 	close(dir);
+	return rc;
 }
 
 /* Once the guest has its own name nothing else tells that it comes from elsewhere. */
-bool folder_incoming(struct device *dev)
+int folder_incoming(struct device *dev)
 {
-	int dir = folder_fd(dev);
 	char uuid[37];
-	bool says;
+	int rc = ring_guest_uuid(dev, uuid), dir = rc ? rc : folder_fd(dev);
 
 	if (dir < 0)
-		return false;
-	ring_guest_uuid(dev, uuid);
-	says = says_already(dir, INCOMING_NAME, uuid);
+		return rc || error_is_transient(dir) ? dir : 0;
+	bool says = says_already(dir, INCOMING_NAME, uuid);
 	close(dir);
 	return says;
 }
@@ -299,8 +306,8 @@ void folder_set_incoming(struct device *dev, bool incoming)
 
 	if (incoming) {
 		/* a domain number may come to mean another guest */
-		ring_guest_uuid(dev, uuid);
-		folder_write(dev, INCOMING_NAME, "%s", uuid);
+		if (!ring_guest_uuid(dev, uuid))
+			folder_write(dev, INCOMING_NAME, "%s", uuid);
 		return;
 	}
 	folder_drop(dev, INCOMING_NAME);

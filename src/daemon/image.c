@@ -61,15 +61,19 @@ static const char *test_faults(const struct device *dev, const char *text, char 
 	return end + 1;
 }
 
-/* What the guest knows that uses the disk, or whose last I/O has to be seen out; 0: nobody does. */
-static uint64_t size_in_use(struct device *dev)
+/* What the guest knows that uses the disk, or whose last I/O has to be seen out; 0: nobody does.
+ * Returns 0, or -errno: it cannot be read. */
+static int size_in_use(struct device *dev, uint64_t *size)
 {
-	if (dev->ours != XS_CONNECTED && !dev->unfenced)
+	*size = dev->ours != XS_CONNECTED && !dev->unfenced ? 0 : dev->caps.size;
+	if (*size || (dev->ours != XS_CONNECTED && !dev->unfenced))
 		return 0;
-	return dev->caps.size ?: ring_told_size(dev);
+	return ring_told_size(dev, size);
 }
 
-static int find_target(struct device *dev, struct storage_target *target, struct error *err)
+/* size: as of size_in_use. */
+static int find_target(struct device *dev, uint64_t size, struct storage_target *target,
+                       struct error *err)
 {
 	const struct source *s = &dev->source;
 	char fault[STORAGE_FAULT_MAX] = "";
@@ -85,7 +89,7 @@ static int find_target(struct device *dev, struct storage_target *target, struct
 	if (s->kind == SOURCE_DEVICE)
 		target->rdev = makedev(s->major, s->minor);
 	if (target->engine == STORAGE_FILE)
-		target->size = size_in_use(dev);
+		target->size = size;
 	return rc;
 }
 
@@ -163,14 +167,16 @@ static struct storage_identity identity_noted(const struct device *dev)
 }
 
 /* A device model opens the images of an HVM guest, too, and serves them until the guest's front end
- * takes over. */
-static bool guest_is_emulated(struct device *dev)
+ * takes over. 1, 0 or -errno. */
+static int guest_is_emulated(struct device *dev)
 {
 	char path[64], type[STORE_VALUE_MAX];
 
 	snprintf(path, sizeof path, "/libxl/%u", dev->domid);
-	return store_read(dev->d->store, XBT_NULL, path, "type", type, sizeof type) >= 0 &&
-	       !strcmp(type, "hvm");
+	int rc = store_read(dev->d->store, XBT_NULL, path, "type", type, sizeof type);
+	if (rc < 0)
+		return store_unread(rc) ? rc : 0;
+	return !strcmp(type, "hvm");
 }
 
 /* FNV-1a. */
@@ -229,18 +235,36 @@ void image_wrong_program(struct device *dev, uint32_t version)
 	device_hold(dev, "%s", err.text);
 }
 
+/* Who migrates holds the image until the guest runs here, or for good, if it does not come about. On
+ * one host, or on a file system with locks across hosts, that is in our way. 1, 0 or -errno. */
+static int is_incoming(struct device *dev)
+{
+	int rc = device_guest_is(dev, MIGRATION_INCOMING);
+
+	return rc ? rc : folder_incoming(dev);
+}
+
 void image_open(struct device *dev)
 {
 	struct wm m = {.type = WM_OPEN};
 	struct error err;
-	int rc;
+	int rc, incoming, emulated;
+	uint64_t size;
 
+	incoming = is_incoming(dev);
+	emulated = guest_is_emulated(dev);
+	rc = incoming < 0 ? incoming : emulated < 0 ? emulated : size_in_use(dev, &size);
+	if (rc) {
+		error_set(&err, rc, "cannot read what the guest was told: %s", error_name(rc));
+		device_lacks(dev, rc, err.text);
+		return;
+	}
 	dev->source = dev->wanted;
 	/* The toolstack may name another one while none is open. */
 	if ((dev->claim < 0 && folder_load_source(dev, &dev->claimed)) ||
 	    !source_same(&dev->claimed, &dev->source))
 		image_unclaim(dev);
-	rc = find_target(dev, &m.open.target, &err);
+	rc = find_target(dev, size, &m.open.target, &err);
 	if (!rc)
 		rc = worker_start(dev, &err);
 	if (rc) {
@@ -250,12 +274,10 @@ void image_open(struct device *dev)
 	m.open.readonly = dev->source.readonly;
 	m.open.shared = dev->source.shared;
 	m.open.has_claim = dev->claim >= 0;
-	m.open.emulated = guest_is_emulated(dev);
+	m.open.emulated = (uint8_t)emulated;
 	m.open.owner = claim_owner(dev->d->instance, dev->domid, dev->devid);
 	m.open.expected = identity_noted(dev);
-	/* Who migrates holds the image until the guest runs here, or for good, if it does not come
-	 * about. On one host, or on a file system with locks across hosts, that is in our way. */
-	dev->incoming = device_guest_is(dev, MIGRATION_INCOMING) || folder_incoming(dev);
+	dev->incoming = incoming;
 	folder_set_incoming(dev, dev->incoming);
 	m.open.wait_owner = dev->incoming;
 	m.open.after_death = dev->after_death || dev->incoming;

@@ -232,7 +232,7 @@ static bool end_worker(struct daemon *d, const char *name)
 	return true;
 }
 
-void leftovers_start(struct daemon *d)
+static void end_leftovers(struct daemon *d)
 {
 	int fd = at_disks(d);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -248,6 +248,16 @@ void leftovers_start(struct daemon *d)
 		    !device_of(d, e->d_name, &ours) && ours && !end_worker(d, e->d_name))
 			remove_folder(d, e->d_name);
 	closedir(dir);
+}
+
+void leftovers_start(struct daemon *d)
+{
+	/* A disk that cannot be read just now is none that went. */
+	d->leftovers_due = timer_armed(&d->rescan);
+	if (d->leftovers_due)
+		return;
+	end_leftovers(d);
+	claims_settle(d);
 }
 
 void leftovers_stop(struct daemon *d)

@@ -273,7 +273,6 @@ static int start(struct daemon *d, struct error *err)
 	if (rc)
 		return rc;
 	leftovers_start(d);
-	claims_settle(d);
 	reexec_clients(d);
 	return 0;
 }

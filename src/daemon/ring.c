@@ -20,61 +20,81 @@ struct offered {
 	uint32_t indirect_segments, persistent, sector_size;
 };
 
+static int read_offered(const struct key_reader *r, struct offered *out, struct error *err)
+{
+	int rc = ring_offer_read(r, "feature-max-indirect-segments", BLKIF_MAX_INDIRECT_SEGS, 0,
+	                         &out->indirect_segments, err);
+
+	if (!rc)
+		rc = ring_offer_read(r, "feature-persistent", 1, 0, &out->persistent, err);
+	return rc ?: ring_offer_read(r, "sector-size", 4096, 0, &out->sector_size, err);
+}
+
 /* One snapshot of the front end's keys: it may be writing new ones just now. */
 static int read_keys(struct device *dev, struct ring_keys *out, struct offered *offered,
                      struct error *err)
 {
 	struct reader_arg arg = {.store = dev->d->store};
 	struct key_reader r = {device_reader_get, &arg, dev->backend, dev->frontend};
+	struct error other = {""};
 	int rc = store_begin(dev->d->store, &arg.t);
 
 	if (rc)
 		return error_set(err, rc, "cannot start a transaction: %s", error_name(rc));
 	rc = ring_keys_read(&r, dev->d->opt.default_protocol, out, err);
-	offered->indirect_segments =
-	    ring_offer_read(&r, "feature-max-indirect-segments", BLKIF_MAX_INDIRECT_SEGS, 0);
-	offered->persistent = ring_offer_read(&r, "feature-persistent", 1, 0);
-	offered->sector_size = ring_offer_read(&r, "sector-size", 4096, 0);
+	/* Also where the front end's keys make no sense. */
+	int offer_rc = read_offered(&r, offered, rc ? &other : err);
+	if (offer_rc && !store_unread(rc)) {
+		rc = offer_rc;
+		error_set(err, rc, "%s", other.text[0] ? other.text : err->text);
+	}
 	store_end(dev->d->store, arg.t, false);
 	return rc;
 }
 
-bool ring_keys_changed(struct device *dev)
+int ring_keys_changed(struct device *dev, bool *changed)
 {
 	struct offered offered;
 	struct ring_keys now;
 	struct error err;
+	int rc = read_keys(dev, &now, &offered, &err);
 
+	*changed = false;
+	if (store_unread(rc))
+		return rc;
 	/* Only a front end that asks for a connection must have sound keys. */
-	if (read_keys(dev, &now, &offered, &err))
-		return dev->theirs == XS_INITIALISED;
-	return memcmp(&now, &dev->conn.keys, sizeof now) != 0;
+	*changed = rc ? dev->theirs == XS_INITIALISED
+	              : memcmp(&now, &dev->conn.keys, sizeof now) != 0;
+	return 0;
 }
 
 /* What stays out of reach of the guest: the name of a save or migration survives, the number does
  * not. */
-void ring_guest_uuid(struct device *dev, char uuid[37])
+int ring_guest_uuid(struct device *dev, char uuid[37])
 {
 	char path[64], vm[64];
 	const char *last;
 
 	uuid[0] = '\0';
 	snprintf(path, sizeof path, "/local/domain/%u", dev->domid);
-	if (store_read(dev->d->store, XBT_NULL, path, "vm", vm, sizeof vm) < 0)
-		return;
+	int rc = store_read(dev->d->store, XBT_NULL, path, "vm", vm, sizeof vm);
+	if (rc < 0)
+		return store_unread(rc) ? rc : 0;
 	last = strrchr(vm, '/');
 	if (last && strlen(last + 1) == 36)
 		memcpy(uuid, last + 1, 37);
+	return 0;
 }
 
-static bool discard_enabled(struct device *dev)
+static int discard_enabled(struct device *dev, bool *enabled)
 {
 	uint64_t v;
+	int rc = store_read_u64(dev->d->store, XBT_NULL, dev->backend, "discard-enable", 0,
+	                        UINT64_MAX, &v);
 
 	/* Absent means yes; so does what is no number. */
-	return store_read_u64(dev->d->store, XBT_NULL, dev->backend, "discard-enable", 0,
-	                      UINT64_MAX, &v) ||
-	       v;
+	*enabled = rc || v;
+	return store_unread(rc) ? rc : 0;
 }
 
 static uint32_t sector_size(const struct device *dev, const struct settings *set,
@@ -101,16 +121,17 @@ uint64_t ring_sectors(const struct device *dev)
 	return dev->caps.size / size * (dev->conn.sector_units == UNITS_SPEC ? size / 512 : 1);
 }
 
-uint64_t ring_told_size(struct device *dev)
+int ring_told_size(struct device *dev, uint64_t *size)
 {
 	const char *dir = dev->backend;
-	uint64_t sectors, size;
+	uint64_t sectors, unit;
+	int rc = store_read_u64(dev->d->store, XBT_NULL, dir, "sectors", 0, INT64_MAX / 4096,
+	                        &sectors);
 
-	if (store_read_u64(dev->d->store, XBT_NULL, dir, "sectors", 0, INT64_MAX / 4096,
-	                   &sectors) ||
-	    store_read_u64(dev->d->store, XBT_NULL, dir, "sector-size", 512, 4096, &size))
-		return 0;
-	return sectors * (dev->conn.sector_units == UNITS_SPEC ? 512 : size);
+	if (!rc)
+		rc = store_read_u64(dev->d->store, XBT_NULL, dir, "sector-size", 512, 4096, &unit);
+	*size = rc ? 0 : sectors * (dev->conn.sector_units == UNITS_SPEC ? 512 : unit);
+	return store_unread(rc) ? rc : 0;
 }
 
 /* m->sector_size is set. */
@@ -131,11 +152,13 @@ static void set_units(const struct device *dev, struct wm_connect *m)
 	}
 }
 
-static void offer(struct device *dev, const struct settings *set, uint32_t size)
+static int offer(struct device *dev, const struct settings *set, uint32_t size)
 {
 	const struct storage_caps *c = &dev->caps;
 	bool readonly = dev->source.readonly || c->readonly;
-	bool discard = c->discard && !readonly && discard_enabled(dev);
+	bool enabled;
+	int rc = discard_enabled(dev, &enabled);
+	bool discard = c->discard && !readonly && enabled;
 
 	dev->keys = (struct disk_keys){
 	    .sector_size = size,
@@ -151,6 +174,7 @@ static void offer(struct device *dev, const struct settings *set, uint32_t size)
 	    .persistent = set->persistent,
 	};
 	dev->keys.sectors = ring_sectors(dev);
+	return rc;
 }
 
 /* Pages to keep mapped for each queue. A front end that is connected already goes by what it was
@@ -163,19 +187,21 @@ static uint32_t persistent_grants(const struct device *dev, const struct setting
 	return told && set->persistent && keys->persistent ? set->max_persistent_grants : 0;
 }
 
-/* Whether this is the connection that an earlier worker of ours had, and its journal counts.
- * *noted: the disk's folder says so already. */
-static bool resumes(struct device *dev, const struct ring_keys *keys, enum sector_units units,
+/* Whether this is the connection that an earlier worker of ours had, and its journal counts: 1, 0, or
+ * -errno: that cannot be known now. *noted: the disk's folder says so already. */
+static int resumes(struct device *dev, const struct ring_keys *keys, enum sector_units units,
                     bool *noted)
 {
 	struct connection old;
+	int rc;
 
 	*noted = false;
-	if (dev->ring_anew) {
-		dev->ring_anew = false;
-		return false;
-	}
-	if (!folder_load_connection(dev, &old)) {
+	if (dev->ring_anew)
+		return 0;
+	rc = folder_load_connection(dev, &old);
+	if (error_is_transient(rc))
+		return rc;
+	if (!rc) {
 		/* In a full run directory only we know of the last ones. */
 		if (dev->conn.generation != old.generation || dev->conn.faults < old.faults)
 			dev->conn.faults = old.faults;
@@ -183,9 +209,11 @@ static bool resumes(struct device *dev, const struct ring_keys *keys, enum secto
 		dev->conn.sector_units = old.sector_units;
 		/* All journals are there before the first queue starts: killed in between, a worker
 		 * has executed nothing, and the connection is a new one still. */
-		*noted = !memcmp(&old.keys, keys, sizeof *keys) &&
-		         (dev->ours == XS_CONNECTED || folder_has_journals(dev, keys->nr_queues));
-		return *noted;
+		rc = !memcmp(&old.keys, keys, sizeof *keys);
+		if (rc && dev->ours != XS_CONNECTED)
+			rc = folder_has_journals(dev, keys->nr_queues);
+		*noted = rc > 0;
+		return rc;
 	}
 	/* Nothing says in which units the front end counts but the settings of today. */
 	dev->conn.sector_units = units;
@@ -194,8 +222,8 @@ static bool resumes(struct device *dev, const struct ring_keys *keys, enum secto
 }
 
 /* All of dev->conn and dev->keys but for `resume`. */
-static void describe(struct device *dev, const struct settings *set, const struct offered *offered,
-                     struct wm_connect *c)
+static int describe(struct device *dev, const struct settings *set, const struct offered *offered,
+                    struct wm_connect *c)
 {
 	const struct ring_keys *keys = &dev->conn.keys;
 
@@ -207,7 +235,6 @@ static void describe(struct device *dev, const struct settings *set, const struc
 	c->nr_queues = keys->nr_queues;
 	c->generation = dev->conn.generation;
 	c->fault_epoch = dev->conn.faults;
-	ring_guest_uuid(dev, c->guest_uuid);
 	for (uint32_t i = 0; i < keys->nr_queues; i++) {
 		memcpy(c->queue[i].refs, keys->queue[i].refs, sizeof keys->queue[i].refs);
 		c->queue[i].port = keys->queue[i].port;
@@ -219,9 +246,10 @@ static void describe(struct device *dev, const struct settings *set, const struc
 	c->indirect_segments = offered->indirect_segments;
 	c->persistent_grants = persistent_grants(dev, set, keys, offered);
 	c->persistent_idle_seconds = set->persistent_idle_seconds;
+	return ring_guest_uuid(dev, c->guest_uuid);
 }
 
-void ring_describe(struct device *dev, struct wm_connect *c)
+int ring_describe(struct device *dev, struct wm_connect *c)
 {
 	struct offered offered = {0};
 	struct ring_keys keys;
@@ -229,9 +257,10 @@ void ring_describe(struct device *dev, struct wm_connect *c)
 	struct error err;
 
 	/* What the front end offers now is none of this connection's business. */
-	read_keys(dev, &keys, &offered, &err);
-	device_settings(dev, &set);
-	describe(dev, &set, &offered, c);
+	int rc = read_keys(dev, &keys, &offered, &err);
+	if (!store_unread(rc))
+		rc = device_settings(dev, &set);
+	return rc ? rc : describe(dev, &set, &offered, c);
 }
 
 static bool same_ring(const struct ring_keys *k, const struct wm_connect *c)
@@ -272,15 +301,42 @@ bool ring_adopt(struct device *dev, const struct wm_connect *c)
 	return true;
 }
 
-static void failed(struct device *dev, int rc, const char *text)
+static void failed(struct device *dev, int rc, bool unread, const char *text)
 {
-	if (error_is_transient(rc)) {
+	if (error_is_transient(rc) || unread) {
 		dev->ring = RING_IDLE;
 		device_lacks(dev, rc, text);
 		return;
 	}
 	dev->ring = RING_FAILED;
 	device_fatal(dev, rc, false, "%s", text);
+}
+
+/* The record of the connection that is about to be made. 0 or -errno. */
+static int note_connection(struct device *dev, const struct ring_keys *keys,
+                           const struct settings *set, uint8_t *resume, struct error *err)
+{
+	bool noted;
+	int rc = resumes(dev, keys, set->sector_units, &noted);
+
+	if (rc < 0)
+		return error_set(err, rc, "cannot read the record of the connection in %s: %s",
+		                 dev->folder, error_name(rc));
+	*resume = (uint8_t)rc;
+	if (!*resume) {
+		rc = folder_drop_connection(dev);
+		if (rc)
+			return error_set(err, rc, "cannot empty the journals in %s: %s",
+			                 dev->folder, error_name(rc));
+		dev->conn.generation++;
+		dev->conn.faults = 0;
+		if (dev->ours != XS_CONNECTED)
+			dev->conn.sector_units = set->sector_units;
+	}
+	dev->conn.keys = *keys;
+	/* Not again: a run directory that is full by now must not end a running disk. */
+	rc = folder_reserve(dev, keys, err);
+	return rc || noted ? rc : folder_save_connection(dev, err);
 }
 
 void ring_connect(struct device *dev)
@@ -290,31 +346,21 @@ void ring_connect(struct device *dev)
 	struct settings set;
 	struct ring_keys keys;
 	struct error err;
-	bool noted;
-	int rc = read_keys(dev, &keys, &offered, &err);
+	int rc = read_keys(dev, &keys, &offered, &err), unread = store_unread(rc);
 
-	device_settings(dev, &set);
-	if (!rc) {
-		m.connect.resume = resumes(dev, &keys, set.sector_units, &noted);
-		if (!m.connect.resume) {
-			folder_drop_connection(dev);
-			dev->conn.generation++;
-			dev->conn.faults = 0;
-		}
-		if (!m.connect.resume && dev->ours != XS_CONNECTED)
-			dev->conn.sector_units = set.sector_units;
-		dev->conn.keys = keys;
-		/* Not again: a run directory that is full by now must not end a running disk. */
-		rc = folder_reserve(dev, &keys, &err);
-		if (!rc && !noted)
-			rc = folder_save_connection(dev, &err);
-	}
+	if (!rc && (rc = unread = device_settings(dev, &set)))
+		error_set(&err, rc, "cannot read params: %s", error_name(rc));
+	if (!rc)
+		rc = note_connection(dev, &keys, &set, &m.connect.resume, &err);
+	if (!rc && (rc = unread = offer(dev, &set, sector_size(dev, &set, &offered))))
+		error_set(&err, rc, "cannot read discard-enable: %s", error_name(rc));
+	if (!rc && (rc = unread = describe(dev, &set, &offered, &m.connect)))
+		error_set(&err, rc, "cannot read the guest's UUID: %s", error_name(rc));
 	if (rc) {
-		failed(dev, rc, err.text);
+		failed(dev, rc, unread, err.text);
 		return;
 	}
-	offer(dev, &set, sector_size(dev, &set, &offered));
-	describe(dev, &set, &offered, &m.connect);
+	dev->ring_anew = false;
 	dev->ring = RING_CONNECTING;
 	patience_start(dev);
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
@@ -343,7 +389,11 @@ void ring_disconnect(struct device *dev)
  * any more. */
 static bool went_on(struct device *dev, int rc)
 {
-	return dev->ours == XS_CONNECTED && (rc == -ECONNRESET || ring_keys_changed(dev));
+	bool changed = false;
+
+	if (dev->ours != XS_CONNECTED)
+		return false;
+	return rc == -ECONNRESET || (!ring_keys_changed(dev, &changed) && changed);
 }
 
 void ring_answer(struct device *dev, const struct wm *m)
@@ -373,22 +423,25 @@ void ring_answer(struct device *dev, const struct wm *m)
 		dev->ring_anew = true;
 	} else if (m->type == WM_FAILED && dev->ring == RING_CONNECTING) {
 		error_set(&err, 0, "%.*s", (int)sizeof m->text - 1, m->text);
-		failed(dev, m->rc, err.text);
+		failed(dev, m->rc, false, err.text);
 	} else if (m->type == WM_FAILED && dev->ring == RING_DISCONNECTING) {
 		/* It cannot let go otherwise. */
 		worker_kill(dev);
 	}
 }
 
-void ring_void(struct device *dev)
+int ring_void(struct device *dev)
 {
+	int rc = folder_drop_connection(dev);
+
+	if (rc)
+		return rc;
 	memset(&dev->conn.keys, 0, sizeof dev->conn.keys);
-	folder_drop_connection(dev);
 	folder_drop_lost(dev);
+	return 0;
 }
 
-void ring_forget(struct device *dev)
+int ring_forget(struct device *dev)
 {
-	if (dev->ring == RING_IDLE)
-		folder_drop_connection(dev);
+	return dev->ring == RING_IDLE ? folder_drop_connection(dev) : 0;
 }

@@ -220,8 +220,11 @@ static int ask_standby(struct upgrade *u, struct error *err)
 	struct wm m = {.type = WM_CHECK};
 
 	if (u->had_ring) {
-		ring_describe(dev, &m.connect);
+		int rc = ring_describe(dev, &m.connect);
 		m.connect.resume = true;
+		if (rc)
+			return error_set(err, rc, "cannot read what its front end was told: %s",
+			                 error_name(rc));
 	}
 	if (!wm_send(u->sock.fd, &m, 1, u->had_ring ? dev->claim : -1))
 		return 0;

@@ -241,6 +241,22 @@ int store_read_u64(struct store *s, xs_transaction_t t, const char *dir, const c
 	return rc < 0 ? rc : parse_u64(text, min, max, out);
 }
 
+bool store_unread(int rc)
+{
+	switch (rc) {
+	case -ENOENT:
+	case -EACCES:
+	/* There is something. */
+	case -EINVAL:
+	case -ERANGE:
+	case -EMSGSIZE:
+	/* There cannot be anything. */
+	case -ENAMETOOLONG:
+		return false;
+	}
+	return rc < 0;
+}
+
 int store_read_state(struct store *s, xs_transaction_t t, const char *dir)
 {
 	uint64_t state;

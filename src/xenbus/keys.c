@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "xen/store.h"
 
 #define TEXT_MAX 64 /* no valid value of these keys is longer */
 
@@ -177,15 +178,18 @@ static int read_queues(const struct key_reader *r, struct ring_keys *out, struct
 	return rc ? rc : check_overlap(out, err);
 }
 
-uint32_t ring_offer_read(const struct key_reader *r, const char *name, uint32_t max,
-                         uint32_t fallback)
+int ring_offer_read(const struct key_reader *r, const char *name, uint32_t max, uint32_t fallback,
+                    uint32_t *out, struct error *err)
 {
 	char text[TEXT_MAX];
-	uint32_t v;
+	int rc = r->get(r->arg, r->backend, name, text, TEXT_MAX);
 
-	if (r->get(r->arg, r->backend, name, text, TEXT_MAX) < 0 || parse_u32(text, 0, max, &v))
-		return fallback;
-	return v;
+	if (store_unread(rc))
+		return error_set(err, rc, "cannot read %s: %s", name, error_name(rc));
+	*out = fallback;
+	if (rc >= 0)
+		parse_u32(text, 0, max, out);
+	return 0;
 }
 
 static int read_protocol(const struct key_reader *r, enum blkif_protocol fallback,
@@ -209,9 +213,14 @@ static int read_protocol(const struct key_reader *r, enum blkif_protocol fallbac
 int ring_keys_read(const struct key_reader *r, enum blkif_protocol fallback, struct ring_keys *out,
                    struct error *err)
 {
-	uint32_t offered = ring_offer_read(r, "multi-queue-max-queues", RING_MAX_QUEUES, 1) ?: 1;
+	uint32_t offered;
 	struct ring_keys keys = {0};
-	int rc = optional_u32(r, "multi-queue-num-queues", 1, offered, 1, &keys.nr_queues, err);
+	int rc =
+	    ring_offer_read(r, "multi-queue-max-queues", RING_MAX_QUEUES, 1, &offered, err);
+
+	if (!rc)
+		rc = optional_u32(r, "multi-queue-num-queues", 1, offered ?: 1, 1, &keys.nr_queues,
+		                  err);
 
 	if (!rc)
 		rc = read_queues(r, &keys, err);

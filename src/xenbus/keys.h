@@ -47,8 +47,8 @@ int ring_keys_read(const struct key_reader *r, enum blkif_protocol fallback, str
  * references. Pure. */
 unsigned ring_max_order(uint32_t map_pages);
 /* A number that we ourselves wrote into the back end's directory when the front end connected;
- * absent or out of range: `fallback`. */
-uint32_t ring_offer_read(const struct key_reader *r, const char *name, uint32_t max,
-                         uint32_t fallback);
+ * absent or out of range: `fallback`. 0, or -errno with *err: it cannot be read (store_unread). */
+int ring_offer_read(const struct key_reader *r, const char *name, uint32_t max, uint32_t fallback,
+                    uint32_t *out, struct error *err);
 
 #endif

@@ -71,7 +71,7 @@ static int read_texts(const struct key_reader *r, struct texts *t, uint64_t *h, 
 		         first ? &later : err);
 		/* The front end owns its copy of device-type: nonsense there is no reason to fail.
 		 */
-		if (rc && !first && keys[i].dir == be)
+		if (rc && !first && (keys[i].dir == be || store_unread(rc)))
 			first = rc;
 	}
 	if (!t->type[0]) {

@@ -135,6 +135,17 @@ static int fault_conflict(struct hv *hv, char **word)
 	return 0;
 }
 
+/* read ERRNO PATH COUNT */
+static int fault_read(struct hv *hv, char **word)
+{
+	uint32_t error, count;
+
+	if (parse_u32(word[0], 1, 4095, &error) || parse_u32(word[2], 0, UINT32_MAX, &count))
+		return -EINVAL;
+	xsd_fault_reads(hv->xsd, (int)error, word[1], count);
+	return 0;
+}
+
 static int fault_delay_store(struct hv *hv, char **word)
 {
 	uint32_t ms;
@@ -156,6 +167,7 @@ static int fault_clear(struct hv *hv, char **word)
 				atomic_store(&hv_port_end(c->ports.slot[port])->drop, 0);
 	}
 	xsd_fault_conflicts(hv->xsd, 0);
+	xsd_fault_reads(hv->xsd, 0, "", 0);
 	hv_store_delay(hv, 0);
 	return 0;
 }
@@ -171,6 +183,7 @@ int hv_fault(struct hv *hv, const char *text)
 	    {"lose-event", 3, fault_lose_event},
 	    {"spurious-event", 2, fault_spurious_event},
 	    {"conflict", 1, fault_conflict},
+	    {"read", 3, fault_read},
 	    {"delay-store", 1, fault_delay_store},
 	    {"clear", 0, fault_clear},
 	};

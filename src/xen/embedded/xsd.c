@@ -2,6 +2,7 @@
 /* The store as a whole: birth, domains, connections, framing of what clients send. */
 #include "xen/embedded/xsd.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -212,4 +213,11 @@ void xsd_domain_released(struct xsd *x, uint16_t domid)
 void xsd_fault_conflicts(struct xsd *x, unsigned n)
 {
 	x->fault_conflicts = n;
+}
+
+void xsd_fault_reads(struct xsd *x, int error, const char *path, unsigned n)
+{
+	x->fault_error = error;
+	x->fault_reads = n;
+	snprintf(x->fault_path, sizeof x->fault_path, "%s", path);
 }

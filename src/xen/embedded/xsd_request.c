@@ -61,12 +61,25 @@ static int one_path(struct xsd_request *rq)
 	return rc < 0 ? rc : xsd_args_path(rq, arg[0]);
 }
 
+static int read_fault(struct xsd *x, const char *path)
+{
+	size_t n = strlen(path), tail = strlen(x->fault_path);
+
+	if (!x->fault_reads || n < tail || strcmp(path + n - tail, x->fault_path))
+		return 0;
+	x->fault_reads--;
+	return -x->fault_error;
+}
+
 /* A node to look at: what a commit must find unchanged. */
 static int look(struct xsd_request *rq, struct xsd_node **n)
 {
 	struct xsd *x = rq->c->x;
 	struct xsd_view v = {.x = x, .root = &x->root};
-	int rc = 0;
+	int rc = read_fault(x, rq->path);
+
+	if (rc)
+		return rc;
 
 	if (rq->txn) {
 		v = xsd_txn_view(rq->txn);

@@ -129,7 +129,9 @@ struct xsd {
 	uint64_t gen;
 	struct xsd_hash watches;
 	struct list conns, ready;
-	unsigned conn_count, fault_conflicts;
+	unsigned conn_count, fault_conflicts, fault_reads;
+	int fault_error;
+	char fault_path[128];
 	struct xsd_perms *introduce_perms, *release_perms; /* who hears of domains */
 	struct xsd_changes changes;                        /* of the request being served */
 	struct xsd_domain *domain[UINT16_MAX + 1];
