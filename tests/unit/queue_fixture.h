@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A queue over a storage that is not there, and a guest with a ring. For one test program. */
+/* A queue over a storage that is not there, and a guest with a ring. For one test program. It runs in
+ * its thread, or the test makes its steps (by_hand), with what disk/request.h has. */
 #ifndef TESTS_UNIT_QUEUE_FIXTURE_H
 #define TESTS_UNIT_QUEUE_FIXTURE_H
 
@@ -24,7 +25,15 @@
 static struct {
 	bool flush, discard, secure; /* works */
 	unsigned flushes, discards;  /* asked for */
+	int rc;                      /* of all else */
+	bool hold;                   /* operations stay in held until the test ends them */
+	struct storage_io *held[64];
+	unsigned nr_held;
 } device;
+
+/* For a test to set before setup. */
+static bool by_hand;
+static void (*configure)(struct queue_config *c);
 
 static int fake_queue_open(struct storage *s, struct io_uring *ring, struct storage_queue **out,
                            struct error *err)
@@ -42,6 +51,11 @@ static void fake_submit(struct storage_queue *q, struct storage_io *io)
 {
 	bool works = true;
 
+	if (device.hold) {
+		assert_in_range(device.nr_held, 0, 63);
+		device.held[device.nr_held++] = io;
+		return;
+	}
 	if (io->op == STORAGE_FLUSH) {
 		device.flushes++;
 		works = device.flush;
@@ -49,7 +63,7 @@ static void fake_submit(struct storage_queue *q, struct storage_io *io)
 		device.discards++;
 		works = io->secure ? device.secure : device.discard;
 	}
-	io->done(io, works ? 0 : -EOPNOTSUPP);
+	io->done(io, works ? device.rc : -EOPNOTSUPP);
 }
 
 static const struct storage_ops fake_ops = {
@@ -103,7 +117,9 @@ static int setup(void **state)
 	struct error err = {""};
 
 	device.flush = device.discard = device.secure = true;
-	device.flushes = device.discards = 0;
+	device.flushes = device.discards = device.nr_held = 0;
+	device.hold = false;
+	device.rc = 0;
 	shared_init(&x->shared);
 	x->notice = eventfd(0, EFD_NONBLOCK);
 	x->timer = timerfd_create(CLOCK_MONOTONIC, 0);
@@ -129,7 +145,9 @@ static int setup(void **state)
 	                         .stats_timer_fd = x->timer,
 	                         .stats_armed = &x->stats_armed};
 	c.journal = x->journal = calloc(1, JOURNAL_FILE_BYTES);
-	if (queue_new(&c, &x->queue, &err) || queue_start(x->queue, &err))
+	if (configure)
+		configure(&c);
+	if (queue_new(&c, &x->queue, &err) || (!by_hand && queue_start(x->queue, &err)))
 		fail_msg("%s", err.text);
 	*state = x;
 	return 0;
@@ -150,21 +168,26 @@ static int teardown(void **state)
 	return 0;
 }
 
+static void put(struct fixture *x, const struct blkif_req *req)
+{
+	uint8_t raw[BLKIF_SLOT_MAX];
+
+	blkif_encode_req(BLKIF_PROTO_X86_64, req, raw);
+	blkif_ring_put_req(&x->ring, x->req++, raw);
+}
+
 /* The status of one request without data. */
-static int ask(struct fixture *x, uint8_t op, uint8_t flag)
+static inline int ask(struct fixture *x, uint8_t op, uint8_t flag)
 {
 	struct blkif_req req = {.op = op, .flag = flag, .id = 7};
 	struct blkif_rsp rsp;
-	uint8_t raw[BLKIF_SLOT_MAX];
 	int port;
 
 	if (op == BLKIF_OP_DISCARD)
 		req.nr_sectors = 8;
-	blkif_encode_req(BLKIF_PROTO_X86_64, &req, raw);
-	blkif_ring_put_req(&x->ring, x->req, raw);
-	if (blkif_ring_push_req(&x->ring, x->req, x->req + 1))
+	put(x, &req);
+	if (blkif_ring_push_req(&x->ring, x->req - 1, x->req))
 		assert_int_equal(xen_evtchn_notify(evtchn, (uint32_t)x->port), 0);
-	x->req++;
 	while (blkif_ring_arm_rsp(&x->ring, x->rsp) == x->rsp) {
 		struct pollfd p = {.fd = xen_evtchn_fd(evtchn), .events = POLLIN};
 		assert_int_equal(poll(&p, 1, 30000), 1);
