@@ -191,7 +191,7 @@ void show_stats(json_t *stats)
 {
 	static const char *const headings[] = {
 	    "ID",      ">READS",   ">READ",    ">WRITES",   ">WRITTEN",  ">FLUSHES",   ">DISCARDS",
-	    ">ERRORS", ">REFUSED", ">NO SLOT", ">NOTIFIES", ">WAKE-UPS", ">IN FLIGHT", NULL};
+	    ">ERRORS", ">REFUSED", ">NO MEMORY", ">NOTIFIES", ">WAKE-UPS", ">IN FLIGHT", NULL};
 	static const char *const after[] = {"f_req",  "ds_req", "errors",  "refused",
 	                                    "oo_req", "notify", "wakeups", "inflight"};
 	char text[CELL_MAX], size[SIZE_TEXT_MAX];

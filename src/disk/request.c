@@ -91,6 +91,21 @@ static void storage_step(struct queue *q, struct request *r, enum storage_op op,
 	storage_submit(q->storage, &r->io);
 }
 
+/* The guest's sectors, not the whole blocks around them. Of a request that was taken by another
+ * worker, that one counted them, unless it was killed before it came to that. */
+static void count_sectors(struct queue *q, const struct request *r)
+{
+	struct stats_queue *st = q->c.stats;
+	uint64_t sectors = r->plan.length >> BLKIF_SECTOR_SHIFT;
+
+	if (r->replayed)
+		return;
+	if (r->plan.kind == BLKIF_KIND_READ)
+		COUNT(st->rd_sect, sectors);
+	else
+		COUNT(st->wr_sect, sectors);
+}
+
 static bool head_is_partial(const struct request *r)
 {
 	return r->plan.offset != r->at;
@@ -165,11 +180,13 @@ static void request_next(struct queue *q, struct request *r)
 			fifo_put(&q->copy_out, r);
 			return;
 		case STEP_READ:
+			count_sectors(q, r);
 			storage_step(q, r, STORAGE_READ, r->at, r->span);
 			return;
 		case STEP_WRITE:
 			if (!data)
 				break;
+			count_sectors(q, r);
 			storage_step(q, r, STORAGE_WRITE, r->at, r->span);
 			return;
 		case STEP_FLUSH:

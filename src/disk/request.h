@@ -35,10 +35,15 @@ struct request {
 	bool unreadable;    /* its descriptors could not be copied */
 	bool locked;        /* range is held or waited for */
 	bool started;       /* passed its turn: it was not finished before */
-	bool refused;       /* by blkif_check: counted there */
+	uint8_t refusal;    /* enum blkif_refusal; BLKIF_OK: it was not */
+	bool replayed;      /* a worker before us took it, and counted it */
+	bool waited;        /* … for memory */
 	bool suspect;       /* a worker fell with it in hand */
 	bool alone;         /* starts when nothing else is in flight, holds back all later ones */
 };
+
+/* Adds to a field of struct stats_queue, which others read meanwhile. */
+#define COUNT(field, n) __atomic_store_n(&(field), (field) + (n), __ATOMIC_RELAXED)
 
 /* Singly linked FIFO. */
 struct fifo {

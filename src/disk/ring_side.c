@@ -8,8 +8,6 @@
 #include "disk/crash.h"
 #include "disk/request.h"
 
-#define COUNT(field, n) __atomic_store_n(&(field), (field) + (n), __ATOMIC_RELAXED)
-
 void queue_stop_ring(struct queue *q, const char *reason)
 {
 	uint64_t one = 1;
@@ -82,35 +80,14 @@ static struct blkif_limits limits_now(const struct queue *q)
 /* Checks the private copy; refused requests are finished at once. */
 static void request_accept(struct queue *q, struct request *r, const struct blkif_limits *lim)
 {
-	struct stats_queue *st = q->c.stats;
+	enum blkif_refusal why =
+	    r->unreadable ? BLKIF_BAD_GRANT : blkif_check(&r->req, r->seg, lim, &r->plan);
 
-	r->refused = r->started = false;
-	if (r->unreadable) {
-		COUNT(st->refused[BLKIF_BAD_GRANT], 1);
-		finish_at_once(q, r, BLKIF_RSP_ERROR);
-		return;
-	}
-	enum blkif_refusal why = blkif_check(&r->req, r->seg, lim, &r->plan);
-	r->refused = why != BLKIF_OK;
+	r->refusal = (uint8_t)why;
+	r->started = r->waited = false;
 	if (why) {
-		COUNT(st->refused[why], 1);
 		finish_at_once(q, r, blkif_refusal_status(why));
 		return;
-	}
-	switch (r->plan.kind) {
-	case BLKIF_KIND_READ:
-		COUNT(st->rd_req, 1);
-		break;
-	case BLKIF_KIND_WRITE:
-		COUNT(st->wr_req, 1);
-		break;
-	case BLKIF_KIND_FLUSH:
-	case BLKIF_KIND_BARRIER:
-		COUNT(st->f_req, 1);
-		break;
-	case BLKIF_KIND_DISCARD:
-		COUNT(st->ds_req, 1);
-		break;
 	}
 	r->alone |= r->plan.kind == BLKIF_KIND_BARRIER;
 	fifo_put(&q->waiting, r);
@@ -127,6 +104,23 @@ static void accept_all(struct queue *q, struct fifo *list)
 		request_accept(q, r, &lim);
 }
 
+/* By what the guest asks for, sound or not. After the journal's store: a worker that is killed in
+ * between has counted too few, never one twice. */
+static void count_taken(struct queue *q, const struct blkif_req *req)
+{
+	struct stats_queue *st = q->c.stats;
+	uint8_t op = blkif_response_op(req);
+
+	if (op == BLKIF_OP_READ)
+		COUNT(st->rd_req, 1);
+	else if (op == BLKIF_OP_WRITE)
+		COUNT(st->wr_req, 1);
+	else if (req->op == BLKIF_OP_FLUSH_DISKCACHE || req->op == BLKIF_OP_WRITE_BARRIER)
+		COUNT(st->f_req, 1);
+	else if (req->op == BLKIF_OP_DISCARD)
+		COUNT(st->ds_req, 1);
+}
+
 /* Copies, journals and decodes the next n requests. */
 static void take_some(struct queue *q, uint32_t n)
 {
@@ -139,7 +133,8 @@ static void take_some(struct queue *q, uint32_t n)
 		journal_take(&q->journal, r->slot, q->cons);
 		q->cons++;
 		blkif_decode_req(q->ring.proto, q->journal.slot[r->slot].raw, &r->req);
-		r->alone = r->suspect = false;
+		count_taken(q, &r->req);
+		r->alone = r->suspect = r->replayed = false;
 		fifo_put(&list, r);
 	}
 	accept_all(q, &list);
@@ -171,8 +166,12 @@ void queue_start_ready(struct queue *q)
 
 	while ((r = q->waiting.head) && !q->alone_running && !(r->alone && q->inflight)) {
 		/* In order: a large one that must wait is not overtaken for ever by small ones. */
-		if (!request_prepare(q, r))
+		if (!request_prepare(q, r)) {
+			if (!r->waited && !r->replayed)
+				COUNT(q->c.stats->oo_req, 1);
+			r->waited = true;
 			return;
+		}
 		if (r->suspect && !shared_suspect_enter(q->c.shared, q->c.index))
 			return;
 		fifo_get(&q->waiting);
@@ -195,23 +194,19 @@ void queue_finish(struct queue *q, struct request *r, int16_t status)
 
 void queue_finish_bad_grant(struct queue *q, struct request *r)
 {
-	COUNT(q->c.stats->refused[BLKIF_BAD_GRANT], 1);
+	r->refusal = BLKIF_BAD_GRANT;
 	queue_finish(q, r, BLKIF_RSP_ERROR);
 }
 
-static void account(struct queue *q, const struct request *r)
+/* Its answer stands in the journal: no later worker comes here with it. */
+static void count_answered(struct queue *q, const struct request *r)
 {
 	struct stats_queue *st = q->c.stats;
 
-	if (r->status == BLKIF_RSP_OKAY) {
-		uint64_t sectors = r->plan.length >> BLKIF_SECTOR_SHIFT;
-		if (r->plan.kind == BLKIF_KIND_READ)
-			COUNT(st->rd_sect, sectors);
-		else if (r->plan.kind != BLKIF_KIND_DISCARD)
-			COUNT(st->wr_sect, sectors);
-	} else if (!r->refused) {
+	if (r->refusal)
+		COUNT(st->refused[r->refusal], 1);
+	if (r->status != BLKIF_RSP_OKAY && (!r->refusal || r->refusal == BLKIF_BAD_GRANT))
 		COUNT(st->errors, 1);
-	}
 }
 
 /* The response is written over the request that stood in slot pvt: taken long ago, as pvt < cons.
@@ -238,7 +233,7 @@ static void answer(struct queue *q, struct request *r)
 		journal_suspect(&q->journal, r->slot, false);
 		shared_suspect_leave(q->c.shared, q->c.index);
 	}
-	account(q, r);
+	count_answered(q, r);
 	fifo_put(&q->answered, r);
 }
 
@@ -290,6 +285,7 @@ static void replay_taken(struct queue *q, const struct journal_recovery *rec)
 		crash_point(CRASH_RECOVER_ACCEPT, s->seq);
 		blkif_decode_req(q->ring.proto, s->raw, &r->req);
 		r->alone = r->suspect = s->attempts > 0;
+		r->replayed = true;
 		if (s->attempts < 3) {
 			fifo_put(&list, r);
 			if (++n % COPY_BATCH == 0)
@@ -297,7 +293,8 @@ static void replay_taken(struct queue *q, const struct journal_recovery *rec)
 			continue;
 		}
 		/* Poison: three workers died by a fault with this one in hand. */
-		r->alone = r->suspect = r->refused = r->started = false;
+		r->alone = r->suspect = r->started = false;
+		r->refusal = BLKIF_OK;
 		finish_at_once(q, r, BLKIF_RSP_ERROR);
 	}
 	accept_all(q, &list);

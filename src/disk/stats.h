@@ -2,7 +2,11 @@
 /*
  * Statistics of one disk: a page in a file of the disk's folder ("stats"), written by the worker's
  * queue threads (each its own queue's line; relaxed stores), read by the supervisor with pread.
- * It outlives the worker; counters only grow while the device exists. Names as in Linux's sysfs.
+ * It outlives the worker; counters only grow while the device exists. Names and meaning as in
+ * Linux's sysfs, as far as it has them.
+ *
+ * Each request counts once, however many workers had it in hand. A worker that is killed between an
+ * event and its counter has counted too few: at most what it had in hand.
  */
 #ifndef DISK_STATS_H
 #define DISK_STATS_H
@@ -14,12 +18,14 @@
 #define STATS_REFUSALS 16
 
 struct stats_queue {
-	uint64_t oo_req; /* found no free slot: request not taken at once */
-	uint64_t rd_req, wr_req, f_req,
-	    ds_req; /* requests accepted: reads, writes, flushes and barriers, discards */
-	uint64_t rd_sect, wr_sect;        /* 512-byte sectors of successful reads, writes */
-	uint64_t errors;                  /* requests answered ERROR by storage or grant failure */
-	uint64_t refused[STATS_REFUSALS]; /* by enum blkif_refusal; bad grants are in errors, too */
+	uint64_t oo_req; /* requests that found no memory when their turn came */
+	/* requests taken from the ring, sound or not: reads, writes, flushes and barriers, discards
+	 */
+	uint64_t rd_req, wr_req, f_req, ds_req;
+	uint64_t rd_sect, wr_sect; /* 512-byte sectors given to the storage, to read and to write */
+	uint64_t errors;           /* requests answered with an error by storage or grant failure */
+	uint64_t refused[STATS_REFUSALS]; /* answered so, by enum blkif_refusal; bad grants are in
+	                                     errors, too */
 	uint64_t notify;                  /* events sent to the front end */
 	uint64_t wakeups;                 /* times the thread slept and woke */
 	uint64_t inflight;                /* now */

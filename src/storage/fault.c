@@ -200,6 +200,8 @@ static void start(struct fault_io *f)
 		tear(f, q->base.storage->caps.logical_block);
 	if (f->io.op == STORAGE_DISCARD && s->discard_us)
 		after(f, s->discard_us * 1000ull, begin_late);
+	else if (s->slow_us && (f->io.op == STORAGE_READ || f->io.op == STORAGE_WRITE))
+		after(f, s->slow_us * 1000ull, begin_late);
 	else if (happens(q, s->delay.percent))
 		put_off(f, s->delay.us, begin_late);
 	else

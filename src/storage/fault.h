@@ -19,6 +19,7 @@
  *                     written back at once; the disk's size is what it was when it was opened
  *   noflush=N         the Nth flush of the queue (from 1) and all after it: EOPNOTSUPP
  *   discard=US        each discard begins US microseconds late
+ *   slow=US           each read and write begins US microseconds late
  */
 #ifndef STORAGE_FAULT_H
 #define STORAGE_FAULT_H
@@ -40,7 +41,7 @@ struct fault_spec {
 	bool cache;
 	uint32_t cache_early; /* percent */
 	uint64_t no_flush;    /* from that one on; 0: all work */
-	uint32_t discard_us;
+	uint32_t discard_us, slow_us;
 };
 
 /* 0, or -EINVAL with *err naming the item. */

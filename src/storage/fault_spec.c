@@ -64,6 +64,8 @@ static int item(const char *key, const char *value, struct fault_spec *s)
 		return parse_u64(value, 1, UINT64_MAX, &s->no_flush);
 	if (!strcmp(key, "discard"))
 		return parse_u32(value, 0, US_MAX, &s->discard_us);
+	if (!strcmp(key, "slow"))
+		return parse_u32(value, 0, US_MAX, &s->slow_us);
 	return -EINVAL;
 }
 

@@ -37,7 +37,7 @@ static void words(void **state)
 	}
 	assert_int_equal(
 	    fault_parse("seed=9,error=7,error@3=4,bad=8-15,delay=1/2,late=3/4,torn=5/6,abort=77,"
-	                "cache=9,noflush=10,discard=11,short@12=13",
+	                "cache=9,noflush=10,discard=11,short@12=13,slow=14",
 	                &s, &err),
 	    0);
 	assert_int_equal(s.seed, 9);
@@ -59,6 +59,7 @@ static void words(void **state)
 	assert_int_equal(s.discard_us, 11);
 	assert_int_equal(s.short_first, 12);
 	assert_int_equal(s.short_count, 13);
+	assert_int_equal(s.slow_us, 14);
 }
 
 /* An error of the words is an error of opening, and nothing stays open. */
