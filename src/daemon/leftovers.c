@@ -48,7 +48,8 @@ static int reach(const char *path, pid_t *pid, int *pidfd)
 	strcpy(addr.sun_path, path);
 	if (connect(fd, (struct sockaddr *)&addr, sizeof addr) ||
 	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len)) {
-		rc = -errno;
+		/* EAGAIN is no shortage of ours here: it accepts nobody, and many have called. */
+		rc = errno == EAGAIN ? -ECONNREFUSED : -errno;
 		close(fd);
 		return rc;
 	}

@@ -251,6 +251,31 @@ static void worker_gets_lost(void **state)
 	disk_end(h, &t);
 }
 
+/* So many call it that no more can, and it answers none. */
+static void worker_accepts_nobody(void **state)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct host *h = *state;
+	struct disk_under_test t;
+	int fd[200], n = 0;
+
+	disk_start(h, &t);
+	snprintf(un.sun_path, sizeof un.sun_path, "%s/disks/1:xvda/worker.sock", h->dir);
+	supervisor_dies(h);
+	assert_int_equal(kill(t.worker, SIGSTOP), 0);
+	do {
+		assert_true(n < 200);
+		fd[n] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+	} while (!connect(fd[n++], (struct sockaddr *)&un, sizeof un));
+	assert_int_equal(errno, EAGAIN);
+	host_daemon_start(h, NULL);
+	assert_reads(t.front, 0, SEED);
+	assert_false(process_lives(t.worker));
+	while (n)
+		close(fd[--n]);
+	disk_end(h, &t);
+}
+
 /* Nor is Closed written, or the disk's folder removed, before it has ended. */
 static void lost_and_detached(void **state)
 {
@@ -445,6 +470,7 @@ int main(void)
 	    case_of(image_key_changed_meanwhile),
 	    case_of(lying_worker),
 	    case_of(worker_gets_lost),
+	    case_of(worker_accepts_nobody),
 	    case_of(lost_and_detached),
 	    case_of(number_of_another_process),
 	    case_of(number_used_anew),
