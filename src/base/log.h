@@ -6,15 +6,20 @@
 #include <stdbool.h>
 
 /*
- * ident: stands before each line ("xenblkd", "xenblkd 1:xvda"); copied. debug: log_debug prints
- * too. Call before the first thread starts.
+ * ident: before each line ("xenblkd"), copied; "": nothing is. debug: log_debug prints too. Call
+ * before the first thread starts.
  */
 void log_init(const char *ident, bool debug);
+/* From now on lines go there; fd is lent. Any thread. 0 or -errno. */
+int log_move(int fd);
 
-/* All of these: any thread, preserve errno, print "IDENT: [level: ]text". */
+/* All of these: any thread, preserve errno, print "IDENT: [level: ]text". A line that stderr does
+ * not take is dropped, counted, and the number of them said before the next one that it takes. */
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* A line of another process: "IDENT WHOSE: text". */
+void log_from(const char *whose, const char *text);
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -15,18 +15,20 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/device.h"
+#include "daemon/logpipe.h"
 #include "daemon/steps.h"
 
 #define QUIT_NS (5 * NS_PER_S)
 #define AGAIN_NS (200 * NS_PER_MS)
 #define ADOPT_NS (2 * NS_PER_S) /* a worker that is well answers at once */
 
-static void ask(struct device *dev)
+/* log_fd: where its log goes from now on; lent, -1: where it went */
+static void ask(struct device *dev, int log_fd)
 {
 	struct wm m = {.type = WM_HELLO};
 
 	if (dev->worker.sock.fd >= 0)
-		worker_send(dev, &m, -1);
+		worker_send(dev, &m, log_fd);
 	/* Sooner than for one that only hangs up. */
 	loop_timer_arm(&dev->d->loop, &dev->worker.kill,
 	               dev->worker.sock.fd >= 0 ? ADOPT_NS : 0);
@@ -35,7 +37,7 @@ static void ask(struct device *dev)
 void adopt_again(struct device *dev)
 {
 	if (!timer_armed(&dev->worker.kill) && !timer_armed(&dev->retry))
-		ask(dev);
+		ask(dev, -1);
 }
 
 /* What its answer is compared with must be known: if not, it is asked again a little later. */
@@ -56,22 +58,28 @@ static bool put_off(struct device *dev)
 
 int adopt_begin(struct device *dev)
 {
-	int sock, pidfd;
-	pid_t pid = leftovers_find(dev->d, dev->id, &pidfd, &sock);
+	struct spawned s = {0};
+	int log_fd = -1, rc;
 
-	if (pid <= 0)
-		return pid;
-	int rc = worker_line(dev, pid, pidfd, sock);
+	s.pid = leftovers_find(dev->d, dev->id, &s.pidfd, &s.sock);
+	if (s.pid <= 0)
+		return s.pid;
+	/* Without it the worker's lines are lost, and nothing else. */
+	s.log = s.sock < 0 ? NULL : logpipe_new(dev->d, dev->id, &log_fd);
+	rc = worker_line(dev, &s);
 	if (rc) {
-		if (sock >= 0)
-			close(sock);
-		close(pidfd);
-		return rc;
+		if (s.sock >= 0)
+			close(s.sock);
+		close(s.pidfd);
+		logpipe_free(s.log);
+	} else {
+		dev->worker.adopting = true;
+		ask(dev, log_fd);
+		upgrade_step(STEP_ADOPTING, s.pid, 0);
 	}
-	dev->worker.adopting = true;
-	ask(dev);
-	upgrade_step(STEP_ADOPTING, pid, 0);
-	return 1;
+	if (log_fd >= 0)
+		close(log_fd);
+	return rc ? rc : 1;
 }
 
 /* Nothing has gone wrong with it that its front end was told. */

@@ -27,6 +27,9 @@ struct worker {
 	pid_t pid;                                      /* 0: none */
 	struct loop_fd exit_fd;                         /* pidfd */
 	struct loop_fd sock;                            /* fd -1: closed */
+	struct logpipe *log;                            /* or NULL */
+	int64_t budget;                                 /* messages it may send, in thousandths */
+	uint64_t budget_ns;                             /* when that was reckoned */
 	uint32_t last_serial, open_serial, ring_serial; /* of the answers that count */
 	struct loop_timer kill;                         /* it was told to end */
 	bool killed;                                    /* by us: no fault of its own */
@@ -230,12 +233,19 @@ pid_t record_find(const struct daemon *d, const char *name, enum record_line lin
 int worker_program(struct daemon *d, struct error *err);
 int worker_start(struct device *dev, struct error *err); /* unless there is one */
 void worker_later(struct device *dev); /* deaths.c: none is started until a pause is over */
+/* A process that was started or found, and the lines to it. */
+struct spawned {
+	pid_t pid;
+	int pidfd;
+	int sock;            /* -1: it cannot be talked to */
+	struct logpipe *log; /* NULL: its log is not read here */
+};
 /* Starts the program, listening in the disk's folder, and connects to it. */
-int worker_spawn(struct device *dev, int prog_fd, enum record_line line, pid_t *pid, int *pidfd,
-                 int *sock, struct error *err);
-/* Makes this process the device's worker; the descriptors are its own then. sock -1: it cannot be
- * talked to. 0 or -errno. */
-int worker_line(struct device *dev, pid_t pid, int pidfd, int sock);
+int worker_spawn(struct device *dev, int prog_fd, enum record_line line, struct spawned *out,
+                 struct error *err);
+void worker_unspawn(struct spawned *s); /* kills it; for one that has no image yet */
+/* Makes this process the device's worker; all in s is its own then. 0 or -errno. */
+int worker_line(struct device *dev, const struct spawned *s);
 /* fd is lent, -1 for none. Returns the serial. A worker that takes nothing is killed. */
 uint32_t worker_send(struct device *dev, struct wm *m, int fd);
 void worker_quit(struct device *dev, uint64_t kill_after_ns);
@@ -271,9 +281,9 @@ uint64_t peek_published(const struct device *dev);
 int peek_signal(const struct device *dev); /* the fault that it died by, as it noted itself; or 0 */
 void peek_in_hand(const struct device *dev, char *text, size_t cap);
 
-/* spawn.c: starts a program with that listening socket as descriptor 3, and that empty network (or
- * -1) as 4; pid or -errno */
-pid_t spawn_worker(int prog_fd, char *const argv[], int listen_fd, int net_fd);
+/* spawn.c: starts a program with that log as standard error, that listening socket as descriptor 3,
+ * and that empty network (or -1) as 4; pid or -errno */
+pid_t spawn_worker(int prog_fd, char *const argv[], int log_fd, int listen_fd, int net_fd);
 /* A network namespace with nothing in it, for all workers to hide in; < 0 where there is none. */
 int spawn_network(void);
 /* As a worker is, with a pidfd (or -1) in place of the network. */

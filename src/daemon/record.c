@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,14 @@ int record_set(struct device *dev, enum record_line line, pid_t pid)
 	return rc;
 }
 
+/* All its threads, that is: a process without its leader looks like a zombie, but lives. */
+static bool has_ended(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0;
+}
+
 static int shortage(int rc)
 {
 	return error_is_transient(rc) ? rc : 0;
@@ -94,7 +103,7 @@ pid_t record_find(const struct daemon *d, const char *name, enum record_line lin
 	if (*pidfd < 0)
 		return shortage(-errno);
 	rc = start_time(pid, &start);
-	if (!rc && start == noted)
+	if (!rc && start == noted && !has_ended(*pidfd))
 		return pid;
 	close(*pidfd);
 	return shortage(rc);

@@ -24,6 +24,7 @@
 #include "base/parse.h"
 #include "daemon/command.h"
 #include "daemon/device.h"
+#include "daemon/logpipe.h"
 #include "daemon/reexec.h"
 #include "daemon/steps.h"
 
@@ -100,6 +101,11 @@ static int state_write(struct daemon *d)
 	return rc ? rc : fd;
 }
 
+static void flush_log(struct device *dev, void *arg)
+{
+	logpipe_flush(dev->worker.log);
+}
+
 static void become(struct daemon *d)
 {
 	char number[16];
@@ -122,6 +128,8 @@ static void become(struct daemon *d)
 	snprintf(number, sizeof number, "%d", fd);
 	setenv(VARIABLE, number, 1);
 	keep_all(d, fd, true);
+	/* Until each worker has a new pipe, its lines are lost. */
+	table_each(d, flush_log, NULL);
 	upgrade_step(STEP_EXEC, 0, 0);
 	execv(d->program, d->argv);
 	int rc = -errno;

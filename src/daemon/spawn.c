@@ -28,7 +28,7 @@ static int lift(int fd)
 
 /* What a new program gets. -1: not that. */
 struct gifts {
-	int prog, listener, net, null;
+	int prog, listener, net, null, log;
 	int rc; /* written by the child: why it could not become that program */
 };
 
@@ -40,14 +40,15 @@ static void __attribute__((noreturn)) child(struct gifts *g, char *const argv[])
 
 	setsid();
 	dup2(g->null, 0);
+	/* Standard output is for what we say ourselves. */
+	dup2(g->null, 1);
+	if (g->log >= 0)
+		dup2(g->log, 2);
 	int prog_fd = lift(g->prog), listen_fd = lift(g->listener), net_fd = lift(g->net);
 	if (listen_fd >= 0) {
 		dup2(listen_fd, WORKER_FD);
 		listen(WORKER_FD, WORKER_BACKLOG);
 		keep++;
-	} else {
-		/* Standard output is for what we say ourselves. */
-		dup2(g->null, 1);
 	}
 	if (listen_fd >= 0 && net_fd >= 0 && dup2(net_fd, NET_FD) == NET_FD)
 		keep++;
@@ -82,9 +83,9 @@ static pid_t __attribute__((noinline)) spawn(struct gifts *g, char *const argv[]
 	return pid;
 }
 
-pid_t spawn_worker(int prog_fd, char *const argv[], int listen_fd, int net_fd)
+pid_t spawn_worker(int prog_fd, char *const argv[], int log_fd, int listen_fd, int net_fd)
 {
-	struct gifts g = {.prog = prog_fd, .listener = listen_fd, .net = net_fd};
+	struct gifts g = {.prog = prog_fd, .log = log_fd, .listener = listen_fd, .net = net_fd};
 
 	return spawn(&g, argv);
 }
@@ -121,7 +122,7 @@ int spawn_network(void)
 
 pid_t spawn_session(const char *prog, char *const argv[])
 {
-	struct gifts g = {.prog = open(prog, O_PATH | O_CLOEXEC), .listener = -1, .net = -1};
+	struct gifts g = {.prog = open(prog, O_PATH | O_CLOEXEC), .log = -1, .listener = -1, .net = -1};
 	pid_t pid = g.prog < 0 ? -errno : spawn(&g, argv);
 
 	if (g.prog >= 0)

@@ -32,8 +32,7 @@ struct upgrade {
 	struct device *dev;
 	uint64_t client; /* who asked, see control.c; 0: nobody */
 	int prog_fd;
-	/* the new process; 0: it is the worker by now, or gone */
-	pid_t pid;
+	struct spawned next; /* the new process; pid 0: it is the worker by now, or gone */
 	struct loop_fd exit_fd, sock;
 	struct loop_timer timer;
 	bool checked, drained, had_ring;
@@ -41,27 +40,19 @@ struct upgrade {
 	uint64_t start_ns; /* of the pause */
 };
 
-static void standby_forget(struct upgrade *u)
+static void standby_unwatch(struct upgrade *u)
 {
-	if (!u->pid)
-		return;
 	loop_del(&u->dev->d->loop, &u->exit_fd);
 	loop_del(&u->dev->d->loop, &u->sock);
-	u->pid = 0;
 }
 
 /* It has no image and no ring: it dies at once. */
 static void standby_kill(struct upgrade *u)
 {
-	pid_t pid = u->pid;
-
-	if (!pid)
+	if (!u->next.pid)
 		return;
-	standby_forget(u);
-	pidfd_send_signal(u->exit_fd.fd, SIGKILL, NULL, 0);
-	waitpid(pid, NULL, 0);
-	close(u->exit_fd.fd);
-	close(u->sock.fd);
+	standby_unwatch(u);
+	worker_unspawn(&u->next);
 }
 
 static void answer(struct upgrade *u, json_t *text)
@@ -127,7 +118,7 @@ static void drain(struct upgrade *u)
 {
 	struct daemon *d = u->dev->d;
 
-	upgrade_step(STEP_CHECKED, u->dev->worker.pid, u->pid);
+	upgrade_step(STEP_CHECKED, u->dev->worker.pid, u->next.pid);
 	if (!u->dev->worker.pid || u->dev->worker.killed) {
 		refused(u, "it is ending just now");
 		return;
@@ -139,7 +130,7 @@ static void drain(struct upgrade *u)
 	u->start_ns = clock_ns();
 	loop_timer_arm(&d->loop, &u->timer, SETTLE_NS);
 	worker_quit(u->dev, DRAIN_NS);
-	upgrade_step(STEP_DRAINING, u->dev->worker.pid, u->pid);
+	upgrade_step(STEP_DRAINING, u->dev->worker.pid, u->next.pid);
 }
 
 static void sock_ready(struct loop_fd *lfd, uint32_t events)
@@ -199,15 +190,12 @@ static void expired(struct loop_timer *t)
 static int start_standby(struct upgrade *u, struct error *err)
 {
 	struct device *dev = u->dev;
-	int pidfd, sock;
-	int rc = worker_spawn(dev, u->prog_fd, RECORD_NEXT, &u->pid, &pidfd, &sock, err);
+	int rc = worker_spawn(dev, u->prog_fd, RECORD_NEXT, &u->next, err);
 
-	if (rc) {
-		u->pid = 0;
+	if (rc)
 		return rc;
-	}
-	u->exit_fd = (struct loop_fd){.fd = pidfd, .ready = exit_ready};
-	u->sock = (struct loop_fd){.fd = sock, .ready = sock_ready};
+	u->exit_fd = (struct loop_fd){.fd = u->next.pidfd, .ready = exit_ready};
+	u->sock = (struct loop_fd){.fd = u->next.sock, .ready = sock_ready};
 	rc = loop_add(&dev->d->loop, &u->exit_fd, EPOLLIN);
 	if (!rc)
 		rc = loop_add(&dev->d->loop, &u->sock, EPOLLIN);
@@ -258,7 +246,7 @@ int upgrade_begin(struct device *dev, int prog_fd, uint64_t client, struct error
 	};
 	dev->upgrade = u;
 	rc = start_standby(u, err);
-	upgrade_step(STEP_STARTED, dev->worker.pid, u->pid);
+	upgrade_step(STEP_STARTED, dev->worker.pid, u->next.pid);
 	if (!rc)
 		rc = ask_standby(u, err);
 	if (rc)
@@ -274,11 +262,11 @@ bool upgrade_take_over(struct device *dev)
 	char from[SOCKET_PATH_MAX], to[SOCKET_PATH_MAX];
 	pid_t pid;
 
-	if (!u || !u->checked || !u->pid)
+	if (!u || !u->checked || !u->next.pid)
 		return false;
 	snprintf(from, sizeof from, "%s/" NEXT_SOCK, dev->folder);
 	snprintf(to, sizeof to, "%s/" WORKER_SOCK, dev->folder);
-	pid = u->pid;
+	pid = u->next.pid;
 	/* The next supervisor looks for it there. Killed between the two, it finds one that does not
 	 * listen, and ends it: it has no image yet. */
 	if (record_set(dev, RECORD_WORKER, pid) || rename(from, to)) {
@@ -287,14 +275,13 @@ bool upgrade_take_over(struct device *dev)
 	}
 	record_set(dev, RECORD_NEXT, 0);
 	upgrade_step(STEP_RENAMED, 0, pid);
-	standby_forget(u);
-	if (!worker_line(dev, pid, u->exit_fd.fd, u->sock.fd))
-		return true;
-	pidfd_send_signal(u->exit_fd.fd, SIGKILL, NULL, 0);
-	waitpid(pid, NULL, 0);
-	close(u->exit_fd.fd);
-	close(u->sock.fd);
-	return false;
+	standby_unwatch(u);
+	if (worker_line(dev, &u->next)) {
+		worker_unspawn(&u->next);
+		return false;
+	}
+	u->next.pid = 0;
+	return true;
 }
 
 void upgrade_drained(struct device *dev)
@@ -303,7 +290,7 @@ void upgrade_drained(struct device *dev)
 
 	if (!u || !u->checked)
 		return;
-	upgrade_step(STEP_DRAINED, 0, u->pid);
+	upgrade_step(STEP_DRAINED, 0, u->next.pid);
 	u->drained = true;
 	/* Whether the image is opened again, the front end decides. */
 	if (!u->had_ring)

@@ -15,8 +15,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/device.h"
+#include "daemon/logpipe.h"
 
 #define MESSAGES_PER_ROUND 16    /* a worker that was taken over may never stop talking */
+/* Some answers to what it is asked, and a notice now and then: so many a second, and at once. */
+#define MESSAGES_RATE 20
+#define MESSAGES_BURST 500
 #define HANGUP_NS (1 * NS_PER_S) /* between the end of its socket and its own */
 
 static void sock_close(struct device *dev)
@@ -75,6 +79,33 @@ static void other_version(struct device *dev, const struct wm *m)
 	worker_kill(dev);
 }
 
+/* Whether one more message may be read. */
+static bool may_talk(struct worker *w)
+{
+	uint64_t now = clock_ns();
+	/* Thousandths: RATE times milliseconds. */
+	uint64_t more = (now - w->budget_ns) / NS_PER_MS * MESSAGES_RATE;
+
+	if (more) {
+		w->budget += more > MESSAGES_BURST * 1000 ? MESSAGES_BURST * 1000 : (int64_t)more;
+		w->budget_ns = now;
+	}
+	if (w->budget > MESSAGES_BURST * 1000)
+		w->budget = MESSAGES_BURST * 1000;
+	w->budget -= 1000;
+	return w->budget >= 0;
+}
+
+/* As good as hung: it does nothing that anybody asked for. */
+static void talks_too_much(struct device *dev)
+{
+	log_error("%s: the worker (process %d) sends more than %d messages a second; killed",
+	          dev->id, dev->worker.pid, MESSAGES_RATE);
+	sock_close(dev);
+	worker_kill(dev);
+	dev->worker.hung = true;
+}
+
 /* One message. False when there is none, or no more. */
 static bool receive(struct device *dev)
 {
@@ -86,6 +117,12 @@ static bool receive(struct device *dev)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
+	if (n > 0 && !may_talk(&dev->worker)) {
+		if (fd >= 0)
+			close(fd);
+		talks_too_much(dev);
+		return false;
+	}
 	if (n == (ssize_t)sizeof m && m.version == WM_VERSION && m.type == WM_CLAIMED) {
 		image_claimed(dev, fd);
 		return true;
@@ -157,6 +194,8 @@ void worker_abandon(struct device *dev)
 		loop_del(&dev->d->loop, &w->exit_fd);
 		close(w->exit_fd.fd);
 	}
+	logpipe_free(w->log);
+	w->log = NULL;
 	w->pid = 0;
 	w->adopting = false;
 	loop_timer_cancel(&w->kill);
@@ -223,7 +262,7 @@ static int listener(const char path[SOCKET_PATH_MAX], struct sockaddr_un *addr)
 	return fd < 0 ? -errno : fd;
 }
 
-static pid_t spawn_for(struct device *dev, int prog_fd, int listen_fd)
+static pid_t spawn_for(struct device *dev, int prog_fd, int log_fd, int listen_fd)
 {
 	char title[32], domid[8], devid[16];
 	char *argv[16];
@@ -248,54 +287,85 @@ static pid_t spawn_for(struct device *dev, int prog_fd, int listen_fd)
 	if (dev->d->opt.verbose)
 		argv[n++] = (char *)"--verbose";
 	argv[n] = NULL;
-	return spawn_worker(prog_fd, argv, listen_fd, dev->d->net_fd);
+	return spawn_worker(prog_fd, argv, log_fd, listen_fd, dev->d->net_fd);
 }
 
-int worker_line(struct device *dev, pid_t pid, int pidfd, int sock)
+int worker_line(struct device *dev, const struct spawned *s)
 {
 	struct worker *w = &dev->worker;
 	int rc;
 
-	w->exit_fd = (struct loop_fd){.fd = pidfd, .ready = exit_ready};
-	w->sock = (struct loop_fd){.fd = sock, .ready = sock_ready};
+	w->exit_fd = (struct loop_fd){.fd = s->pidfd, .ready = exit_ready};
+	w->sock = (struct loop_fd){.fd = s->sock, .ready = sock_ready};
 	w->kill.expired = kill_expired;
 	w->killed = w->pinged = w->hung = false;
-	w->start_ns = clock_ns();
+	w->start_ns = w->budget_ns = clock_ns();
+	w->budget = MESSAGES_BURST * 1000;
 	w->other = 0;
 	w->forbidden = -1;
 	w->why_other[0] = '\0';
 	rc = loop_add(&dev->d->loop, &w->exit_fd, EPOLLIN);
-	if (!rc && sock >= 0 && (rc = loop_add(&dev->d->loop, &w->sock, EPOLLIN)))
+	if (!rc && s->sock >= 0 && (rc = loop_add(&dev->d->loop, &w->sock, EPOLLIN)))
 		loop_del(&dev->d->loop, &w->exit_fd);
-	if (rc)
+	if (rc) {
 		w->sock.fd = -1;
-	else
-		w->pid = pid;
-	return rc;
+		return rc;
+	}
+	w->pid = s->pid;
+	w->log = s->log;
+	return 0;
+}
+
+void worker_unspawn(struct spawned *s)
+{
+	kill(s->pid, SIGKILL);
+	waitpid(s->pid, NULL, 0);
+	if (s->pidfd >= 0)
+		close(s->pidfd);
+	if (s->sock >= 0)
+		close(s->sock);
+	logpipe_free(s->log);
+	s->pid = 0;
 }
 
 /* Its number is noted before it has anything to do: from then on it is found whatever it does. */
-static int connect_to(struct device *dev, enum record_line line, pid_t pid, int *pidfd, int *sock,
+static int connect_to(struct device *dev, enum record_line line, struct spawned *s,
                       const struct sockaddr_un *addr)
 {
-	int rc = record_set(dev, line, pid);
+	int rc = record_set(dev, line, s->pid);
 
-	*pidfd = rc ? -1 : pidfd_open(pid, 0);
-	*sock = *pidfd < 0 ? -1 : socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (*sock >= 0 && !connect(*sock, (const struct sockaddr *)addr, sizeof *addr))
+	if (rc)
+		return rc;
+	s->pidfd = pidfd_open(s->pid, 0);
+	if (s->pidfd < 0)
+		return -errno;
+	s->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->sock < 0 || connect(s->sock, (const struct sockaddr *)addr, sizeof *addr))
+		return -errno;
+	return 0;
+}
+
+/* The process, with a log. */
+static int start_process(struct device *dev, int prog_fd, int listen_fd, struct spawned *s)
+{
+	int log_fd, rc;
+
+	s->log = logpipe_new(dev->d, dev->id, &log_fd);
+	if (!s->log)
+		return -errno;
+	s->pid = spawn_for(dev, prog_fd, log_fd, listen_fd);
+	close(log_fd);
+	if (s->pid > 0)
 		return 0;
-	if (!rc)
-		rc = -errno;
-	if (*pidfd >= 0)
-		close(*pidfd);
-	if (*sock >= 0)
-		close(*sock);
+	rc = s->pid;
+	logpipe_free(s->log);
 	return rc;
 }
 
-int worker_spawn(struct device *dev, int prog_fd, enum record_line line, pid_t *pid, int *pidfd,
-                 int *sock, struct error *err)
+int worker_spawn(struct device *dev, int prog_fd, enum record_line line, struct spawned *out,
+                 struct error *err)
 {
+	struct spawned s = {.pidfd = -1, .sock = -1};
 	struct sockaddr_un addr;
 	char path[SOCKET_PATH_MAX];
 	int rc, fd;
@@ -308,34 +378,33 @@ int worker_spawn(struct device *dev, int prog_fd, enum record_line line, pid_t *
 	fd = listener(path, &addr);
 	if (fd < 0)
 		return error_set(err, fd, "cannot make %s: %s", path, error_name(fd));
-	*pid = spawn_for(dev, prog_fd, fd);
+	rc = start_process(dev, prog_fd, fd, &s);
 	close(fd);
-	if (*pid < 0)
-		return error_set(err, *pid, "cannot start xenblkd-worker: %s", error_name(*pid));
-	rc = connect_to(dev, line, *pid, pidfd, sock, &addr);
-	if (!rc)
-		return 0;
-	kill(*pid, SIGKILL);
-	waitpid(*pid, NULL, 0);
-	return error_set(err, rc, "cannot connect to the new xenblkd-worker: %s", error_name(rc));
+	if (rc)
+		return error_set(err, rc, "cannot start xenblkd-worker: %s", error_name(rc));
+	rc = connect_to(dev, line, &s, &addr);
+	if (rc) {
+		worker_unspawn(&s);
+		return error_set(err, rc, "cannot connect to the new xenblkd-worker: %s",
+		                 error_name(rc));
+	}
+	*out = s;
+	return 0;
 }
 
 int worker_start(struct device *dev, struct error *err)
 {
-	int pidfd, sock, rc;
-	pid_t pid;
+	struct spawned s;
+	int rc;
 
 	if (dev->worker.pid || upgrade_take_over(dev))
 		return 0;
-	rc = worker_spawn(dev, dev->d->worker_fd, RECORD_WORKER, &pid, &pidfd, &sock, err);
+	rc = worker_spawn(dev, dev->d->worker_fd, RECORD_WORKER, &s, err);
 	if (rc)
 		return rc;
-	rc = worker_line(dev, pid, pidfd, sock);
+	rc = worker_line(dev, &s);
 	if (!rc)
 		return 0;
-	close(pidfd);
-	close(sock);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	worker_unspawn(&s);
 	return error_set(err, rc, "cannot watch the worker: %s", error_name(rc));
 }

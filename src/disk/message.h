@@ -34,7 +34,8 @@ enum wm_type {
 	WM_RESIZE, /* look at the image's size again; WM_RESIZED is the answer in any case */
 	WM_CHECK,  /* could you go on with this connection? `connect` as it would come, nr_queues 0
 	            * if there is none, the disk's claim along; nothing is changed */
-	WM_HELLO = 16, /* what have you got? Answered also while the image is being opened */
+	WM_HELLO = 16, /* what have you got? Answered also while the image is being opened. A pipe may
+	                * come along: it is for the log from then on */
 	/* worker → supervisor; serial repeats that of the message answered */
 	WM_OPENED = 64,
 	WM_CONNECTED,

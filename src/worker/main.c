@@ -102,7 +102,6 @@ int main(int argc, char **argv)
 	static struct worker w;
 	struct error err = {""};
 	bool verbose = false;
-	char ident[64];
 	int rc, listening = 0;
 	socklen_t len = sizeof listening;
 
@@ -110,8 +109,8 @@ int main(int argc, char **argv)
 		return usage();
 	if (getsockopt(LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) || !listening)
 		return usage();
-	snprintf(ident, sizeof ident, "xenblkd %s", w.name);
-	log_init(ident, verbose);
+	/* Whose line it is, who reads the pipe says. */
+	log_init("", verbose);
 	set_title(&w);
 	w.claim = -1;
 	w.net_fd = find_network();

@@ -129,6 +129,10 @@ static int forms_restrict(scmp_filter_ctx ctx)
 	/* Its flags are out of a filter's sight; the C library then takes clone. */
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	/* A log that moves to the next supervisor. */
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(dup3), 1,
+		                      SCMP_A1_32(SCMP_CMP_EQ, STDERR_FILENO));
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
 		                      SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid()));

@@ -87,6 +87,14 @@ static void say_state(struct worker *w, const struct wm *request)
 	session_pass_claim(w);
 }
 
+/* log_fd: the supervisor reads our log there; -1: where it was. */
+static void hello(struct worker *w, const struct wm *m, int log_fd)
+{
+	if (log_fd >= 0 && log_move(log_fd))
+		log_warn("the log cannot be moved to the new xenblkd: %s", error_name(errno));
+	say_state(w, m);
+}
+
 static void quit(struct worker *w)
 {
 	disk_close(w);
@@ -125,7 +133,7 @@ static void dispatch(struct worker *w, const struct wm *m, int *fd)
 		resize_check(w, m->serial);
 		return;
 	case WM_HELLO:
-		say_state(w, m);
+		hello(w, m, *fd);
 		return;
 	case WM_READY:
 	case WM_OPENED:
@@ -144,13 +152,13 @@ static void dispatch(struct worker *w, const struct wm *m, int *fd)
 }
 
 /* From a supervisor of another version: only what all of them understand. */
-static void dispatch_foreign(struct worker *w, const struct wm *m)
+static void dispatch_foreign(struct worker *w, const struct wm *m, int fd)
 {
 	struct error err;
 
 	switch (m->type) {
 	case WM_HELLO:
-		say_state(w, m);
+		hello(w, m, fd);
 		return;
 	case WM_QUIT:
 		quit(w);
@@ -190,7 +198,7 @@ static void peer_ready(struct loop_fd *lfd, uint32_t events)
 		return;
 	}
 	if (n >= WM_HEAD_BYTES && m.version != WM_VERSION)
-		dispatch_foreign(w, &m);
+		dispatch_foreign(w, &m, fd);
 	else if (n == sizeof m)
 		dispatch(w, &m, &fd);
 	else

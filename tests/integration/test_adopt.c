@@ -194,7 +194,7 @@ static void image_key_changed_meanwhile(void **state)
 	disk_end(h, &t);
 }
 /* What a worker says that its guest has taken over. */
-enum lie { LIE_DISK, LIE_IMAGE, LIE_GENERATION, LIE_RING_ALONE, LIE_BYTES, LIE_SILENCE, LIES };
+enum lie { LIE_FLOOD, LIE_DISK, LIE_IMAGE, LIE_GENERATION, LIE_RING_ALONE, LIE_BYTES, LIE_SILENCE, LIES };
 
 static void __attribute__((noreturn)) liar(const char *path, enum lie lie, int ready)
 {
@@ -219,6 +219,9 @@ static void __attribute__((noreturn)) liar(const char *path, enum lie lie, int r
 	answer.state.caps.logical_block = lie == LIE_IMAGE ? 7 : 512;
 	if (lie == LIE_RING_ALONE)
 		answer.flags = WM_HAS_RING;
+	answer.type = lie == LIE_FLOOD ? WM_RESIZED : WM_STATE;
+	while (lie == LIE_FLOOD && send(peer, &answer, sizeof answer, 0) > 0) {
+	}
 	if (lie != LIE_SILENCE)
 		send(peer, &answer, lie == LIE_BYTES ? 5 : sizeof answer, 0);
 	pause();
@@ -347,6 +350,7 @@ static void lying_worker(void **state)
 		pid_t worker = host_worker(h, "1:xvda");
 		supervisor_dies(h);
 		assert_int_equal(kill(worker, SIGKILL), 0);
+		wait_until(!process_lives(worker));
 		snprintf(path, sizeof path, "%s/disks/1:xvda/worker.sock", h->dir);
 		pid_t pid = fork();
 		if (!pid)
@@ -355,6 +359,7 @@ static void lying_worker(void **state)
 		host_daemon_start(h, NULL);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		assert_int_equal(host_log_count(h, "more than 20 messages a second; killed"), 1);
 		assert_reads(t.front, 0, SEED);
 		assert_string_equal(status_text(h, "1:xvda", "error"), "");
 	}
