@@ -93,7 +93,7 @@ pid_t spawn_worker(int prog_fd, char *const argv[], int log_fd, int listen_fd, i
 pid_t spawn_holder(const char *prog, char *const argv[], int listen_fd, int pidfd)
 {
 	int prog_fd = open(prog, O_PATH | O_CLOEXEC);
-	pid_t pid = prog_fd < 0 ? -errno : spawn_worker(prog_fd, argv, listen_fd, pidfd);
+	pid_t pid = prog_fd < 0 ? -errno : spawn_worker(prog_fd, argv, -1, listen_fd, pidfd);
 
 	if (prog_fd >= 0)
 		close(prog_fd);
