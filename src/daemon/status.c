@@ -125,7 +125,7 @@ struct json_t *status_json(struct device *dev)
 	                    json_integer(open ? (json_int_t)(dev->caps.size / 512) : 0));
 	json_object_set_new(j, "sector_size", json_integer(open ? dev->caps.logical_block : 0));
 	json_object_set_new(j, "physical_sector_size",
-	                    json_integer(open ? storage_physical(&dev->caps, shown) : 0));
+	                    json_integer(open && shown ? storage_physical(&dev->caps, shown) : 0));
 	json_object_set_new(j, "readonly",
 	                    json_boolean(s->readonly || (open && dev->caps.readonly)));
 	json_object_set_new(j, "shared", json_boolean(s->shared));

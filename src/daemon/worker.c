@@ -385,8 +385,10 @@ int worker_spawn(struct device *dev, int prog_fd, enum record_line line, struct 
 	rc = connect_to(dev, line, &s, &addr);
 	if (rc) {
 		worker_unspawn(&s);
-		return error_set(err, rc, "cannot connect to the new xenblkd-worker: %s",
-		                 error_name(rc));
+		return rc == -ECONNREFUSED || rc == -ESRCH
+		           ? error_set(err, rc, "the new xenblkd-worker ended at once; see the log")
+		           : error_set(err, rc, "cannot connect to the new xenblkd-worker: %s",
+		                       error_name(rc));
 	}
 	*out = s;
 	return 0;
