@@ -19,7 +19,7 @@ int at_dir(int at, const char *name)
 
 int at_make_dir(int at, const char *name)
 {
-	if (mkdirat(at, name, 0755) && errno != EEXIST)
+	if (mkdirat(at, name, 0700) && errno != EEXIST)
 		return -errno;
 	return at_dir(at, name);
 }
@@ -27,7 +27,7 @@ int at_make_dir(int at, const char *name)
 int at_file(int at, const char *name, int flags)
 {
 	/* Nor is a pipe waited for. */
-	int fd = openat(at, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+	int fd = openat(at, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	struct stat st;
 
 	if (fd < 0)

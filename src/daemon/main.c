@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/private_dir.h"
 #include "daemon/at.h"
 #include "daemon/config.h"
 #include "daemon/device.h"
@@ -26,47 +27,10 @@
 #define WORKERS_QUIT_NS (10 * NS_PER_S) /* drain, then kill: journals survive that */
 #define LOCK_NS (2 * NS_PER_S)
 
-static int make_parents(const char *path)
-{
-	char part[PATH_MAX];
-
-	if (strlen(path) >= sizeof part)
-		return -ENAMETOOLONG;
-	strcpy(part, path);
-	for (char *p = part + 1;; p++) {
-		if (*p && *p != '/')
-			continue;
-		char was = *p;
-		*p = '\0';
-		if (mkdir(part, 0755) && errno != EEXIST && (!was || errno != EROFS))
-			return -errno;
-		*p = was;
-		if (!was)
-			return 0;
-	}
-}
-
 static int make_run_dir(struct daemon *d, struct error *err)
 {
-	char real[PATH_MAX];
-	int rc = make_parents(d->opt.run_dir);
-
-	if (rc || !realpath(d->opt.run_dir, real))
-		return error_set(err, rc ? rc : -errno, "cannot make run directory %s: %s",
-		                 d->opt.run_dir, error_name(rc ? rc : errno));
-	if (access(real, R_OK | W_OK | X_OK))
-		return error_set(err, -errno, "cannot write in run directory %s: %s", real,
-		                 error_name(errno));
-	if (strlen(real) >= RUN_DIR_MAX)
-		return error_set(err, -ENAMETOOLONG,
-		                 "run directory %s: the path must be shorter than %d bytes, for "
-		                 "sockets stand in it; choose a shorter one",
-		                 real, RUN_DIR_MAX);
-	strcpy(d->run_dir, real);
-	d->run_fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return d->run_fd < 0 ? error_set(err, -errno, "cannot open run directory %s: %s", real,
-	                                 error_name(errno))
-	                     : 0;
+	d->run_fd = private_dir(d->opt.run_dir, d->run_dir, sizeof d->run_dir, err);
+	return d->run_fd < 0 ? error_set(err, d->run_fd, "run %s", err->text) : 0;
 }
 
 /* One that was killed while it started a worker lives on in that child until it has become another
@@ -368,6 +332,8 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	log_init("xenblkd", d.opt.verbose);
+	/* Whatever we inherited: what we make is for us, and we can use it. */
+	umask(077);
 	d.argv = argv;
 	d.run_fd = d.lock_fd = d.worker_fd = d.net_fd = d.signal_fd.fd = d.control_fd.fd = -1;
 	d.uevent_fd.fd = d.size_fd.fd = d.holder_fd.fd = -1;

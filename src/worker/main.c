@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -111,6 +112,7 @@ int main(int argc, char **argv)
 		return usage();
 	/* Whose line it is, who reads the pipe says. */
 	log_init("", verbose);
+	umask(077);
 	set_title(&w);
 	w.claim = -1;
 	w.net_fd = find_network();

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/private_dir.h"
 #include "xen/embedded/hv.h"
 
 struct options {
@@ -77,18 +78,20 @@ static int options_parse(int argc, char **argv, struct options *opt)
 /* The lock is held until the process ends. Its fd, or -errno. */
 static int dir_lock(const char *dir, struct error *err)
 {
-	char path[HV_DIR_MAX + 16];
+	char path[HV_DIR_MAX + 16], real[HV_DIR_MAX + 1];
+	int dir_fd;
 
 	if (strlen(dir) > HV_DIR_MAX)
 		return error_set(err, -ENAMETOOLONG,
 		                 "directory '%s' is %zu bytes long; sockets in it need at most %u: "
 		                 "choose a shorter one",
 		                 dir, strlen(dir), HV_DIR_MAX);
-	if (mkdir(dir, 0700) && errno != EEXIST)
-		return error_set(err, -errno, "cannot make directory '%s': %s", dir,
-		                 error_name(errno));
+	dir_fd = private_dir(dir, real, sizeof real, err);
+	if (dir_fd < 0)
+		return dir_fd;
 	snprintf(path, sizeof path, "%s/xen.lock", dir);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = openat(dir_fd, "xen.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	close(dir_fd);
 	if (fd < 0)
 		return error_set(err, -errno, "cannot open '%s': %s", path, error_name(errno));
 	if (!flock(fd, LOCK_EX | LOCK_NB))
