@@ -105,6 +105,28 @@ static void change_is_refused(void **state)
 	front_end(f);
 }
 
+/* A script writes the number after the path: that of the same device is no change, that of another
+ * device of the same driver is one. */
+static void number_of_another_device(void **state)
+{
+	struct host *h = *state;
+	char path[200], other[200], dev[64], dev2[64], number[32], number2[32];
+
+	make_image(h, "a.img", 1, path);
+	make_image(h, "b.img", 2, other);
+	loop_setup(path, 512, dev, number);
+	loop_setup(other, 512, dev2, number2);
+	host_attach(h, &(struct disk){.params = dev}, dev);
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	host_write(h, host_be(1, XVDA), "physical-device", "%s", number);
+	assert_true(host_state_stays(h, 1, XVDA, XS_CONNECTED, QUIET_MS));
+	assert_string_equal(status_text(h, ID, "warning"), "");
+	host_write(h, host_be(1, XVDA), "physical-device", "%s", number2);
+	wait_until(strlen(status_text(h, ID, "warning")) > 0);
+	assert_reads(f, 65536, 1);
+	front_end(f);
+}
+
 static void physical_device_path(void **state)
 {
 	struct host *h = *state;
@@ -223,7 +245,8 @@ int main(void)
 	    case_of(absent_waits_quietly),
 	    case_of(malformed_is_fatal),
 	    case_of(change_is_refused),
-	    case_of(physical_device_path),
+	    case_of(number_of_another_device),
+    case_of(physical_device_path),
 	    case_of(params_after_the_script),
 	    case_of(no_script_opens_at_once),
 	    case_of(scripts_error_opens_nothing),

@@ -121,6 +121,21 @@ static void that_fails(void **state)
 
 /* ---- whether a device has it ---- */
 
+static int secure_one(struct rig *r)
+{
+	struct rig_io io;
+
+	/* One that does nothing fills it in. */
+	rig_submit(r, &io, STORAGE_FLUSH, NULL, 0, 0);
+	assert_int_equal(rig_wait(r, &io), 0);
+	io.order = 0;
+	io.io.op = STORAGE_DISCARD;
+	io.io.secure = true;
+	io.io.length = 4096;
+	storage_submit(r->queue, &io.io);
+	return rig_wait(r, &io);
+}
+
 static void asked_of_the_device(void **state)
 {
 	static const struct {
@@ -146,6 +161,10 @@ static void asked_of_the_device(void **state)
 		/* A range that none can have: nothing is thrown away, whatever the device. */
 		assert_int_equal(nr_calls, 1);
 		assert_call(0, BLKSECDISCARD, 1, 0);
+		/* And where it has none, neither kind is done, though it has the plain one. */
+		says = 0;
+		assert_int_equal(secure_one(&r), rows[i].has ? 0 : -EOPNOTSUPP);
+		assert_int_equal(nr_calls, rows[i].has ? 2 : 1);
 		rig_close(&r);
 	}
 	close(loop);

@@ -169,6 +169,18 @@ static void bad(void **state)
 	    {"max=2 multi-queue-num-queues=2 queue-0/ring-ref=8 queue-0/event-channel=5 "
 	     "queue-1/ring-ref=9 queue-1/event-channel=5",
 	     -EINVAL, "front end's queue-0/event-channel and queue-1/event-channel are both 5"},
+	    {"max=3 multi-queue-num-queues=3 queue-0/ring-ref=8 queue-0/event-channel=5 "
+	     "queue-1/ring-ref=9 queue-1/event-channel=6 queue-2/ring-ref=10 "
+	     "queue-2/event-channel=5",
+	     -EINVAL, "front end's queue-0/event-channel and queue-2/event-channel are both 5"},
+	    {"max=3 multi-queue-num-queues=3 queue-0/ring-ref=8 queue-0/event-channel=5 "
+	     "queue-1/ring-ref=9 queue-1/event-channel=6 queue-2/ring-ref=10 "
+	     "queue-2/event-channel=6",
+	     -EINVAL, "front end's queue-1/event-channel and queue-2/event-channel are both 6"},
+	    {"max=3 multi-queue-num-queues=3 queue-0/ring-ref=8 queue-0/event-channel=5 "
+	     "queue-1/ring-ref=9 queue-1/event-channel=6 queue-2/ring-ref=9 "
+	     "queue-2/event-channel=7",
+	     -EINVAL, "front end's queue-1/ring-ref and queue-2/ring-ref are both 9"},
 	    {"ring-ref=8 event-channel=5 feature-persistent=2", -ERANGE,
 	     "front end's feature-persistent \"2\" is not a number from 0 to 1"},
 	    {"ring-ref=8 event-channel=5 feature-persistent=yes", -EINVAL,

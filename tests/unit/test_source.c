@@ -55,6 +55,11 @@ static void which(void **state)
 	     "7:1f"},
 	    {"be/mode=w be/params=/x be/physical-device-path=/dev/l be/physical-device=fd:a",
 	     SOURCE_DEVICE, 253, 10, "fd:a"},
+	    /* of a driver without a number of its own: either half makes a device */
+	    {"be/mode=w be/params=/x be/script=block be/physical-device=0:1b", SOURCE_DEVICE, 0, 27,
+	     "0:1b"},
+	    {"be/mode=w be/params=/x be/script=block be/physical-device=8:0", SOURCE_DEVICE, 8, 0,
+	     "8:0"},
 	    /* not set yet */
 	    {"be/mode=w be/params=/x be/script=block be/physical-device=0:0", SOURCE_WAIT, 0, 0,
 	     "/x"},
