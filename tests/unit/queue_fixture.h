@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A queue over a storage that is not there, and a guest with a ring. For one test program. It runs in
- * its thread, or the test makes its steps (by_hand), with what disk/request.h has. */
+/* A queue over a storage that is not there, and a guest with a ring. For one test program. It runs
+ * in its thread, or the test makes its steps (by_hand), with what disk/request.h has. */
 #ifndef TESTS_UNIT_QUEUE_FIXTURE_H
 #define TESTS_UNIT_QUEUE_FIXTURE_H
 

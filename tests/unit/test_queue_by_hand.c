@@ -206,7 +206,7 @@ static void the_journal_has_the_status(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(no_more_than_there_are_slots), T(a_full_ring_again),
+	    T(no_more_than_there_are_slots),      T(a_full_ring_again),
 	    T(tidying_spares_requests_in_flight), T(idle_pages_are_unmapped),
 	    T(the_journal_has_the_status),
 	};
