@@ -167,6 +167,8 @@ void adopt_answer(struct device *dev, const struct wm *m)
 	device_log(dev, "took over its worker, process %d", dev->worker.pid);
 	snprintf(text, sizeof text, "%.*s", (int)sizeof m->text - 1, m->text);
 	if (dev->image == IMAGE_OPEN) {
+		/* It may have been connected before. */
+		dev->worker.used = true;
 		change_adopted(dev, m->state.withdrawn);
 		size_watch(dev);
 	}

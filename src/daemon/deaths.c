@@ -182,7 +182,8 @@ void worker_ended(struct device *dev, int code, int status)
 	describe(w, code, status, text, sizeof text);
 	patience_over(dev);
 	if (dev->image != IMAGE_FAILED)
-		dev->image = dev->image == IMAGE_CLOSING ? IMAGE_CLOSED : IMAGE_NONE;
+		dev->image = dev->image == IMAGE_CLOSING && !dev->renewing ? IMAGE_CLOSED
+		                                                          : IMAGE_NONE;
 	if (dev->image == IMAGE_CLOSED)
 		image_unclaim(dev);
 	dev->ring = RING_IDLE;

@@ -45,6 +45,7 @@ struct worker {
 	unsigned stuck;      /* deaths in a row, by whatever cause, since a response was published;
 	                        0: the last one had nothing in hand */
 	uint64_t stuck_generation, stuck_published; /* as the last death left them */
+	bool used;           /* a ring was connected, or tried: no other can be */
 	int forbidden;       /* the call by which it says that it ends; -1: it did not */
 	char last_death[128]; /* how the last one died; "" if none did */
 	char in_hand[160];   /* and what it had in hand */
@@ -102,6 +103,7 @@ struct device {
 	struct storage_caps caps;
 	struct disk_keys keys;  /* as advertised for this connection */
 	struct connection conn; /* generation 0: never connected by us */
+	bool renewing;          /* opened again by a fresh worker: no size of it is refused */
 	bool unfenced;          /* see struct snapshot */
 	bool ring_anew;         /* the front end has made its ring anew: nothing is to be resumed */
 	bool after_death;       /* a worker of this disk has died, or may have */
@@ -170,6 +172,7 @@ int device_act(struct device *dev, enum action a);
 void image_start(struct daemon *d); /* d->instance */
 void image_open(struct device *dev);
 void image_release(struct device *dev);
+void image_renew(struct device *dev); /* by a fresh worker; the ring is idle */
 void image_wrong_program(struct device *dev, uint32_t version); /* that is what the worker speaks */
 /* claims.c: dev->claim outlives us */
 void claims_put(struct device *dev);

@@ -65,8 +65,10 @@ static const char *test_faults(const struct device *dev, const char *text, char 
  * Returns 0, or -errno: it cannot be read. */
 static int size_in_use(struct device *dev, uint64_t *size)
 {
-	*size = dev->ours != XS_CONNECTED && !dev->unfenced ? 0 : dev->caps.size;
-	if (*size || (dev->ours != XS_CONNECTED && !dev->unfenced))
+	bool in_use = dev->ours == XS_CONNECTED || dev->unfenced || dev->renewing;
+
+	*size = in_use ? dev->caps.size : 0;
+	if (*size || !in_use)
 		return 0;
 	return ring_told_size(dev, size);
 }
@@ -212,7 +214,7 @@ static void failed(struct device *dev, int rc, const char *text)
 	if (!identity_noted(dev).dev)
 		image_unclaim(dev);
 	dev->image = IMAGE_FAILED;
-	dev->unfenced = false;
+	dev->unfenced = dev->renewing = false;
 	device_fatal(dev, rc, true, "%s", text);
 }
 
@@ -290,6 +292,7 @@ void image_open(struct device *dev)
 
 void image_release(struct device *dev)
 {
+	dev->renewing = false;
 	if (!dev->worker.pid) {
 		dev->image = IMAGE_CLOSED;
 		image_unclaim(dev);
@@ -297,6 +300,14 @@ void image_release(struct device *dev)
 	}
 	dev->image = IMAGE_CLOSING;
 	worker_quit(dev, QUIT_NS);
+}
+
+/* It is opened again as soon as the worker has ended, of whatever size it is by now. */
+void image_renew(struct device *dev)
+{
+	image_release(dev);
+	size_forget(dev);
+	dev->renewing = true;
 }
 
 void image_answer(struct device *dev, const struct wm *m)
@@ -323,7 +334,7 @@ void image_answer(struct device *dev, const struct wm *m)
 	error_set(&dev->image_note, 0, "%.*s", (int)sizeof m->text - 1, m->text);
 	folder_set_incoming(dev, false);
 	identity_note(dev);
-	dev->after_death = dev->unfenced = false;
+	dev->after_death = dev->unfenced = dev->renewing = false;
 	device_lacks_nothing(dev);
 	dev->caps = m->opened;
 	size_watch(dev);

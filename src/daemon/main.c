@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/landlock.h"
 #include "base/log.h"
 #include "base/private_dir.h"
 #include "daemon/at.h"
@@ -221,6 +222,11 @@ static int start(struct daemon *d, struct error *err)
 	d->net_fd = spawn_network();
 	if (d->net_fd < 0)
 		log_debug("no empty network for the workers: %s", error_name(d->net_fd));
+	const char *lacks = landlock_lacks(landlock_version());
+	if (*lacks)
+		log_info("this kernel's Landlock, version %d, does not keep a worker that was taken "
+		         "over from %s; what else there is does (docs/sandbox.md)",
+		         landlock_version(), lacks);
 	int heard = change_start(d);
 	if (heard)
 		log_warn("block devices that change their size are not noticed: %s; tell it with "

@@ -346,8 +346,15 @@ void ring_connect(struct device *dev)
 	struct settings set;
 	struct ring_keys keys;
 	struct error err;
-	int rc = read_keys(dev, &keys, &offered, &err), unread = store_unread(rc);
+	int rc, unread;
 
+	/* It gave up for good what connecting takes. */
+	if (dev->worker.used) {
+		image_renew(dev);
+		return;
+	}
+	rc = read_keys(dev, &keys, &offered, &err);
+	unread = store_unread(rc);
 	if (!rc && (rc = unread = device_settings(dev, &set)))
 		error_set(&err, rc, "cannot read params: %s", error_name(rc));
 	if (!rc)
@@ -364,6 +371,7 @@ void ring_connect(struct device *dev)
 	dev->ring = RING_CONNECTING;
 	patience_start(dev);
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
+	dev->worker.used = true;
 	upgrade_step(STEP_CONNECTING, 0, dev->worker.pid);
 }
 

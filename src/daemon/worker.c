@@ -302,6 +302,7 @@ int worker_line(struct device *dev, const struct spawned *s)
 	w->start_ns = w->budget_ns = clock_ns();
 	w->budget = MESSAGES_BURST * 1000;
 	w->other = 0;
+	w->used = false;
 	w->forbidden = -1;
 	w->why_other[0] = '\0';
 	rc = loop_add(&dev->d->loop, &w->exit_fd, EPOLLIN);

@@ -14,6 +14,7 @@
 #include "disk/another_ring.h"
 #include "disk/crash.h"
 #include "disk/request.h"
+#include "disk/uring.h"
 
 /* Of a connection that goes on: a dead worker's end of the channel may linger, and a guest that
  * resumes takes its ring back before it tells where the next one is. So long until the first try
@@ -63,10 +64,8 @@ static int queue_alloc(struct queue *q, struct error *err)
 static int map_ring(struct queue *q, struct error *err)
 {
 	uint32_t pages = 1u << q->c.order;
-	int tries = 0, rc = xen_gnttab_open(q->c.platform, &q->gnttab, err);
+	int tries = 0, rc;
 
-	if (rc)
-		return rc;
 	do
 		rc = xen_gnttab_map(q->gnttab, q->c.domid, pages, q->c.wire.refs, true,
 		                    &q->ring_pages);
@@ -143,10 +142,8 @@ static int attach_journal(struct queue *q, struct journal_recovery *rec, bool *r
 
 static int bind_port(struct queue *q, struct error *err)
 {
-	int tries = 0, rc = xen_evtchn_open(q->c.platform, &q->evtchn, err);
+	int tries = 0, rc;
 
-	if (rc)
-		return rc;
 	do
 		rc = xen_evtchn_bind_interdomain(q->evtchn, q->c.domid, q->c.wire.port);
 	while (rc <= 0 && try_again(q, tries++));
@@ -158,43 +155,53 @@ static int bind_port(struct queue *q, struct error *err)
 	                 q->c.domid, error_name(rc));
 }
 
-int queue_new(const struct queue_config *config, struct queue **out, struct error *err)
+int queue_open(const struct queue_config *config, struct queue **out, struct error *err)
 {
 	struct queue *q = calloc(1, sizeof *q);
-	struct journal_recovery *rec = malloc(sizeof *rec);
-	bool recovered = false;
-	int rc = -ENOMEM;
+	int rc;
 
-	if (!q || !rec) {
-		error_set(err, rc, "out of memory");
-		free(q);
-		free(rec);
-		return rc;
-	}
+	if (!q)
+		return error_set(err, -ENOMEM, "out of memory");
 	q->c = *config;
 	q->block = storage_caps(config->storage)->logical_block;
 	q->wake_fd = -1;
+	q->uring.ring_fd = -1;
 	sem_init(&q->started, 0, 0);
-	rc = map_ring(q, err);
+	blkif_ring_attach(&q->ring, NULL, q->c.order, q->c.protocol);
+	rc = xen_gnttab_open(q->c.platform, &q->gnttab, err);
+	if (!rc)
+		rc = xen_evtchn_open(q->c.platform, &q->evtchn, err);
+	if (!rc && (rc = uring_make(&q->uring, q->ring.slots, err)))
+		q->uring.ring_fd = -1;
+	if (rc)
+		queue_free(q, true);
+	else
+		*out = q;
+	return rc;
+}
+
+int queue_attach(struct queue *q, struct error *err)
+{
+	struct journal_recovery *rec = malloc(sizeof *rec);
+	bool recovered = false;
+	int rc = rec ? 0 : error_set(err, -ENOMEM, "out of memory");
+
+	if (!rc)
+		rc = map_ring(q, err);
 	if (!rc)
 		rc = queue_alloc(q, err);
 	if (!rc)
 		rc = attach_journal(q, rec, &recovered, err);
 	if (!rc)
 		rc = bind_port(q, err);
-	if (rc) {
-		queue_free(q, config->resume);
-	} else {
-		if (recovered) {
-			crash_point(CRASH_RECOVER_BIND, q->port);
-			log_info(
-			    "queue %u: goes on, %u answers to give and %u requests to do again",
-			    q->c.index, rec->nr_answered, rec->nr_taken);
-			queue_replay(q, rec);
-		}
-		q->c.shared->wake_fd[q->c.index] = q->wake_fd;
-		*out = q;
+	if (!rc && recovered) {
+		crash_point(CRASH_RECOVER_BIND, q->port);
+		log_info("queue %u: goes on, %u answers to give and %u requests to do again",
+		         q->c.index, rec->nr_answered, rec->nr_taken);
+		queue_replay(q, rec);
 	}
+	if (!rc)
+		q->c.shared->wake_fd[q->c.index] = q->wake_fd;
 	free(rec);
 	return rc;
 }
@@ -210,8 +217,8 @@ int queue_start(struct queue *q, struct error *err)
 	}
 	if (q->start_rc) {
 		pthread_join(q->thread, NULL);
-		return error_set(err, q->start_rc, "queue %u cannot start: %s (see the log)",
-		                 q->c.index, error_name(q->start_rc));
+		*err = q->start_err;
+		return q->start_rc;
 	}
 	q->running = true;
 	return 0;
@@ -232,6 +239,8 @@ void queue_free(struct queue *q, bool keep_journal)
 {
 	if (!q)
 		return;
+	if (q->uring.ring_fd >= 0)
+		io_uring_queue_exit(&q->uring);
 	xen_evtchn_close(q->evtchn);
 	grants_free(&q->grants);
 	if (q->ring_pages)

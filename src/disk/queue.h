@@ -41,10 +41,14 @@ struct queue_config {
 	int *stats_armed;   /* atomic flag belonging to it */
 };
 
+/* What needs new descriptors: the ways to Xen, the io_uring. Nothing of the guest's is touched.
+ * Control thread. On failure nothing is left. */
+int queue_open(const struct queue_config *config, struct queue **out, struct error *err);
 /* Maps the ring, makes or recovers the journal, binds the port. Control thread. Nothing is taken
- * from the ring yet. On failure all is undone, but for a journal that stays for a later try. */
-int queue_new(const struct queue_config *config, struct queue **out, struct error *err);
-/* Starts the thread; returns when it runs (or failed to set up its io_uring). */
+ * from the ring yet. On failure it can only be freed, with keep_journal unless the connection is a
+ * new one. */
+int queue_attach(struct queue *q, struct error *err);
+/* Starts the thread; returns when it runs, or failed to open its queue of the storage. */
 int queue_start(struct queue *q, struct error *err);
 /* Takes no more, answers all that was taken, joins the thread. Waits for the storage. Idempotent.
  */

@@ -118,6 +118,7 @@ struct queue {
 	pthread_t thread;
 	bool running;
 	int start_rc;
+	struct error start_err;
 	sem_t started;
 	bool stopping;       /* atomic: set by the control thread */
 	const char *stopped; /* atomic: set by the queue's thread, why it takes no more for good */

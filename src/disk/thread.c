@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -16,7 +17,6 @@
 
 #define SPIN_MIN_NS 2000u
 #define SPIN_MAX_NS 50000u
-#define URING_ENTRIES 256
 #define REFUSED_DOUBLINGS 6 /* pauses of 2 to 64 ms */
 
 static inline void cpu_relax(void)
@@ -59,26 +59,6 @@ static void woken(struct uring_op *op, int res)
 	/* Also while it stops: what it waits for may be another queue's. */
 	if (res >= 0)
 		wake_arm(q);
-}
-
-/* Its memory counts as locked, which is limited for all workers together: not more than a ring of
- * that size can use. A request has one operation in flight; a few are the thread's own. */
-static int uring_setup(struct queue *q)
-{
-	unsigned entries = 2 * q->ring.slots < URING_ENTRIES ? 2 * q->ring.slots : URING_ENTRIES;
-	struct io_uring_params p = {
-	    .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
-	             IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE,
-	    .cq_entries = 4 * q->ring.slots,
-	};
-	int rc = io_uring_queue_init_params(entries, &q->uring, &p);
-
-	if (rc == -EINVAL) { /* a kernel before 6.0 */
-		p = (struct io_uring_params){.flags = IORING_SETUP_CQSIZE,
-		                             .cq_entries = 4 * q->ring.slots};
-		rc = io_uring_queue_init_params(entries, &q->uring, &p);
-	}
-	return rc;
 }
 
 /* What the kernel does not take now stays in the submission queue. */
@@ -211,21 +191,10 @@ static bool drained(const struct queue *q)
 
 static int thread_setup(struct queue *q)
 {
-	struct error err = {""};
-	int rc = uring_setup(q);
+	int rc = storage_queue_open(q->c.storage, &q->uring, &q->storage, &q->start_err);
 
-	if (rc) {
-		log_error("cannot set up io_uring: %s; %s", error_name(rc),
-		          rc == -ENOMEM ? "raise the limit of locked memory (ulimit -l)"
-		                        : "is it disabled (kernel.io_uring_disabled)?");
+	if (rc)
 		return rc;
-	}
-	rc = storage_queue_open(q->c.storage, &q->uring, &q->storage, &err);
-	if (rc) {
-		log_error("%s", err.text);
-		io_uring_queue_exit(&q->uring);
-		return rc;
-	}
 	q->poll_op.done = event_ready;
 	q->wake_op.done = woken;
 	wake_arm(q);
@@ -233,10 +202,18 @@ static int thread_setup(struct queue *q)
 	return 0;
 }
 
+/* Not by sysconf(), which opens files. */
+static bool several_processors(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof set, &set) || CPU_COUNT(&set) > 1;
+}
+
 void *queue_thread(void *arg)
 {
 	struct queue *q = arg;
-	bool may_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1, worked = false;
+	bool may_spin = several_processors(), worked = false;
 
 	prctl(PR_SET_NAME, q->c.thread_name);
 	q->start_rc = thread_setup(q);
@@ -258,6 +235,5 @@ void *queue_thread(void *arg)
 	}
 	__atomic_store_n(&q->c.stats->inflight, 0, __ATOMIC_RELAXED);
 	storage_queue_close(q->storage);
-	io_uring_queue_exit(&q->uring);
 	return NULL;
 }

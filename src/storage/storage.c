@@ -150,8 +150,11 @@ const char *storage_short(char buf[STORAGE_SHORT_MAX], const char *path)
 
 uint32_t storage_physical(const struct storage_caps *c, uint32_t sector)
 {
-	uint64_t size = c->size - c->size % sector;
 	uint32_t block = sector;
+
+	if (!sector)
+		return 0;
+	uint64_t size = c->size - c->size % sector;
 
 	while (block <= c->physical_block / 2 && size % (block * 2) == 0)
 		block *= 2;

@@ -105,7 +105,7 @@ int storage_resize(struct storage *s, struct error *err);
 bool storage_caps_sane(const struct storage_caps *c);
 /* What to show as physical sector of a disk of such capabilities in sectors of that size (512 to
  * 4096): the largest power of two that divides the disk's size in whole sectors, at most
- * physical_block, at least a sector. Pure. */
+ * physical_block, at least a sector. Of 0, which is nothing that is known: 0. Pure. */
 uint32_t storage_physical(const struct storage_caps *c, uint32_t sector);
 void storage_close(struct storage *s); /* NULL is fine; queues are closed before */
 

@@ -244,7 +244,7 @@ static unsigned suspects(const struct worker *w, const struct wm_connect *m)
 	return mask;
 }
 
-static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned i,
+static int open_queue(struct worker *w, const struct wm_connect *m, unsigned i,
                          uint64_t fault_epoch, struct error *err)
 {
 	const char *vdev = strchr(w->name, ':');
@@ -272,7 +272,7 @@ static int connect_queue(struct worker *w, const struct wm_connect *m, unsigned 
 
 	snprintf(c.thread_name, sizeof c.thread_name, "%u.%s-%u", w->domid, vdev ? vdev + 1 : "?",
 	         i);
-	return queue_new(&c, &w->queue[i], err);
+	return queue_open(&c, &w->queue[i], err);
 }
 
 /* A write of less than a block is a read, a change and a write: the queues of one disk take turns
@@ -326,31 +326,42 @@ int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct erro
 	return rc;
 }
 
+/* Of all queues, before anything of a guest is mapped: afterwards nothing can be opened any more. */
+static int open_queues(struct worker *w, const struct wm_connect *m, struct error *err)
+{
+	unsigned guilty = suspects(w, m);
+	int rc = 0;
+
+	for (unsigned i = 0; i < m->nr_queues && !rc; i++) {
+		uint64_t epoch = guilty && !(guilty & 1u << i) ? 0 : m->fault_epoch;
+		rc = open_queue(w, m, i, epoch, err);
+		if (!rc)
+			w->nr_queues++;
+	}
+	return rc ? rc : sandbox_seal(err);
+}
+
 int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err)
 {
-	unsigned guilty;
 	int rc;
 
 	if (!w->storage)
 		return error_set(err, -EINVAL, "no image is open");
+	if (w->used)
+		return error_set(err, -EALREADY, "this worker was connected before: a worker "
+		                                 "serves one connection");
 	rc = supported(m, err);
 	if (!rc)
 		rc = check_turns(w, m, err);
 	if (rc)
 		return rc;
-	disk_disconnect(w, false);
-	w->stop_reported = false;
-	w->withdrawn_reported = 0;
+	w->used = true;
 	shared_init(&w->shared);
 	if (!m->resume)
 		lost_renew(&w->lost);
-	guilty = suspects(w, m);
-	for (unsigned i = 0; i < m->nr_queues && !rc; i++) {
-		uint64_t epoch = guilty && !(guilty & 1u << i) ? 0 : m->fault_epoch;
-		rc = connect_queue(w, m, i, epoch, err);
-		if (!rc)
-			w->nr_queues++;
-	}
+	rc = open_queues(w, m, err);
+	for (unsigned i = 0; i < w->nr_queues && !rc; i++)
+		rc = queue_attach(w->queue[i], err);
 	/* All of them are sound before the first one does anything. */
 	for (unsigned i = 0; i < w->nr_queues && !rc; i++)
 		rc = queue_start(w->queue[i], err);

@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the worker gives up before a guest's first byte reaches it: the host's file systems and
- * network (a root directory of its own, see root.c, and a network namespace with nothing in it),
- * capabilities, every file but the way to Xen (Landlock, where the kernel has it), and
- * every system call that serving an open disk does not need (seccomp; such a call is not done, and
- * ends the worker by SIGSYS, see faults.c). io_uring's operations are no system calls: of all this, only names that lead nowhere and
- * a network without anybody hold them back.
+ * What the worker gives up, in two steps.
+ *
+ * sandbox_enter, when the image is open: the host's file systems and network (a root directory of
+ * its own, see root.c, and a network namespace with nothing in it), capabilities, every file but the
+ * way to Xen (Landlock, where the kernel has it), and every system call that serving an open disk
+ * does not need (seccomp; such a call is not done, and ends the worker by SIGSYS, see faults.c).
+ *
+ * sandbox_seal, when a front end connects, and before anything of its is mapped: whatever makes a
+ * descriptor that leads somewhere. io_uring's operations are no system calls; from then on there are
+ * only the rings that were made until then, which are restricted (disk/uring.h).
  */
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -37,9 +39,13 @@ static const int allowed_calls[] = {
     SCMP_SYS(epoll_pwait),
     SCMP_SYS(poll),
     SCMP_SYS(ppoll),
-    /* connecting and disconnecting: grants, ports, journal, statistics */
+    /* opening the queues, until sandbox_seal */
     SCMP_SYS(io_uring_setup),
     SCMP_SYS(io_uring_register),
+    SCMP_SYS(seccomp),
+    SCMP_SYS(openat),
+    SCMP_SYS(epoll_create1),
+    /* connecting and disconnecting: grants, ports, the supervisor */
     SCMP_SYS(accept4),
     SCMP_SYS(sendmsg),
     SCMP_SYS(sendto),
@@ -47,7 +53,6 @@ static const int allowed_calls[] = {
     SCMP_SYS(recvfrom),
     SCMP_SYS(getsockopt),
     SCMP_SYS(setsockopt),
-    SCMP_SYS(openat),
     SCMP_SYS(close),
     SCMP_SYS(pread64),
     SCMP_SYS(pwrite64),
@@ -57,7 +62,6 @@ static const int allowed_calls[] = {
     SCMP_SYS(lseek),
     SCMP_SYS(dup),
     SCMP_SYS(eventfd2),
-    SCMP_SYS(epoll_create1),
     SCMP_SYS(epoll_ctl),
     SCMP_SYS(fsync),
     SCMP_SYS(fdatasync),
@@ -165,42 +169,32 @@ static int calls_restrict(const struct sandbox *s)
 	return rc;
 }
 
-static int beneath(int ruleset, const char *path, uint64_t access)
+/* On top of the first filter: of two answers the kernel takes the stricter one. */
+static int seal_calls(scmp_filter_ctx ctx)
 {
-	struct landlock_path_beneath_attr attr = {
-	    .allowed_access = access,
-	    .parent_fd = open(path, O_PATH | O_CLOEXEC),
+	static const int calls[] = {
+	    SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_register), SCMP_SYS(socket),
+	    SCMP_SYS(connect),        SCMP_SYS(epoll_create1),     SCMP_SYS(seccomp),
 	};
-	int rc = 0;
+	/* Should there be other threads by now: them, too. */
+	int rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 
-	if (attr.parent_fd < 0 ||
-	    syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0))
-		rc = -errno;
-	if (attr.parent_fd >= 0)
-		close(attr.parent_fd);
-	return rc;
+	for (size_t i = 0; i < sizeof calls / sizeof *calls && !rc; i++)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_TRAP, calls[i], 0);
+	/* The C library looks for files that need not be there, the number of processors for
+	 * instance. */
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOENT), SCMP_SYS(openat), 0);
+	return rc ? rc : seccomp_load(ctx);
 }
 
-/* From now on only what leads to Xen can be opened.
- * -EOPNOTSUPP or -ENOSYS: a kernel without it. */
-static int files_restrict(const struct sandbox *s)
+int sandbox_seal(struct error *err)
 {
-	const uint64_t all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1; /* all that version 1 knows */
-	const uint64_t use = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE;
-	struct landlock_ruleset_attr attr = {.handled_access_fs = all};
-	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
-	int rc;
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	int rc = ctx ? seal_calls(ctx) : -ENOMEM;
 
-	if (ruleset < 0)
-		return -errno;
-	rc = 0;
-	/* These and no more: privcmd and hypercall beside them command the whole machine. */
-	for (unsigned i = 0; s->xen[i] && !rc; i++)
-		rc = beneath(ruleset, s->xen[i], use);
-	if (!rc && syscall(SYS_landlock_restrict_self, ruleset, 0))
-		rc = -errno;
-	close(ruleset);
-	return rc;
+	seccomp_release(ctx);
+	return rc ? error_set(err, rc, "cannot restrict system calls: %s", error_name(rc)) : 0;
 }
 
 /* Nothing but a loopback that is down. The supervisor's, where it gave us one: they cost time and
@@ -250,10 +244,8 @@ int sandbox_enter(const struct sandbox *s, struct error *err)
 	capng_clear(CAPNG_SELECT_BOTH);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || capng_apply(CAPNG_SELECT_BOTH))
 		return error_set(err, -EPERM, "cannot drop privileges: %s", error_name(errno));
-	rc = files_restrict(s);
-	if (rc == -EOPNOTSUPP || rc == -ENOSYS)
-		log_debug("this kernel has no Landlock: files are restricted by ownership only");
-	else if (rc)
+	rc = landlock_enter(s->xen);
+	if (rc)
 		return error_set(err, rc, "cannot restrict file access: %s", error_name(rc));
 	rc = calls_restrict(s);
 	if (rc)

@@ -6,3 +6,8 @@ int sandbox_enter(const struct sandbox *s, struct error *err)
 {
 	return 0;
 }
+
+int sandbox_seal(struct error *err)
+{
+	return 0;
+}

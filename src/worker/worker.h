@@ -53,6 +53,7 @@ struct worker {
 	int net_fd;     /* a network with nothing in it, from the supervisor; -1: none */
 	bool sandboxed; /* or failed at it */
 	bool unfit;     /* failed at it */
+	bool used;      /* a connection was tried: no other can be */
 };
 
 /* session.c: messages of the supervisor */
@@ -71,6 +72,7 @@ int disk_opened(struct worker *w, struct storage_caps *caps, struct error *note,
                 struct error *err);
 /* Whether that connection could be gone on with; fd: of its image, lent, or -1. */
 int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct error *err);
+/* Once in a worker's life: -EALREADY. */
 int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err);
 /* Idempotent. keep_journal: the front end is still connected, and a later worker goes on with it.
  */
@@ -107,6 +109,12 @@ struct sandbox {
 /* sandbox.c: gives up all that serving an open disk does not need; for good. 0 or -errno with *err;
  * then the process is not what it was, and good for nothing but its end. */
 int sandbox_enter(const struct sandbox *s, struct error *err);
+/* sandbox.c: the second step, before anything of a guest is mapped: gives up what opening the
+ * queues needs. All threads, for good. 0 or -errno with *err, as above. */
+int sandbox_seal(struct error *err);
+/* landlock.c: its part of that: only these paths can be opened. Nothing where the kernel has no
+ * Landlock. 0 or -errno. */
+int landlock_enter(const char *const *paths);
 /* root.c: its part of that: for this process only xen has a name. On failure
  * everything is as before, unless it is -ENOTRECOVERABLE. */
 int root_enter(const struct sandbox *s, struct error *err);

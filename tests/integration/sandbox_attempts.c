@@ -14,21 +14,63 @@
 
 #include "sandbox_attempts.h"
 
+struct io_uring *sealed_ring;
+
 static int ring_op(void (*prep)(struct io_uring_sqe *sqe, const void *arg), const void *arg)
 {
 	struct io_uring ring;
 	struct io_uring_cqe *cqe;
-	int rc = io_uring_queue_init(4, &ring, 0);
+	int rc = sealed_ring ? 0 : io_uring_queue_init(4, &ring, 0);
 
 	if (rc)
 		return rc;
+	if (sealed_ring)
+		ring = *sealed_ring;
 	prep(io_uring_get_sqe(&ring), arg);
 	io_uring_submit(&ring);
 	rc = io_uring_wait_cqe(&ring, &cqe);
 	if (!rc)
 		rc = cqe->res;
-	io_uring_queue_exit(&ring);
+	if (!sealed_ring)
+		io_uring_queue_exit(&ring);
 	return rc;
+}
+
+int try_new_ring(const void *arg)
+{
+	struct io_uring ring;
+
+	return -io_uring_queue_init(4, &ring, 0);
+}
+
+int try_register(const void *arg)
+{
+	int fds[1] = {0};
+
+	return -io_uring_register_files(sealed_ring, fds, 1);
+}
+
+static void prep_any(struct io_uring_sqe *sqe, const void *op)
+{
+	io_uring_prep_nop(sqe);
+	sqe->opcode = *(const uint8_t *)op;
+	sqe->fd = -1;
+}
+
+int try_operation(const void *op)
+{
+	return -ring_op(prep_any, op);
+}
+
+static void prep_linked(struct io_uring_sqe *sqe, const void *arg)
+{
+	io_uring_prep_read(sqe, 0, NULL, 0, 0);
+	sqe->flags |= IOSQE_ASYNC;
+}
+
+int try_flags(const void *arg)
+{
+	return -ring_op(prep_linked, arg);
 }
 
 static void prep_socket(struct io_uring_sqe *sqe, const void *arg)

@@ -55,4 +55,11 @@ struct kill_by_socket {
 int try_ioctl_owner(const void *kill_by_socket);
 int try_fcntl_owner(const void *kill_by_socket);
 
+/* The ring to use where it is set; else each attempt makes one. */
+extern struct io_uring *sealed_ring;
+int try_new_ring(const void *arg);
+int try_register(const void *arg); /* a descriptor with that ring */
+int try_operation(const void *op); /* uint8_t, IORING_OP_* */
+int try_flags(const void *arg);
+
 #endif

@@ -66,6 +66,32 @@ static void every_driver_after_others(void **state)
 	assert_int_equal(maps(h), 0);
 }
 
+/* Each connection has a worker that has seen no other: it gave up for good what connecting takes.
+ * That one ends and another starts is nothing that went wrong. */
+static void a_worker_for_each(void **state)
+{
+	struct host *h = *state;
+	pid_t before = 0;
+
+	for (unsigned i = 0; i < 6; i++) {
+		struct xenblkfront_options o = {.abi = "x86_64", .queues = i % 4 + 1};
+		struct xenblkfront *f = host_front_with(h, &o);
+		assert_works(h, f, &o);
+		assert_int_not_equal(host_worker(h, ID), before);
+		before = host_worker(h, ID);
+		front_end(f);
+		/* Until somebody comes it keeps the image. */
+		assert_int_equal(host_worker(h, ID), before);
+		assert_true(status_is(h, ID, "image_state", "open"));
+	}
+	assert_string_equal(status_text(h, ID, "last_death"), "");
+	assert_string_equal(status_text(h, ID, "error"), "");
+	assert_string_equal(status_text(h, ID, "warning"), "");
+	assert_int_equal(status_number(h, ID, "faults"), 0);
+	assert_false(host_log_has(h, "worker died"));
+	assert_false(host_log_has(h, "worker ended"));
+}
+
 /* … and without one: the guest was reset. */
 static void after_one_that_vanished(void **state)
 {
@@ -122,6 +148,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(every_driver_after_others, setup, host_teardown),
+	    cmocka_unit_test_setup_teardown(a_worker_for_each, setup, host_teardown),
 	    cmocka_unit_test_setup_teardown(after_one_that_vanished, setup, host_teardown),
 	    cmocka_unit_test_setup_teardown(resumed_in_place, setup, host_teardown),
 	};

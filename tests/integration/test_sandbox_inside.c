@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/landlock.h"
+#include "disk/uring.h"
 #include "host.h"
 #include "sandbox_attempts.h"
 #include "worker/worker.h"
@@ -37,6 +39,7 @@ static uint16_t tcp_port;
 /* ---- the child ---- */
 
 static bool without_admin; /* enter it as one who may not make namespaces */
+static bool connected;     /* and then a front end connects */
 static bool real_xen;      /* as on a real Xen, which is not reached through a socket */
 
 /* What the attempt returned in the sandbox. */
@@ -48,6 +51,7 @@ static int inside(int (*attempt)(const void *arg), const void *arg)
 	    .net_fd = -1,
 	};
 	pid_t pid = fork();
+	struct io_uring ring;
 	struct error err;
 	int status;
 
@@ -60,7 +64,16 @@ static int inside(int (*attempt)(const void *arg), const void *arg)
 		     capng_update(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_SYS_ADMIN) ||
 		     capng_apply(CAPNG_SELECT_CAPS)))
 			_exit(NOT_SANDBOXED);
+		if (connected && uring_make(&ring, 32, &err)) {
+			fprintf(stderr, "# %s\n", err.text);
+			_exit(NOT_SANDBOXED);
+		}
+		sealed_ring = connected ? &ring : NULL;
 		if (sandbox_enter(&s, &err)) {
+			fprintf(stderr, "# %s\n", err.text);
+			_exit(NOT_SANDBOXED);
+		}
+		if (connected && sandbox_seal(&err)) {
 			fprintf(stderr, "# %s\n", err.text);
 			_exit(NOT_SANDBOXED);
 		}
@@ -280,7 +293,8 @@ static void loopback(void **state)
 	t.addr.in.sin_port = tcp_port;
 	t.addr.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	t.length = sizeof t.addr.in;
-	assert_reach(t, FORBIDDEN, ENETUNREACH);
+	/* Landlock looks first. */
+	assert_reach(t, FORBIDDEN, landlock_version() >= 4 ? EACCES : ENETUNREACH);
 	t.type = SOCK_DGRAM;
 	assert_reach(t, FORBIDDEN, ENETUNREACH);
 }
@@ -391,6 +405,42 @@ static void no_namespaces(void **state)
 	assert_int_equal(opened, EACCES);
 }
 
+/* What it gave up when it opened its image it did not get back, and it makes no descriptor any more
+ * that leads somewhere; not even to its own Xen. */
+static void sealed_calls(void **state)
+{
+	struct target xen = local(SOCK_SEQPACKET, "%s/xen.sock", "");
+	struct file f = {.path = "/etc/passwd", .flags = O_RDONLY};
+
+	connected = true;
+	assert_int_equal(inside(try_connect, &xen), FORBIDDEN);
+	assert_int_equal(inside(try_new_ring, NULL), FORBIDDEN);
+	assert_int_equal(inside(try_register, NULL), FORBIDDEN);
+	assert_int_equal(inside(try_open, &f), ENOENT);
+	assert_int_equal(inside(try_unshare, NULL), FORBIDDEN);
+	connected = false;
+}
+
+/* Its rings do what serving a disk needs, one by one, and nothing else. */
+static void sealed_rings(void **state)
+{
+	static const uint8_t allowed[] = {IORING_OP_READ, IORING_OP_WRITE, IORING_OP_FSYNC,
+	                                  IORING_OP_POLL_ADD};
+	uint8_t operation = 0;
+
+	connected = true;
+	for (; operation < IORING_OP_LAST; operation++) {
+		bool ours = memchr(allowed, operation, sizeof allowed);
+		if (operation == IORING_OP_TIMEOUT)
+			continue; /* would wait */
+		assert_int_equal(inside(try_operation, &operation), ours ? EBADF : EACCES);
+	}
+	assert_int_equal(inside(try_flags, NULL), EACCES);
+	struct target t = {.family = AF_INET, .type = SOCK_STREAM, .by_ring = true};
+	assert_int_equal(inside(try_connect, &t), EACCES);
+	connected = false;
+}
+
 static ino_t mounts_of_self(void)
 {
 	struct stat st;
@@ -492,6 +542,7 @@ int main(void)
 	    cmocka_unit_test(no_signals),          cmocka_unit_test(sandbox_fails),
 	    cmocka_unit_test(caller_has_ended),    cmocka_unit_test(no_namespaces),
 	    cmocka_unit_test(failed_half_way),
+	    cmocka_unit_test(sealed_calls),        cmocka_unit_test(sealed_rings),
 	};
 
 	if (SANITIZED) {
