@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "../lib/scratch.h"
 
 int crash_host_setup(void **state)
 {
 	struct crash_host *c = calloc(1, sizeof *c);
-	char path[] = "/tmp/xb-page-XXXXXX";
-	int fd = mkstemp(path);
+	char path[100];
+	int fd = mkstemp(scratch_path(path, sizeof path, "xb-page-XXXXXX"));
 
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, sizeof *c->page), 0);
@@ -22,7 +23,7 @@ int crash_host_setup(void **state)
 	/* Ours, by its descriptor: nothing to remove if the test itself is killed. */
 	unlink(path);
 	snprintf(path, sizeof path, "/proc/%d", (int)getpid());
-	char name[40];
+	char name[120];
 	snprintf(name, sizeof name, "%s/fd/%d", path, fd);
 	setenv("XENBLKD_CRASH_PAGE", name, 1);
 	host_start_with(&c->h, "tests/crash/xenblkd-worker", NULL);

@@ -38,7 +38,7 @@ static inline void package_start(struct host *h, char build[256], const char *da
 	host_start(h, NULL);
 	memcpy(build, h->build, 256);
 	host_daemon_kill(h, SIGKILL);
-	snprintf(h->programs, sizeof h->programs, "/var%s/bin", h->dir);
+	snprintf(h->programs, sizeof h->programs, "%s/bin", h->images);
 	host_image(h, "unused", 512); /* makes the directory above */
 	assert_int_equal(mkdir(h->programs, 0700), 0);
 	install(h, build, daemon, "xenblkd");

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "sectors.h"
+#include "../lib/scratch.h"
 
 #define UNITS_PAGES 12 /* more than fit a request that is not indirect */
 
@@ -74,10 +75,10 @@ static void other_units(void **state)
 
 	for (unsigned i = 0; i < 4; i++) {
 		const char *extra[] = {"--sector-units", rows[i].name, NULL};
-		char config[64] = "/tmp/xenblkd-test-config-XXXXXX";
+		char config[100];
 		/* One of them as it is meant to be set: for the disk that needs it. */
 		if (!strcmp(rows[i].name, "windows")) {
-			int fd = mkstemp(config);
+			int fd = mkstemp(scratch_path(config, sizeof config, "config-XXXXXX"));
 			assert_true(fd >= 0);
 			close(fd);
 			write_config(config, "[disk 1:xvda]\nsector-units = windows\n");

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "sectors.h"
+#include "../lib/scratch.h"
 
 static void as_the_device_has_them(void **state)
 {
@@ -184,8 +185,8 @@ static void larger_than_the_file_needs(void **state)
 
 static void settings_of_one_disk(void **state)
 {
-	char config[64] = "/tmp/xenblkd-test-config-XXXXXX", path[200], text[800];
-	int fd = mkstemp(config);
+	char config[100], path[200], text[800];
+	int fd = mkstemp(scratch_path(config, sizeof config, "config-XXXXXX"));
 	const char *extra[] = {"--config", config, "--max-queues", "2", NULL};
 	struct host h;
 
@@ -235,8 +236,8 @@ static void bad_settings(void **state)
 	    {"[disks]\n", "line 1: there are sections"},
 	    {"[defaults]\nfast\n", "line 2: is neither \"name = value\" nor a section"},
 	};
-	char config[64] = "/tmp/xenblkd-test-config-XXXXXX", line[600], said[600];
-	int fd = mkstemp(config);
+	char config[100], line[600], said[600];
+	int fd = mkstemp(scratch_path(config, sizeof config, "config-XXXXXX"));
 	struct host h = {{0}};
 	const char *build = getenv("XENBLKD_BUILD");
 

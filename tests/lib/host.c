@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "scratch.h"
 
 static void pause_ms(unsigned ms)
 {
@@ -137,8 +138,8 @@ void host_start_with(struct host *h, const char *worker, const char *const *extr
 
 	memset(h, 0, sizeof *h);
 	find_build(h);
-	snprintf(h->dir, sizeof h->dir, "/tmp/xb-XXXXXX");
-	assert_non_null(mkdtemp(h->dir));
+	assert_non_null(mkdtemp(scratch_path(h->dir, sizeof h->dir, "xb-XXXXXX")));
+	snprintf(h->images, sizeof h->images, "%s%s", scratch_disk_dir(), strrchr(h->dir, '/'));
 	memcpy(h->programs, h->build, sizeof h->programs);
 	if (worker) {
 		snprintf(h->programs, sizeof h->programs, "%s.bin", h->dir);
@@ -172,7 +173,7 @@ static void kill_leftovers(const struct host *h)
 
 void host_stop(struct host *h)
 {
-	char images[96], programs[96];
+	char programs[96];
 
 	store_close(h->store);
 	xen_platform_close(h->xen);
@@ -182,8 +183,7 @@ void host_stop(struct host *h)
 	if ((bad || getenv("HOST_KEEP_LOG")) && !log_show(h, "cat"))
 		bad = true;
 	nftw(h->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	snprintf(images, sizeof images, "/var%s", h->dir);
-	nftw(images, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	nftw(h->images, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	unlink(h->log);
 	/* What host_start_with made; by no other name, which may be the build's. */
 	snprintf(programs, sizeof programs, "%s.bin", h->dir);

@@ -27,6 +27,7 @@
 
 struct host {
 	char dir[64];             /* run directory of the embedded Xen, removed by host_stop */
+	char images[96];          /* where its images are, removed by host_stop */
 	char build[256];          /* where the build is */
 	char programs[256];       /* where the programs are */
 	char log[96];             /* stderr of the daemon and its workers */

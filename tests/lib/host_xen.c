@@ -214,11 +214,9 @@ const char *host_image(struct host *h, const char *name, uint64_t size)
 	static char paths[4][200];
 	static unsigned next;
 	char *p = paths[next++ % 4];
-	char dir[100];
 
-	snprintf(dir, sizeof dir, "/var%s", h->dir);
-	assert_true(!mkdir(dir, 0700) || errno == EEXIST);
-	snprintf(p, sizeof paths[0], "%s/%s", dir, name);
+	assert_true(!mkdir(h->images, 0700) || errno == EEXIST);
+	snprintf(p, sizeof paths[0], "%s/%s", h->images, name);
 	int fd = open(p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, (off_t)size), 0);

@@ -18,16 +18,12 @@
 
 #include "base/list.h"
 #include "storage/claim.h"
+#include "../lib/scratch.h"
 
 #define DIR_PREFIX "xenblkd-test-storage."
 
 static char dir[128];
 static pid_t dir_owner;
-
-static const char *base_dir(void)
-{
-	return getenv("TEST_DISK_DIR") ?: "/var/tmp";
-}
 
 static void remove_tree(const char *path)
 {
@@ -43,7 +39,7 @@ static void remove_own_dir(void)
 /* Of tests that were killed. */
 static void remove_stale_dirs(void)
 {
-	DIR *d = opendir(base_dir());
+	DIR *d = opendir(scratch_disk_dir());
 
 	if (!d)
 		return;
@@ -54,7 +50,7 @@ static void remove_stale_dirs(void)
 			continue;
 		if (!kill(pid, 0) || errno != ESRCH)
 			continue;
-		snprintf(path, sizeof path, "%s/%s", base_dir(), e->d_name);
+		snprintf(path, sizeof path, "%s/%s", scratch_disk_dir(), e->d_name);
 		remove_tree(path);
 	}
 	closedir(d);
@@ -65,7 +61,7 @@ const char *test_dir(void)
 	if (*dir)
 		return dir;
 	remove_stale_dirs();
-	snprintf(dir, sizeof dir, "%s/" DIR_PREFIX "%d.XXXXXX", base_dir(), (int)getpid());
+	snprintf(dir, sizeof dir, "%s/" DIR_PREFIX "%d.XXXXXX", scratch_disk_dir(), (int)getpid());
 	assert_non_null(mkdtemp(dir));
 	dir_owner = getpid();
 	atexit(remove_own_dir);

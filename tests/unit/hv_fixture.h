@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "xen/platform.h"
+#include "../lib/scratch.h"
 
 #define BACK 0u  /* the back end's domain */
 #define FRONT 7u /* the front end's */
@@ -97,8 +98,7 @@ static inline int hv_setup(void **state)
 {
 	struct hv_test *t = calloc(1, sizeof *t);
 
-	snprintf(t->dir, sizeof t->dir, "/tmp/hv-test.XXXXXX");
-	assert_non_null(mkdtemp(t->dir));
+	assert_non_null(mkdtemp(scratch_path(t->dir, sizeof t->dir, "hv-test.XXXXXX")));
 	t->pid = hv_start(t->dir);
 	t->back = hv_open(t->dir, BACK);
 	assert_int_equal(xen_domain_create(t->back, FRONT, NULL), 0);

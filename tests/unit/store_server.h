@@ -22,11 +22,12 @@
 #include <cmocka.h>
 
 #include "xen/store.h"
+#include "../lib/scratch.h"
 
 #define ROOT "/test"
 #define SKIP 77
 
-static char dir[] = "/tmp/xenblkd-test-store-XXXXXX";
+static char dir[100];
 static char sock[sizeof dir + 32];
 static pid_t server;
 static struct store *store; /* what most cases use */
@@ -133,7 +134,7 @@ static int with_server(int (*run)(void))
 {
 	int rc = SKIP;
 
-	if (!mkdtemp(dir))
+	if (!mkdtemp(scratch_path(dir, sizeof dir, "store-XXXXXX")))
 		return 1;
 	snprintf(sock, sizeof sock, "%s/xenstored.sock", dir);
 	if (access(server_path(), X_OK))

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "ctl/toolstack.h"
+#include "../lib/scratch.h"
 
 /* "key=value" of all nodes, sorted by key, one per line. */
 static const char *listing(struct toolstack_node *node, unsigned n)
@@ -127,11 +128,11 @@ static void other_kinds(void **state)
 static void targets(void **state)
 {
 	char here[PATH_MAX], real[PATH_MAX], out[STORAGE_TARGET_MAX], want[PATH_MAX + 64];
-	char template[] = "/tmp/targets.XXXXXX";
+	char template[100];
 	struct error err;
 
 	assert_non_null(getcwd(here, sizeof here));
-	assert_non_null(mkdtemp(template));
+	assert_non_null(mkdtemp(scratch_path(template, sizeof template, "targets.XXXXXX")));
 	assert_int_equal(chdir(template), 0);
 	assert_non_null(realpath(".", real));
 	assert_int_equal(mkdir("d", 0700), 0);

@@ -17,11 +17,12 @@
 #include <cmocka.h>
 
 #include "worker/worker.h"
+#include "../lib/scratch.h"
 
 #define NAME(name) #name,
 static const char *const texts[] = {STATS_TEXTS(NAME)};
 
-static char dir[32];
+static char dir[48];
 
 static void make(const char *name, size_t bytes)
 {
@@ -40,8 +41,7 @@ static int setup(void **state)
 {
 	char name[64];
 
-	strcpy(dir, "/tmp/files-XXXXXX");
-	assert_non_null(mkdtemp(dir));
+	assert_non_null(mkdtemp(scratch_path(dir, sizeof dir, "files-XXXXXX")));
 	for (unsigned i = 0; i < WM_MAX_QUEUES; i++) {
 		snprintf(name, sizeof name, FILES_JOURNAL, i);
 		make(name, JOURNAL_FILE_BYTES);

@@ -16,13 +16,14 @@
 
 #include "daemon/device.h"
 #include "disk/journal.h"
+#include "../lib/scratch.h"
 
 #define SLOTS 32
 
 struct fixture {
 	struct daemon d;   /* only its directory */
 	struct device dev; /* only its name in it */
-	char dir[32], path[64];
+	char dir[64], path[100];
 	void *place;
 	struct journal j;
 };
@@ -32,8 +33,7 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof *f);
 	struct journal_identity id = {.domid = 1, .protocol = BLKIF_PROTO_X86_64};
 
-	strcpy(f->dir, "/tmp/peek-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
+	assert_non_null(mkdtemp(scratch_path(f->dir, sizeof f->dir, "peek-XXXXXX")));
 	f->d.run_fd = open(f->dir, O_RDONLY | O_DIRECTORY);
 	f->dev.d = &f->d;
 	strcpy(f->dev.id, "1:xvda");

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "xen/platform.h"
+#include "../lib/scratch.h"
 
 #define GUEST 1
 
@@ -50,8 +51,7 @@ static inline int xen_process_start(struct xen_process *x)
 	int rc, ready[2];
 	char byte;
 
-	strcpy(x->dir, "/tmp/xbf-test-XXXXXX");
-	if (access(program, X_OK) || !mkdtemp(x->dir) || pipe(ready))
+	if (access(program, X_OK) || !mkdtemp(scratch_path(x->dir, sizeof x->dir, "xbf-XXXXXX")) || pipe(ready))
 		return -errno;
 	x->pid = fork();
 	if (!x->pid) {
