@@ -2,7 +2,7 @@
 /*
  * What discards cost those who read and write meanwhile: latencies of single 4 KiB requests to a
  * file in bits of 64 KiB, first by themselves, then in the same queue while one discard after the
- * other of all those bits is under way.
+ * other of all those bits is under way. At last, how long a discard of a hole of a TiB takes.
  *
  * usage: discard [MIB [ROUNDS]]     (1024 5; so much is discarded, so often)
  */
@@ -92,6 +92,23 @@ static void allocate(int fd)
 	fsync(fd);
 }
 
+static void discard_hole(struct host *h)
+{
+	struct xenblkfront_request d = {.op = BLKIF_OP_DISCARD, .nr_sectors = 1ull << 31};
+	const char *path = host_image(h, "hole.img", 1ull << 40);
+
+	host_attach(h, &(struct disk){.devid = XVDA + 16, .params = path}, path);
+	struct xenblkfront *f = host_front_connected(h, 1, "xvdb");
+	uint64_t begun = clock_ns();
+	if (host_request(f, &d))
+		fail_msg("%s", "discard of a hole");
+	printf("a discard of a hole of 1 TiB took %llu us\n",
+	       (unsigned long long)((clock_ns() - begun) / 1000));
+	xenblkfront_disconnect(f);
+	xenblkfront_close(f);
+	host_detach(h, 1, XVDA + 16);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned mib = argc > 1 ? (unsigned)atoi(argv[1]) : 1024;
@@ -141,6 +158,7 @@ int main(int argc, char **argv)
 	       (unsigned long long)(took / rounds / 2 / NS_PER_MS),
 	       (unsigned long long)(longest / NS_PER_MS));
 	close(fd);
+	discard_hole(&h);
 	xenblkfront_disconnect(front);
 	xenblkfront_close(front);
 	host_detach(&h, 1, XVDA);

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "storage/again.h"
 
@@ -74,22 +75,87 @@ static int discard_piece(const struct discard *d, bool secure, uint64_t offset, 
 	return r ? -errno : 0;
 }
 
+uint64_t discard_pace(enum discard_kind kind, uint64_t piece, uint64_t took_ns)
+{
+	/* Twice as long for twice as many bytes, so a piece stays below `slow` while what it meets
+	 * stays the same. When it does not, one piece of the largest size is the price: a file's
+	 * data cost about a millisecond a MiB at worst (docs/data-plane.md). */
+	static const struct {
+		uint64_t min, max, quick_ns, slow_ns;
+	} limits[DISCARD_KINDS] = {
+	    [DISCARD_DATA] = {1ull << 20, 16ull << 20, NS_PER_MS / 5, NS_PER_MS},
+	    [DISCARD_HOLE] = {1ull << 20, 4ull << 30, NS_PER_MS / 5, NS_PER_MS},
+	    [DISCARD_DEVICE] = {64ull << 20, 1ull << 30, 5 * NS_PER_MS, 20 * NS_PER_MS},
+	};
+	uint64_t min = limits[kind].min, max = limits[kind].max;
+
+	if (piece && took_ns < limits[kind].quick_ns)
+		piece *= 2;
+	else if (took_ns > 4 * limits[kind].slow_ns)
+		piece = min;
+	else if (took_ns > limits[kind].slow_ns)
+		piece /= 2;
+	return piece < min ? min : piece > max ? max : piece;
+}
+
+/* Where data begin, at or behind `at`. A file system that cannot tell has them everywhere. */
+static uint64_t next_data(const struct discard *d, uint64_t at, uint64_t end)
+{
+	off_t data = lseek(d->fd, (off_t)at, SEEK_DATA);
+
+	if (data < 0)
+		return errno == ENXIO ? end : at;
+	return (uint64_t)data < end ? (uint64_t)data : end;
+}
+
+/* The piece that begins at `at`: *n its bytes. *data: where the next data was when that was looked
+ * up last, which is not done for each piece, as it takes time for each extent. Nothing depends on
+ * what is said of holes but the size: they are discarded like all else, as another process may be
+ * writing there, and as a hole may have blocks that were allocated in advance. */
+static enum discard_kind next_piece(const struct discard *d, uint64_t at, uint64_t end,
+                                    uint64_t *data, uint64_t *n)
+{
+	enum discard_kind kind = d->block ? DISCARD_DEVICE : DISCARD_DATA;
+	uint64_t *piece = d->turns->piece;
+
+	if (!d->block && *data <= at)
+		*data = next_data(d, at, end);
+	for (int k = 0; k < DISCARD_KINDS; k++)
+		piece[k] = piece[k] ? piece[k] : discard_pace((enum discard_kind)k, 0, 0);
+	if (*data > at + piece[DISCARD_DATA]) {
+		kind = DISCARD_HOLE;
+		end = *data;
+	}
+	*n = piece[kind] - at % piece[kind];
+	if (*n > end - at)
+		*n = end - at;
+	return kind;
+}
+
+/* One piece at `at`, when it is our turn; *n: its bytes. */
+static int discard_next(const struct discard *d, bool secure, uint64_t at, uint64_t end,
+                        uint64_t *data, uint64_t *n)
+{
+	turn_take(d->turns);
+	enum discard_kind kind = next_piece(d, at, end, data, n);
+	uint64_t begun = clock_ns(), *piece = &d->turns->piece[kind];
+	int rc = discard_piece(d, secure, at, *n);
+	uint64_t took = clock_ns() - begun, next = discard_pace(kind, *piece, took);
+	/* A part of a piece says nothing of how quick a whole one is. */
+	if (*n == *piece || next < *piece)
+		*piece = next;
+	turn_give(d->turns);
+	return rc;
+}
+
 /* Pieces end at multiples of their size, so they do not cut the device's own units. */
 static int discard_range(const struct discard *d, const struct storage_io *io)
 {
-	uint64_t piece = d->block ? DISCARD_DEVICE_PIECE : DISCARD_FILE_PIECE;
-	uint64_t at = io->offset, end = io->offset + io->length;
+	uint64_t at = io->offset, end = io->offset + io->length, data = 0, n;
 	int rc = 0;
 
-	while (at < end && !rc) {
-		uint64_t n = piece - at % piece;
-		if (n > end - at)
-			n = end - at;
-		turn_take(d->turns);
-		rc = discard_piece(d, io->secure, at, n);
-		turn_give(d->turns);
-		at += n;
-	}
+	for (; at < end && !rc; at += n)
+		rc = discard_next(d, io->secure, at, end, &data, &n);
 	return rc;
 }
 

@@ -7,17 +7,27 @@
 
 #include "storage/storage.h"
 
-/* A discard is done in pieces of at most so many bytes, which end at multiples of it. A file's
- * readers and writers wait for the piece that is under way, as the kernel locks the file for it;
- * those of a device do not, but a kill has to wait for one until the image's lock is free. */
-#define DISCARD_FILE_PIECE (1ull << 20)
-#define DISCARD_DEVICE_PIECE (64ull << 20)
+/* A discard is done in pieces, which end at multiples of their size. A file's readers and writers
+ * wait for the piece that is under way, as the kernel locks the file for it; those of a device do
+ * not, but a kill has to wait for one until the image's lock is free. So pieces grow only while
+ * they are quick. */
+enum discard_kind {
+	DISCARD_DATA, /* of a file, data in it */
+	DISCARD_HOLE, /* of a file, none in it: what took blocks without data is quick, too */
+	DISCARD_DEVICE,
+	DISCARD_KINDS
+};
+
+/* Bytes of the next piece of that kind, after a whole one of piece bytes (0: there was none) which
+ * took so long. A power of two. Pure. */
+uint64_t discard_pace(enum discard_kind kind, uint64_t piece, uint64_t took_ns);
 
 /* Of all queues of a disk one piece at a time is with the kernel; they take turns, in order. */
 struct discard_turns {
 	pthread_mutex_t lock;
 	pthread_cond_t next;
-	uint64_t last, now; /* handed out; under way. Under the lock */
+	uint64_t last, now;            /* handed out; under way. Under the lock */
+	uint64_t piece[DISCARD_KINDS]; /* bytes; whose turn it is */
 };
 
 #define DISCARD_TURNS_INIT                                                           \
