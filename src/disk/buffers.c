@@ -34,6 +34,11 @@ static unsigned order_of(uint64_t bytes)
 	return units < 2 ? 0 : 64 - (unsigned)__builtin_clzll(units - 1);
 }
 
+uint64_t buffers_units(uint64_t bytes)
+{
+	return 1ull << order_of(bytes);
+}
+
 /* Within a word: the first aligned run of 2^order (below 64) free bits, or -1. */
 static int run_in_word(uint64_t used, unsigned order)
 {

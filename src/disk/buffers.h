@@ -29,6 +29,8 @@ void buffers_free(struct buffers *b);
  * now. */
 void *buffers_take(struct buffers *b, uint64_t bytes);
 void buffers_give(struct buffers *b, void *buffer, uint64_t bytes); /* bytes as taken */
+/* How many units a buffer of so many bytes takes. */
+uint64_t buffers_units(uint64_t bytes);
 /* Gives the memory back to the system if no buffer is out. */
 void buffers_trim(struct buffers *b);
 

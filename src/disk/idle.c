@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
-#include "disk/request.h"
+#include "disk/invariants.h"
 
 #define TRIM_NS NS_PER_S
 
@@ -28,6 +28,7 @@ void queue_tidy(struct queue *q)
 	uint64_t now = clock_ns();
 
 	q->idle_ns = 0;
+	invariants_check_all(q);
 	if (q->grants.count)
 		q->idle_ns = grants_release_idle(&q->grants, now);
 	__atomic_store_n(&q->c.stats->persistent, q->grants.count, __ATOMIC_RELAXED);

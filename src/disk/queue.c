@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "disk/another_ring.h"
 #include "disk/crash.h"
-#include "disk/request.h"
+#include "disk/invariants.h"
 #include "disk/uring.h"
 
 /* Of a connection that goes on: a dead worker's end of the channel may linger, and a guest that
@@ -200,8 +200,10 @@ int queue_attach(struct queue *q, struct error *err)
 		         q->c.index, rec->nr_answered, rec->nr_taken);
 		queue_replay(q, rec);
 	}
-	if (!rc)
+	if (!rc) {
+		invariants_check_all(q);
 		q->c.shared->wake_fd[q->c.index] = q->wake_fd;
+	}
 	free(rec);
 	return rc;
 }

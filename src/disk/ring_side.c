@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "disk/crash.h"
-#include "disk/request.h"
+#include "disk/invariants.h"
 
 void queue_stop_ring(struct queue *q, const char *reason)
 {
@@ -153,6 +153,7 @@ uint32_t queue_take(struct queue *q)
 		queue_stop_ring(q, "the front end's req_prod overran the ring");
 		return 0;
 	}
+	MUST(q, n <= q->nr_free, "more requests to take than slots are free");
 	for (uint32_t left = n, part; left; left -= part) {
 		part = left < COPY_BATCH ? left : COPY_BATCH;
 		take_some(q, part);
@@ -257,6 +258,7 @@ static void publish(struct queue *q, bool always_notify)
 		xen_evtchn_notify(q->evtchn, q->port);
 	}
 	crash_point(CRASH_PUBLISH_END, q->pvt);
+	invariants_check_counters(q);
 }
 
 bool queue_answer(struct queue *q)

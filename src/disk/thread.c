@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "disk/crash.h"
-#include "disk/request.h"
+#include "disk/invariants.h"
 
 #define SPIN_MIN_NS 2000u
 #define SPIN_MAX_NS 50000u
@@ -233,6 +233,7 @@ void *queue_thread(void *arg)
 		worked = false;
 		sleep_until_event(q);
 	}
+	invariants_check_all(q);
 	__atomic_store_n(&q->c.stats->inflight, 0, __ATOMIC_RELAXED);
 	storage_queue_close(q->storage);
 	return NULL;
