@@ -194,17 +194,37 @@ static bool file_below_in_use(const char *path, int fd, void *arg)
 	return true;
 }
 
+/* One that nobody uses is no harm: who comes to use it as a disk finds our claim below. */
+static bool loop_in_use(const struct stack_loop *l, void *arg)
+{
+	struct attempt *a = arg;
+	char who[CLAIMANT_MAX] = "";
+	bool used;
+
+	if (!a->exclusive && !l->writes)
+		return false;
+	int fd = open(l->node, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+	used = fd < 0 ? errno == EBUSY
+	              : locks_met(fd, locks_byte(LOCK_OWNER), 1, true, NULL) ||
+	                    qemu_met(fd, QEMU_PERM + QEMU_READ);
+	if (fd >= 0)
+		close(fd);
+	/* Who may not open it can still read where it is mounted. */
+	if (stack_user(l->rdev, who, sizeof who))
+		used = true;
+	if (used)
+		snprintf(a->why, sizeof a->why, "loop device %.30s on it is in use%s%.80s", l->node,
+		         who[0] ? ": " : "", who);
+	return used;
+}
+
 /* The same bytes under another name. */
 static int look_beside(struct attempt *a)
 {
-	char loop[STACK_NAME_MAX];
-
 	if (a->spec->shared)
 		return 0;
-	if (stack_loop_over(&a->st, a->exclusive, loop)) {
-		snprintf(a->why, sizeof a->why, "loop device %.60s is set up on it", loop);
+	if (stack_loops_over(&a->st, loop_in_use, a))
 		return -EBUSY;
-	}
 	return a->block && stack_files_below(a->st.st_rdev, file_below_in_use, a) ? -EBUSY : 0;
 }
 

@@ -70,15 +70,12 @@ static dev_t whole(dev_t rdev)
 }
 
 /* The file behind a loop device, by its number where we may ask the device, else by its name. */
-static bool loop_file(const char *name, struct stat *st, bool *writes)
+static bool loop_file(const char *name, const char *node, struct stat *st)
 {
 	char path[STACK_NAME_MAX + 64], file[1024];
 	struct loop_info64 info;
 
-	snprintf(path, sizeof path, "/sys/block/%s/ro", name);
-	*writes = !(read_line(path, file, sizeof file) && !strcmp(file, "1"));
-	snprintf(path, sizeof path, "/dev/%s", name);
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = open(node, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	int rc = fd < 0 ? -1 : ioctl(fd, LOOP_GET_STATUS64, &info);
 	if (fd >= 0)
 		close(fd);
@@ -88,7 +85,7 @@ static bool loop_file(const char *name, struct stat *st, bool *writes)
 		                    .st_rdev = info.lo_rdevice};
 		return true;
 	}
-	snprintf(path, sizeof path, "/sys/block/%s/loop/backing_file", name);
+	snprintf(path, sizeof path, "/sys/block/%.32s/loop/backing_file", name);
 	if (!read_line(path, file, sizeof file) || stat(file, st))
 		return false;
 	if (!S_ISBLK(st->st_mode))
@@ -96,30 +93,42 @@ static bool loop_file(const char *name, struct stat *st, bool *writes)
 	return true;
 }
 
-bool stack_loop_over(const struct stat *image, bool we_write, char name[STACK_NAME_MAX])
+static bool loop_look(const char *name, const struct stat *image, struct stack_loop *l)
 {
 	dev_t rdev = S_ISBLK(image->st_mode) ? image->st_rdev : 0;
-	char path[STACK_NAME_MAX + 64];
-	DIR *dir = opendir("/sys/block");
-	bool found = false;
+	char path[STACK_NAME_MAX], text[32];
+	unsigned ma, mi;
+	struct stat st;
 
-	for (struct dirent *e; dir && !found && (e = readdir(dir));) {
-		struct stat st;
-		bool writes;
-		if (strncmp(e->d_name, "loop", 4) || strlen(e->d_name) > 32)
-			continue;
-		snprintf(path, sizeof path, "/sys/block/%s/loop", e->d_name);
-		if (access(path, F_OK) || !loop_file(e->d_name, &st, &writes))
-			continue;
-		found = (we_write || writes) &&
-		        (rdev ? st.st_rdev == rdev
-		              : st.st_dev == image->st_dev && st.st_ino == image->st_ino);
-		if (found)
-			snprintf(name, STACK_NAME_MAX, "/dev/%.32s", e->d_name);
-	}
+	if (strncmp(name, "loop", 4) || strlen(name) > 32)
+		return false;
+	snprintf(path, sizeof path, "/sys/block/%.32s/loop", name);
+	snprintf(l->node, sizeof l->node, "/dev/%.32s", name);
+	if (access(path, F_OK) || !loop_file(name, l->node, &st))
+		return false;
+	if (rdev ? st.st_rdev != rdev : st.st_dev != image->st_dev || st.st_ino != image->st_ino)
+		return false;
+	snprintf(path, sizeof path, "/sys/block/%.32s/ro", name);
+	l->writes = !(read_line(path, text, sizeof text) && !strcmp(text, "1"));
+	snprintf(path, sizeof path, "/sys/block/%.32s/dev", name);
+	if (!read_line(path, text, sizeof text) || sscanf(text, "%u:%u", &ma, &mi) != 2)
+		return false;
+	l->rdev = makedev(ma, mi);
+	return true;
+}
+
+bool stack_loops_over(const struct stat *image, bool (*fn)(const struct stack_loop *l, void *arg),
+                      void *arg)
+{
+	DIR *dir = opendir("/sys/block");
+	struct stack_loop l;
+	bool done = false;
+
+	for (struct dirent *e; dir && !done && (e = readdir(dir));)
+		done = loop_look(e->d_name, image, &l) && fn(&l, arg);
 	if (dir)
 		closedir(dir);
-	return found;
+	return done;
 }
 
 struct below {

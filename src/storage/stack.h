@@ -10,8 +10,16 @@
 
 #define STACK_NAME_MAX 200
 
-/* A loop device over the image that writes, or any, if we do. name: "/dev/loop3". */
-bool stack_loop_over(const struct stat *image, bool we_write, char name[STACK_NAME_MAX]);
+/* A loop device over an image. */
+struct stack_loop {
+	char node[STACK_NAME_MAX]; /* "/dev/loop3" */
+	dev_t rdev;
+	bool writes;
+};
+
+/* Calls fn with each loop device over the image until it returns true. True if fn did. */
+bool stack_loops_over(const struct stat *image, bool (*fn)(const struct stack_loop *l, void *arg),
+                      void *arg);
 
 /* Calls fn with the path and a descriptor (read-only) of each file that the block device stands on,
  * through loop devices, partitions and device mapper, until it returns true. Files that cannot be
