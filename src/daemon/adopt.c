@@ -133,6 +133,9 @@ static const char *take(struct device *dev, const struct wm *m)
 
 	if (m->state.domid != dev->domid || m->state.devid != dev->devid)
 		return "another disk";
+	/* The node is new: its keys say which image it gets. */
+	if (dev->ours == XS_INITIALISING && m->flags & (WM_HAS_IMAGE | WM_OPENING))
+		return "the image of an earlier disk of this number";
 	if (m->flags & WM_HAS_IMAGE)
 		why = storage_caps_sane(&m->state.caps) ? NULL : "an impossible image";
 	else if (m->flags & WM_HAS_RING)

@@ -205,8 +205,8 @@ static bool loop_in_use(const struct stack_loop *l, void *arg)
 		return false;
 	int fd = open(l->node, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
 	used = fd < 0 ? errno == EBUSY
-	              : locks_met(fd, locks_byte(LOCK_OWNER), 1, true, NULL) ||
-	                    qemu_met(fd, QEMU_PERM + QEMU_READ);
+	              : locks_met(fd, locks_byte(LOCK_OWNER), 1, a->exclusive, NULL) ||
+	                    qemu_met(fd, QEMU_PERM + QEMU_WRITE);
 	if (fd >= 0)
 		close(fd);
 	/* Who may not open it can still read where it is mounted. */

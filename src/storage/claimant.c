@@ -82,22 +82,53 @@ static bool process_find(const struct stat *st, char text[CLAIMANT_MAX])
 	return found;
 }
 
-void claimant_find(int fd, const struct stat *st, uint64_t owner, char text[CLAIMANT_MAX])
+/* A disk of ours whose claim or I/O is on what fd is. */
+static bool disk_find(int fd, uint64_t owner, const char *what, char text[CLAIMANT_MAX])
 {
 	char vdev[VDEV_NAME_MAX];
 	uint64_t other;
 	uint32_t devid;
 	uint16_t domid;
 
-	if (locks_met_disk(fd, RANGE_NAME, owner, true, &other) ||
-	    locks_met_disk(fd, RANGE_FENCE, owner, true, &other) ||
-	    locks_met_disk(fd, RANGE_FENCE_SHARED, owner, true, &other)) {
-		claim_owner_disk(other, &domid, &devid);
-		vdev_name(devid, vdev);
-		snprintf(text, CLAIMANT_MAX, "disk %u:%s of xenblkd has it", domid, vdev);
+	if (!locks_met_disk(fd, RANGE_NAME, owner, true, &other) &&
+	    !locks_met_disk(fd, RANGE_FENCE, owner, true, &other) &&
+	    !locks_met_disk(fd, RANGE_FENCE_SHARED, owner, true, &other))
+		return false;
+	claim_owner_disk(other, &domid, &devid);
+	vdev_name(devid, vdev);
+	snprintf(text, CLAIMANT_MAX, "disk %u:%s of xenblkd has %s", domid, vdev, what);
+	return true;
+}
+
+struct relatives {
+	uint64_t owner;
+	char *text;
+};
+
+static bool disk_find_relative(dev_t rdev, const char *what, void *arg)
+{
+	const struct relatives *r = arg;
+	char node[STACK_NAME_MAX];
+	bool found;
+	int fd = stack_node(rdev, node, sizeof node)
+	             ? open(node, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+	             : -1;
+
+	if (fd < 0)
+		return false;
+	found = disk_find(fd, r->owner, what, r->text);
+	close(fd);
+	return found;
+}
+
+void claimant_find(int fd, const struct stat *st, uint64_t owner, char text[CLAIMANT_MAX])
+{
+	struct relatives r = {owner, text};
+
+	if (disk_find(fd, owner, "it", text))
 		return;
-	}
-	if (S_ISBLK(st->st_mode) && stack_user(st->st_rdev, text, CLAIMANT_MAX))
+	if (S_ISBLK(st->st_mode) && (stack_relatives(st->st_rdev, disk_find_relative, &r) ||
+	                             stack_user(st->st_rdev, text, CLAIMANT_MAX)))
 		return;
 	if (!process_find(st, text))
 		snprintf(text, CLAIMANT_MAX, "another process has it");

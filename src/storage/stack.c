@@ -249,28 +249,45 @@ static bool user_of(dev_t rdev, const char *what, char *text, size_t cap)
 	return true;
 }
 
-bool stack_user(dev_t rdev, char *text, size_t cap)
+bool stack_relatives(dev_t rdev, bool (*fn)(dev_t rdev, const char *what, void *arg), void *arg)
 {
-	dev_t disk = whole(rdev);
 	char path[SYS_MAX], dev[SYS_MAX + 300], line[32], what[STACK_NAME_MAX];
-	bool found = user_of(rdev, "it", text, cap);
+	dev_t disk = whole(rdev);
+	bool done = fn(rdev, "it", arg);
 	unsigned ma, mi;
 
 	if (disk != rdev)
-		return found || user_of(disk, "the disk that it is a partition of", text, cap);
+		return done || fn(disk, "the disk that it is a partition of", arg);
 	sys_path(rdev, "", path);
-	DIR *dir = found ? NULL : opendir(path);
-	for (struct dirent *e; dir && !found && (e = readdir(dir));) {
+	DIR *dir = done ? NULL : opendir(path);
+	for (struct dirent *e; dir && !done && (e = readdir(dir));) {
 		snprintf(dev, sizeof dev, "%s%s/partition", path, e->d_name);
 		if (e->d_name[0] == '.' || access(dev, F_OK))
 			continue;
 		snprintf(dev, sizeof dev, "%s%s/dev", path, e->d_name);
 		snprintf(what, sizeof what, "its partition /dev/%.60s", e->d_name);
-		found = read_line(dev, line, sizeof line) &&
-		        sscanf(line, "%u:%u", &ma, &mi) == 2 &&
-		        user_of(makedev(ma, mi), what, text, cap);
+		done = read_line(dev, line, sizeof line) &&
+		       sscanf(line, "%u:%u", &ma, &mi) == 2 &&
+		       fn(makedev(ma, mi), what, arg);
 	}
 	if (dir)
 		closedir(dir);
-	return found;
+	return done;
+}
+
+struct user {
+	char *text;
+	size_t cap;
+};
+
+static bool user_of_relative(dev_t rdev, const char *what, void *arg)
+{
+	struct user *u = arg;
+
+	return user_of(rdev, what, u->text, u->cap);
+}
+
+bool stack_user(dev_t rdev, char *text, size_t cap)
+{
+	return stack_relatives(rdev, user_of_relative, &(struct user){text, cap});
 }
