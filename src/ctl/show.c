@@ -110,6 +110,8 @@ void show_list(json_t *disks)
 		char id[CELL_MAX];
 		if (strcmp(text_of(disk, "error", text), "-"))
 			printf("%s: error: %s\n", text_of(disk, "id", id), text);
+		if (strcmp(text_of(disk, "storage_error", text), "-"))
+			printf("%s: %s\n", text_of(disk, "id", id), text);
 	}
 }
 
@@ -173,6 +175,7 @@ void show_status(json_t *d)
 		       text_of(d, "last_death_with", with));
 	line("refused", text_of(d, "refused_most", text));
 	line("warning", text_of(d, "warning", text));
+	line("storage", text_of(d, "storage_error", text));
 	line("error", text_of(d, "error", text));
 }
 

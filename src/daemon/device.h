@@ -120,6 +120,12 @@ struct device {
 	struct error warning;       /* as of the last look at the keys */
 	struct error image_note;    /* what the worker found when it opened the image; or "" */
 	struct error warned;        /* what was logged last */
+	struct {
+		struct error now;  /* what the storage fails at; "": nothing */
+		struct error said; /* in the log and the error node */
+		int rc;
+		struct loop_timer timer; /* not again before */
+	} trouble;
 	bool slow_opening;
 	bool incoming; /* migrated to here: opened while where it comes from may hold the image */
 	struct log_limit limit;
@@ -302,10 +308,19 @@ void device_stopped(struct device *dev, const char *text);
 void device_lacks(struct device *dev, int rc, const char *text);
 void device_lacks_nothing(struct device *dev);
 void device_hold(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* dev->trouble.said is new: a line and the error node, while the disk is in use as before. _over: it
+ * is "", and the node goes unless it tells of something else. */
+void device_trouble(struct device *dev);
+void device_trouble_over(struct device *dev);
 void device_load_error(struct device *dev); /* of an earlier supervisor, from the error node */
 void device_recover(struct device *dev);    /* errors are history; warnings, too */
 void device_warn(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void device_log(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* trouble.c: WM_TROUBLE; trouble_forget: the worker has ended, or is another supervisor's. Idempotent.
+ */
+void trouble_answer(struct device *dev, const struct wm *m);
+void trouble_forget(struct device *dev);
 
 /* folder.c: the disk's folder. 0 or -errno */
 /* With all that a worker maps (disk/files.h), as far as it is not there; before one is started. */

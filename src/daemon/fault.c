@@ -68,6 +68,45 @@ static void report(struct device *dev, int rc)
 		log_debug("%s: cannot write %s/error: %s", dev->id, path, error_name(rc));
 }
 
+/* Unless it tells of something worse. */
+static void put_trouble(struct device *dev)
+{
+	char path[STORE_PATH_MAX];
+	int rc;
+
+	if (dev->error.text[0] || !dev->trouble.said.text[0])
+		return;
+	error_path(dev, path, sizeof path);
+	dev->error_node = true;
+	rc = store_write(dev->d->store, XBT_NULL, path, "error", "%d %s", abs(dev->trouble.rc),
+	                 dev->trouble.said.text);
+	if (rc)
+		log_debug("%s: cannot write %s/error: %s", dev->id, path, error_name(rc));
+}
+
+static void remove_node(struct device *dev)
+{
+	char path[STORE_PATH_MAX];
+
+	if (!dev->error_node)
+		return;
+	dev->error_node = false;
+	error_path(dev, path, sizeof path);
+	store_rm(dev->d->store, XBT_NULL, path, NULL);
+}
+
+void device_trouble(struct device *dev)
+{
+	limited(dev, LEVEL_ERROR, dev->trouble.said.text);
+	put_trouble(dev);
+}
+
+void device_trouble_over(struct device *dev)
+{
+	if (!dev->error.text[0])
+		remove_node(dev);
+}
+
 void device_fatal(struct device *dev, int rc, bool image, const char *fmt, ...)
 {
 	char text[ERROR_TEXT_MAX];
@@ -149,15 +188,10 @@ void device_load_error(struct device *dev)
 
 void device_recover(struct device *dev)
 {
-	char path[STORE_PATH_MAX];
-
 	dev->fatal = dev->fatal_image = dev->stopped = dev->held = dev->lacking = false;
 	dev->error.text[0] = dev->warned.text[0] = '\0';
-	if (!dev->error_node)
-		return;
-	dev->error_node = false;
-	error_path(dev, path, sizeof path);
-	store_rm(dev->d->store, XBT_NULL, path, NULL);
+	remove_node(dev);
+	put_trouble(dev);
 }
 
 void device_warn(struct device *dev, const char *fmt, ...)

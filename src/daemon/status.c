@@ -58,6 +58,10 @@ static void read_page(const struct device *dev, struct stats_queue *sum)
 		sum->rd_sect += s->rd_sect;
 		sum->wr_sect += s->wr_sect;
 		sum->errors += s->errors;
+		sum->rd_err += s->rd_err;
+		sum->wr_err += s->wr_err;
+		sum->f_err += s->f_err;
+		sum->ds_err += s->ds_err;
 		sum->notify += s->notify;
 		sum->wakeups += s->wakeups;
 		sum->inflight += s->inflight;
@@ -143,6 +147,7 @@ struct json_t *status_json(struct device *dev)
 	json_object_set_new(j, "faults", json_integer((json_int_t)dev->conn.faults));
 	json_object_set_new(j, "error", text_or_null(dev->error.text));
 	json_object_set_new(j, "warning", text_or_null(dev->warning.text));
+	json_object_set_new(j, "storage_error", text_or_null(dev->trouble.now.text));
 	add_refused(dev, j);
 	return j;
 }
@@ -169,6 +174,8 @@ struct json_t *stats_json(struct device *dev)
 	    {"f_req", s.f_req},     {"ds_req", s.ds_req},     {"rd_sect", s.rd_sect},
 	    {"wr_sect", s.wr_sect}, {"errors", s.errors},     {"notify", s.notify},
 	    {"wakeups", s.wakeups}, {"inflight", s.inflight}, {"persistent", s.persistent},
+	    {"rd_err", s.rd_err},   {"wr_err", s.wr_err},     {"f_err", s.f_err},
+	    {"ds_err", s.ds_err},
 	};
 	for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++)
 		json_object_set_new(j, numbers[i].name, json_integer((json_int_t)numbers[i].value));

@@ -49,6 +49,9 @@ static void answer(struct device *dev, const struct wm *m)
 	} else if (m->type == WM_STOPPED) {
 		snprintf(text, sizeof text, "%.*s", (int)sizeof m->text - 1, m->text);
 		device_stopped(dev, text);
+	} else if (m->type == WM_TROUBLE) {
+		trouble_answer(dev, m);
+		return;
 	} else if (m->type == WM_RESIZED || m->type == WM_WITHDRAWN) {
 		change_answer(dev, m);
 	} else if (m->serial == dev->worker.open_serial &&
@@ -190,6 +193,7 @@ void worker_abandon(struct device *dev)
 
 	sock_close(dev);
 	size_forget(dev);
+	trouble_forget(dev);
 	if (w->pid) {
 		loop_del(&dev->d->loop, &w->exit_fd);
 		close(w->exit_fd.fd);

@@ -34,21 +34,23 @@ enum wm_type {
 	WM_RESIZE, /* look at the image's size again; WM_RESIZED is the answer in any case */
 	WM_CHECK,  /* could you go on with this connection? `connect` as it would come, nr_queues 0
 	            * if there is none, the disk's claim along; nothing is changed */
-	WM_HELLO = 16, /* what have you got? Answered also while the image is being opened. A pipe may
-	                * come along: it is for the log from then on */
+	WM_HELLO = 16, /* what have you got? Answered also while the image is being opened. A pipe
+	                * may come along: it is for the log from then on */
 	/* worker → supervisor; serial repeats that of the message answered */
 	WM_OPENED = 64,
 	WM_CONNECTED,
 	WM_DISCONNECTED,
-	WM_FAILED,     /* the answer to OPEN or CONNECT: rc and text */
-	WM_STOPPED,    /* serial 0: a ring was stopped for good: text */
-	WM_RESIZED,    /* the image's size in `opened`; serial 0: it has changed */
-	WM_WITHDRAWN,  /* serial 0: the device says that it cannot do what it promised: `withdrawn`
-	                */
-	WM_READY,      /* the answer to CHECK: yes */
-	WM_CLAIMED,    /* serial 0: the image was claimed, the claim comes along (SCM_RIGHTS) */
+	WM_FAILED,    /* the answer to OPEN or CONNECT: rc and text */
+	WM_STOPPED,   /* serial 0: a ring was stopped for good: text */
+	WM_RESIZED,   /* the image's size in `opened`; serial 0: it has changed */
+	WM_WITHDRAWN, /* serial 0: the device says that it cannot do what it promised: `withdrawn`
+	               */
+	WM_READY,     /* the answer to CHECK: yes */
+	WM_CLAIMED,   /* serial 0: the image was claimed, the claim comes along (SCM_RIGHTS) */
 	WM_FORBIDDEN, /* serial 0: I end, by the system call of number rc, which the sandbox
 	               * forbids */
+	WM_TROUBLE, /* serial 0: what the storage fails at now: `trouble`; at most two a second, and
+	             * again after HELLO */
 	WM_STATE = 80, /* the answer to HELLO: flags, generation, pending, state; text: why the ring
 	                  was stopped, or "" */
 };
@@ -103,6 +105,16 @@ enum wm_withdrawn {
 	WM_NO_SECURE_DISCARD = 4,
 };
 
+#define WM_OPS 4 /* of enum storage_op */
+
+/* Of one kind of operation. */
+struct wm_trouble {
+	uint64_t count;  /* that failed since it worked last; 0: it works */
+	uint64_t sector; /* the first one of the last that failed, in units of 512 bytes */
+	int32_t rc;      /* -errno of it */
+	uint32_t pad;
+};
+
 struct wm_state {
 	uint32_t domid, devid;
 	struct storage_caps caps;  /* HAS_IMAGE: with the size that it has now */
@@ -126,10 +138,12 @@ struct wm {
 		struct storage_caps opened;
 		uint32_t withdrawn; /* enum wm_withdrawn */
 		struct wm_state state;
+		struct wm_trouble trouble[WM_OPS]; /* by enum storage_op */
 	};
 };
 
-/* Sends m with that serial, and fd (lent) along unless it is -1. Never waits. 0, or -1 and errno. */
+/* Sends m with that serial, and fd (lent) along unless it is -1. Never waits. 0, or -1 and errno.
+ */
 int wm_send(int sock, struct wm *m, uint32_t serial, int fd);
 /* One packet, and in *fd the descriptor that came along, or -1; with fd NULL the kernel drops it.
  * Never waits. The packet's bytes, also those that did not fit; 0: the other end is gone; -1 and

@@ -45,6 +45,15 @@ static int16_t status_of(int rc)
 
 static void request_next(struct queue *q, struct request *r);
 
+static void notice(struct queue *q)
+{
+	uint64_t one = 1;
+
+	/* Fails only if 2^64 - 1 of them had not been read. */
+	if (write(q->c.notice_fd, &one, sizeof one) < 0) {
+	}
+}
+
 /* The device cannot do what it promised: the front end is to be told not to ask again. */
 static void withdraw(struct queue *q, const struct storage_io *io)
 {
@@ -52,13 +61,44 @@ static void withdraw(struct queue *q, const struct storage_io *io)
 	                : io->op != STORAGE_DISCARD ? 0
 	                : io->secure                ? WM_NO_SECURE_DISCARD
 	                                            : WM_NO_DISCARD;
-	uint64_t one = 1;
 
 	if (!what || __atomic_fetch_or(&q->c.shared->withdrawn, what, __ATOMIC_RELAXED) & what)
 		return;
 	/* Read by the control thread after the notice, which orders it. */
-	if (write(q->c.notice_fd, &one, sizeof one) < 0) {
+	notice(q);
+}
+
+static void count_failed(struct queue *q, enum storage_op op)
+{
+	struct stats_queue *st = q->c.stats;
+
+	switch (op) {
+	case STORAGE_READ:
+		COUNT(st->rd_err, 1);
+		break;
+	case STORAGE_WRITE:
+		COUNT(st->wr_err, 1);
+		break;
+	case STORAGE_FLUSH:
+		COUNT(st->f_err, 1);
+		break;
+	case STORAGE_DISCARD:
+		COUNT(st->ds_err, 1);
+		break;
 	}
+}
+
+/* For those who look after the host: the guest has its answer. */
+static void note_result(struct queue *q, const struct storage_io *io, int rc)
+{
+	struct trouble *t = &q->c.shared->trouble;
+
+	if (rc)
+		count_failed(q, io->op);
+	else if (!trouble_failing(t, io->op))
+		return;
+	if (trouble_note(t, io->op, rc, io->offset >> BLKIF_SECTOR_SHIFT, clock_ns()))
+		notice(q);
 }
 
 static void storage_done(struct storage_io *io, int rc)
@@ -68,6 +108,8 @@ static void storage_done(struct storage_io *io, int rc)
 
 	if (rc == -EOPNOTSUPP)
 		withdraw(q, io);
+	else
+		note_result(q, io, rc);
 
 	if (rc)
 		queue_finish(q, r, status_of(rc));

@@ -8,6 +8,7 @@ void shared_init(struct disk_shared *s)
 {
 	*s = (struct disk_shared){0};
 	blocks_init(&s->blocks);
+	trouble_init(&s->trouble);
 	for (unsigned i = 0; i < WM_MAX_QUEUES; i++)
 		s->wake_fd[i] = -1;
 }

@@ -11,12 +11,14 @@
 #include <stdint.h>
 
 #include "disk/blocks.h"
+#include "disk/trouble.h"
 
 struct disk_shared {
 	int wake_fd[WM_MAX_QUEUES]; /* eventfd of each queue; -1: none. Constant while they run */
 	struct blocks blocks;
 	uint32_t withdrawn; /* atomic: enum wm_withdrawn, what the device said it cannot do */
-	uint32_t suspect;   /* atomic: 1 + index of the queue whose suspect runs alone; 0: none */
+	struct trouble trouble;
+	uint32_t suspect; /* atomic: 1 + index of the queue whose suspect runs alone; 0: none */
 };
 
 void shared_init(struct disk_shared *s);

@@ -30,6 +30,9 @@ struct stats_queue {
 	uint64_t wakeups;                 /* times the thread slept and woke */
 	uint64_t inflight;                /* now */
 	uint64_t persistent;              /* pages kept mapped, now */
+	/* operations that the storage failed: reads, writes, flushes, discards. One request can be
+	 * several */
+	uint64_t rd_err, wr_err, f_err, ds_err;
 } __attribute__((aligned(64)));
 
 struct stats_page {

@@ -10,7 +10,7 @@
 #define ENTRIES 256
 
 /* disk/thread.c: READ, POLL_ADD. storage/file_io.c, discard.c: READ, WRITE, FSYNC. TIMEOUT: waits
- * with an end, on kernels before 5.11, and storage/fault.c. No flags of operations are used. */
+ * with an end, on kernels before 5.11, and the pauses of storage/again.c and fault.c. No flags of operations are used. */
 static const uint8_t operations[] = {IORING_OP_READ, IORING_OP_WRITE, IORING_OP_FSYNC,
                                      IORING_OP_POLL_ADD, IORING_OP_TIMEOUT};
 #define NR_OPERATIONS (sizeof operations / sizeof *operations)

@@ -390,8 +390,12 @@ void disk_disconnect(struct worker *w, bool keep_journal)
 	}
 	if (w->nr_queues && !keep_journal)
 		lost_forget(&w->lost);
-	if (w->nr_queues)
+	if (w->nr_queues) {
 		stats_text_write(w);
+		/* No guest is troubled by it any more. */
+		trouble_init(&w->shared.trouble);
+		trouble_report(w);
+	}
 	if (keep_journal)
 		w->generation = 0;
 	w->nr_queues = 0;

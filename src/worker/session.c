@@ -134,6 +134,7 @@ static void dispatch(struct worker *w, const struct wm *m, int *fd)
 		return;
 	case WM_HELLO:
 		hello(w, m, *fd);
+		trouble_report_again(w);
 		return;
 	case WM_READY:
 	case WM_OPENED:
@@ -143,6 +144,7 @@ static void dispatch(struct worker *w, const struct wm *m, int *fd)
 	case WM_STOPPED:
 	case WM_RESIZED:
 	case WM_WITHDRAWN:
+	case WM_TROUBLE:
 	case WM_FORBIDDEN:
 	case WM_STATE:
 	case WM_CLAIMED:
@@ -197,7 +199,8 @@ static void peer_ready(struct loop_fd *lfd, uint32_t events)
 		end_if_useless(w);
 		return;
 	}
-	if (n >= WM_HEAD_BYTES && m.version != WM_VERSION)
+	w->peer_other = n >= WM_HEAD_BYTES && m.version != WM_VERSION;
+	if (w->peer_other)
 		dispatch_foreign(w, &m, fd);
 	else if (n == sizeof m)
 		dispatch(w, &m, &fd);
@@ -216,6 +219,7 @@ static void listener_ready(struct loop_fd *lfd, uint32_t events)
 	if (fd < 0)
 		return;
 	peer_drop(w);
+	w->peer_other = false;
 	w->peer = (struct loop_fd){.fd = fd, .ready = peer_ready};
 	if (loop_add(&w->loop, &w->peer, EPOLLIN)) {
 		close(fd);

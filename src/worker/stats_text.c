@@ -54,6 +54,15 @@ static void timer_ready(struct loop_fd *lfd, uint32_t events)
 	/* Before the sum: a queue that counts from now on arms the timer again. */
 	__atomic_store_n(&w->stats_armed, 0, __ATOMIC_SEQ_CST);
 	stats_text_write(w);
+	trouble_report(w);
+}
+
+void stats_later(struct worker *w)
+{
+	struct itimerspec in = {.it_value.tv_sec = 1};
+
+	__atomic_store_n(&w->stats_armed, 1, __ATOMIC_SEQ_CST);
+	timerfd_settime(w->stats_timer.fd, 0, &in, NULL);
 }
 
 bool stopped_text(const struct worker *w, char *text, size_t cap)
@@ -96,8 +105,12 @@ static void notice_ready(struct loop_fd *lfd, uint32_t events)
 
 	if (read(lfd->fd, &count, sizeof count) < 0)
 		return;
+	/* One of another version would take it for the wrong program's; the next one asks. */
+	if (w->peer_other)
+		return;
 	report_stopped(w);
 	report_withdrawn(w);
+	trouble_report(w);
 }
 
 int stats_init(struct worker *w, struct error *err)

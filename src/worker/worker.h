@@ -27,6 +27,7 @@ struct worker {
 	/* the supervisor */
 	struct loop_fd listener;
 	struct loop_fd peer;  /* fd -1: none at the moment */
+	bool peer_other;      /* of another version: it understands answers only */
 	uint32_t open_serial; /* of the last OPEN */
 	/* the disk */
 	struct xen_platform *platform;
@@ -50,6 +51,8 @@ struct worker {
 	struct loop_fd notice;
 	bool stop_reported;
 	uint32_t withdrawn_reported;
+	struct wm_trouble trouble_reported[WM_OPS]; /* as the supervisor knows it */
+	uint64_t trouble_ns;                        /* when it was told */
 	int net_fd;     /* a network with nothing in it, from the supervisor; -1: none */
 	bool sandboxed; /* or failed at it */
 	bool unfit;     /* failed at it */
@@ -81,6 +84,11 @@ void disk_disconnect(struct worker *w, bool keep_journal);
  * end of the process, which must follow. */
 void disk_close(struct worker *w);
 
+/* trouble.c: tells the supervisor if what the storage fails at has changed, now or later. _again:
+ * a supervisor that knows nothing yet. */
+void trouble_report(struct worker *w);
+void trouble_report_again(struct worker *w);
+
 /* resize.c: looks at the image's size, and answers the supervisor's message of that serial. */
 void resize_check(struct worker *w, uint32_t serial);
 
@@ -92,6 +100,7 @@ int files_own(struct files *f, struct error *err);
 /* stats_text.c: statistics as plain files */
 int stats_init(struct worker *w, struct error *err);
 void stats_text_write(struct worker *w);
+void stats_later(struct worker *w); /* a second from now, and reports that had to wait */
 /* Why a ring was stopped for good; false and "" if none was. */
 bool stopped_text(const struct worker *w, char *text, size_t cap);
 
