@@ -310,6 +310,18 @@ void image_renew(struct device *dev)
 	dev->renewing = true;
 }
 
+static void note_caps(struct device *dev, struct storage_caps c)
+{
+	/* What it withdrew in the last connection it has not learned since. */
+	if (dev->renewing) {
+		c.flush &= dev->caps.flush;
+		c.discard &= dev->caps.discard;
+		c.discard_secure &= dev->caps.discard_secure;
+	}
+	dev->caps = c;
+	dev->renewing = false;
+}
+
 void image_answer(struct device *dev, const struct wm *m)
 {
 	struct error err;
@@ -334,9 +346,9 @@ void image_answer(struct device *dev, const struct wm *m)
 	error_set(&dev->image_note, 0, "%.*s", (int)sizeof m->text - 1, m->text);
 	folder_set_incoming(dev, false);
 	identity_note(dev);
-	dev->after_death = dev->unfenced = dev->renewing = false;
+	dev->after_death = dev->unfenced = false;
 	device_lacks_nothing(dev);
-	dev->caps = m->opened;
+	note_caps(dev, m->opened);
 	size_watch(dev);
 	folder_write(dev, "physical_device", "%x:%x\n", dev->caps.major, dev->caps.minor);
 	folder_write(dev, "mode", "%s\n", dev->source.mode);
