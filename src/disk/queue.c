@@ -22,6 +22,12 @@
 #define RETRY_FIRST_NS 250000L
 #define RETRIES 14 /* one second */
 
+#define QUEUE_STACK_BYTES (256u << 10)
+/* What a platform remembers of a page that it has mapped. */
+#define MAPPED_PAGE_BYTES 128
+/* The engine's thread and memory, and what malloc keeps for each thread. */
+#define QUEUE_SPARE_BYTES (2u << 20)
+
 static bool try_again(const struct queue *q, int tries)
 {
 	struct timespec pause = {.tv_nsec = RETRY_FIRST_NS << (tries < 10 ? tries : 10)};
@@ -30,6 +36,23 @@ static bool try_again(const struct queue *q, int tries)
 		return false;
 	nanosleep(&pause, NULL);
 	return true;
+}
+
+void sem_wait_for(sem_t *sem)
+{
+	while (sem_wait(sem) && errno == EINTR) {
+	}
+}
+
+size_t queue_memory(uint32_t slots, uint32_t persistent_grants)
+{
+	size_t slot = sizeof(struct request) + sizeof(uint32_t) +
+	              BLKIF_MAX_INDIRECT_SEGS * sizeof(struct blkif_seg);
+	/* The table has up to four entries for each. */
+	size_t grant = sizeof(struct grant) + 5 * sizeof(uint32_t) + MAPPED_PAGE_BYTES;
+
+	return sizeof(struct queue) + slots * slot + persistent_grants * grant + BUFFERS_BYTES +
+	       QUEUE_STACK_BYTES + QUEUE_SPARE_BYTES;
 }
 
 static int queue_alloc(struct queue *q, struct error *err)
@@ -43,9 +66,7 @@ static int queue_alloc(struct queue *q, struct error *err)
 	                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (q->descriptors == MAP_FAILED)
 		q->descriptors = NULL;
-	q->wake_fd = eventfd(0, EFD_CLOEXEC);
-	if (!q->request || !q->free_slots || !q->descriptors || q->wake_fd < 0 ||
-	    buffers_make(&q->buffers) ||
+	if (!q->request || !q->free_slots || !q->descriptors || buffers_make(&q->buffers) ||
 	    grants_make(&q->grants, q->gnttab, q->c.domid, q->c.persistent_grants,
 	                q->c.persistent_idle_ns))
 		return error_set(err, -ENOMEM, "out of memory for a ring of %u requests", n);
@@ -166,13 +187,16 @@ int queue_open(const struct queue_config *config, struct queue **out, struct err
 	q->block = storage_caps(config->storage)->logical_block;
 	q->wake_fd = -1;
 	q->uring.ring_fd = -1;
-	sem_init(&q->started, 0, 0);
+	sem_init(&q->ready, 0, 0);
+	sem_init(&q->go, 0, 0);
 	blkif_ring_attach(&q->ring, NULL, q->c.order, q->c.protocol);
 	rc = xen_gnttab_open(q->c.platform, &q->gnttab, err);
 	if (!rc)
 		rc = xen_evtchn_open(q->c.platform, &q->evtchn, err);
 	if (!rc && (rc = uring_make(&q->uring, q->ring.slots, err)))
 		q->uring.ring_fd = -1;
+	if (!rc && (q->wake_fd = eventfd(0, EFD_CLOEXEC)) < 0)
+		rc = error_set(err, -errno, "cannot make an eventfd: %s", error_name(errno));
 	if (rc)
 		queue_free(q, true);
 	else
@@ -208,15 +232,20 @@ int queue_attach(struct queue *q, struct error *err)
 	return rc;
 }
 
-int queue_start(struct queue *q, struct error *err)
+int queue_spawn(struct queue *q, struct error *err)
 {
-	int rc = -pthread_create(&q->thread, NULL, queue_thread, q);
+	pthread_attr_t attr;
+	int rc = -pthread_attr_init(&attr);
 
+	if (!rc)
+		rc = -pthread_attr_setstacksize(&attr, QUEUE_STACK_BYTES);
+	if (!rc)
+		rc = -pthread_create(&q->thread, &attr, queue_thread, q);
+	pthread_attr_destroy(&attr);
 	if (rc)
 		return error_set(err, rc, "cannot start the thread of queue %u: %s", q->c.index,
 		                 error_name(rc));
-	while (sem_wait(&q->started) && errno == EINTR) {
-	}
+	sem_wait_for(&q->ready);
 	if (q->start_rc) {
 		pthread_join(q->thread, NULL);
 		*err = q->start_err;
@@ -226,13 +255,22 @@ int queue_start(struct queue *q, struct error *err)
 	return 0;
 }
 
+void queue_start(struct queue *q)
+{
+	q->going = true;
+	sem_post(&q->go);
+}
+
 void queue_stop(struct queue *q)
 {
 	if (!q->running)
 		return;
 	/* Pairs with the thread's acquire loads: it takes nothing after it saw this. */
 	__atomic_store_n(&q->stopping, true, __ATOMIC_RELEASE);
-	shared_wake(q->c.shared, q->c.index);
+	if (q->going)
+		shared_wake(q->c.shared, q->c.index);
+	else
+		sem_post(&q->go);
 	pthread_join(q->thread, NULL);
 	q->running = false;
 }
@@ -258,7 +296,8 @@ void queue_free(struct queue *q, bool keep_journal)
 	}
 	free(q->free_slots);
 	free(q->request);
-	sem_destroy(&q->started);
+	sem_destroy(&q->ready);
+	sem_destroy(&q->go);
 	free(q);
 }
 

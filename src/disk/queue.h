@@ -41,15 +41,21 @@ struct queue_config {
 	int *stats_armed;   /* atomic flag belonging to it */
 };
 
-/* What needs new descriptors: the ways to Xen, the io_uring. Nothing of the guest's is touched.
- * Control thread. On failure nothing is left. */
+/*
+ * A queue comes up in four steps, all by the control thread: open, spawn, attach, start. The first two
+ * take what a process in its sandbox cannot get any more, descriptors and threads, and touch nothing
+ * of the guest's. After a failure it can only be freed.
+ */
+/* The ways to Xen, the io_uring, the eventfd. On failure nothing is left. */
 int queue_open(const struct queue_config *config, struct queue **out, struct error *err);
-/* Maps the ring, makes or recovers the journal, binds the port. Control thread. Nothing is taken
- * from the ring yet. On failure it can only be freed, with keep_journal unless the connection is a
- * new one. */
+/* The thread, with its queue of the storage. It waits then for queue_start. */
+int queue_spawn(struct queue *q, struct error *err);
+/* Maps the ring, makes or recovers the journal, binds the port. Nothing is taken from the ring yet.
+ * On failure a journal of an older worker stays for a later try, if it is freed with keep_journal. */
 int queue_attach(struct queue *q, struct error *err);
-/* Starts the thread; returns when it runs, or failed to open its queue of the storage. */
-int queue_start(struct queue *q, struct error *err);
+void queue_start(struct queue *q);
+/* Bytes of private memory that a queue of so many slots needs at most. */
+size_t queue_memory(uint32_t slots, uint32_t persistent_grants);
 /* Takes no more, answers all that was taken, joins the thread. Waits for the storage. Idempotent.
  */
 void queue_stop(struct queue *q);

@@ -119,7 +119,9 @@ struct queue {
 	bool running;
 	int start_rc;
 	struct error start_err;
-	sem_t started;
+	sem_t ready; /* the thread is there, or start_rc says why not */
+	sem_t go;    /* it may begin, or end */
+	bool going;  /* set before go is posted: begin */
 	bool stopping;       /* atomic: set by the control thread */
 	const char *stopped; /* atomic: set by the queue's thread, why it takes no more for good */
 };
@@ -144,6 +146,9 @@ void queue_replay(struct queue *q, const struct journal_recovery *rec);
 void queue_busy(struct queue *q); /* something was done: sets idle_ns */
 void queue_tidy(struct queue *q); /* idle_ns has passed: gives back what it may, sets it anew */
 size_t queue_descriptor_bytes(const struct queue *q);
+
+/* queue.c */
+void sem_wait_for(sem_t *sem);
 
 /* thread.c */
 void *queue_thread(void *arg);

@@ -217,9 +217,14 @@ void *queue_thread(void *arg)
 
 	prctl(PR_SET_NAME, q->c.thread_name);
 	q->start_rc = thread_setup(q);
-	sem_post(&q->started);
+	sem_post(&q->ready);
 	if (q->start_rc)
 		return NULL;
+	sem_wait_for(&q->go);
+	if (!q->going) {
+		storage_queue_close(q->storage);
+		return NULL;
+	}
 	while (!drained(q)) {
 		if (work(q)) {
 			stats_touch(q);

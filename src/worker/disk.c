@@ -16,6 +16,8 @@
 #include "storage/claim.h"
 #include "worker/worker.h"
 
+#define MEMORY_SPARE (4u << 20) /* of the control thread */
+
 /* An image on its way. Owned by the thread until it has written to w->opened, then by the main
  * thread. */
 struct opening {
@@ -158,6 +160,7 @@ static int confine(struct worker *w, struct error *err)
 	if (w->sandboxed)
 		return 0;
 	w->sandboxed = true;
+	w->memory_used = sandbox_memory_used();
 	int rc = sandbox_enter(&s, err);
 	w->unfit = rc;
 	if (w->net_fd >= 0)
@@ -326,7 +329,18 @@ int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct erro
 	return rc;
 }
 
-/* Of all queues, before anything of a guest is mapped: afterwards nothing can be opened any more. */
+/* Bytes: by far enough for a disk that is used to the full (tests/integration/test_memory.c). */
+static uint64_t memory_needed(const struct worker *w, const struct wm_connect *m)
+{
+	struct blkif_ring ring;
+
+	blkif_ring_attach(&ring, NULL, m->order, (enum blkif_protocol)m->protocol);
+	return w->memory_used + MEMORY_SPARE +
+	       m->nr_queues * queue_memory(ring.slots, m->persistent_grants);
+}
+
+/* Of all queues, before anything of a guest is mapped: afterwards there are no new descriptors and
+ * threads. */
 static int open_queues(struct worker *w, const struct wm_connect *m, struct error *err)
 {
 	unsigned guilty = suspects(w, m);
@@ -338,7 +352,9 @@ static int open_queues(struct worker *w, const struct wm_connect *m, struct erro
 		if (!rc)
 			w->nr_queues++;
 	}
-	return rc ? rc : sandbox_seal(err);
+	for (unsigned i = 0; i < w->nr_queues && !rc; i++)
+		rc = queue_spawn(w->queue[i], err);
+	return rc ? rc : sandbox_seal(memory_needed(w, m), err);
 }
 
 int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err)
@@ -364,7 +380,7 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 		rc = queue_attach(w->queue[i], err);
 	/* All of them are sound before the first one does anything. */
 	for (unsigned i = 0; i < w->nr_queues && !rc; i++)
-		rc = queue_start(w->queue[i], err);
+		queue_start(w->queue[i]);
 	if (rc) {
 		disk_disconnect(w, m->resume);
 		return rc;

@@ -7,6 +7,9 @@
 
 #include "worker/worker.h"
 
+#define DESCRIPTORS 512          /* a disk with 16 queues has some 200 */
+#define STACK_BYTES (8u << 20)   /* of the main thread; the others' are what they need */
+
 /* Signals that nobody sends to end a process, but that would end it. SIGXFSZ: a write beyond the
  * limit of a file's size then fails with EFBIG, which is an error of one request. */
 static const int ignored[] = {SIGHUP,    SIGPIPE, SIGXFSZ, SIGXCPU, SIGALRM,
@@ -35,10 +38,25 @@ static void limit_lift(int which)
 	setrlimit(which, &r);
 }
 
+static void limit_lower(int which, rlim_t most)
+{
+	struct rlimit r;
+
+	if (getrlimit(which, &r))
+		return;
+	r.rlim_cur = r.rlim_cur < most ? r.rlim_cur : most;
+	r.rlim_max = r.rlim_max < most ? r.rlim_max : most;
+	setrlimit(which, &r);
+}
+
 void inherited_reset(void)
 {
 	signals_reset();
 	/* How large an image may be, and how long a worker may live, is not for a shell to say. */
 	limit_lift(RLIMIT_FSIZE);
 	limit_lift(RLIMIT_CPU);
+	limit_lower(RLIMIT_NOFILE, DESCRIPTORS);
+	limit_lower(RLIMIT_STACK, STACK_BYTES);
+	/* It would hold a guest's data. */
+	limit_lower(RLIMIT_CORE, 0);
 }

@@ -17,7 +17,10 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,6 +46,7 @@ static const int allowed_calls[] = {
     SCMP_SYS(io_uring_setup),
     SCMP_SYS(io_uring_register),
     SCMP_SYS(seccomp),
+    SCMP_SYS(prlimit64),
     SCMP_SYS(openat),
     SCMP_SYS(epoll_create1),
     /* connecting and disconnecting: grants, ports, the supervisor */
@@ -170,14 +174,46 @@ static int calls_restrict(const struct sandbox *s)
 	return rc;
 }
 
+/* RLIMIT_DATA counts private memory. Shared memory without a file, and stacks that grow, are not
+ * counted; mremap can make a stack of any size. */
+static int seal_memory(scmp_filter_ctx ctx)
+{
+	const scmp_datum_t shared = MAP_SHARED | MAP_ANONYMOUS, stack = MAP_GROWSDOWN;
+	int rc = seccomp_rule_add(ctx, SCMP_ACT_TRAP, SCMP_SYS(mmap), 1,
+	                          SCMP_A3_64(SCMP_CMP_MASKED_EQ, shared, shared));
+
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_TRAP, SCMP_SYS(mmap), 1,
+		                      SCMP_A3_64(SCMP_CMP_MASKED_EQ, stack, stack));
+	/* realloc() then copies. */
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOMEM), SCMP_SYS(mremap), 0);
+	return rc;
+}
+
+uint64_t sandbox_memory_used(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	unsigned long long kib = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof line, f))
+		if (sscanf(line, "VmData: %llu", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib << 10;
+}
+
 /* On top of the first filter: of two answers the kernel takes the stricter one. */
 static int seal_calls(scmp_filter_ctx ctx)
 {
 	static const int calls[] = {
 	    SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_register), SCMP_SYS(socket),
-	    SCMP_SYS(connect),        SCMP_SYS(epoll_create1),     SCMP_SYS(seccomp),
+	    SCMP_SYS(connect),        SCMP_SYS(epoll_create1),     SCMP_SYS(eventfd2),
+	    SCMP_SYS(clone),          SCMP_SYS(prlimit64),         SCMP_SYS(seccomp),
 	};
-	/* Should there be other threads by now: them, too. */
+	/* The queues' threads, too. */
 	int rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 
 	for (size_t i = 0; i < sizeof calls / sizeof *calls && !rc; i++)
@@ -186,14 +222,25 @@ static int seal_calls(scmp_filter_ctx ctx)
 	 * instance. */
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOENT), SCMP_SYS(openat), 0);
-	return rc ? rc : seccomp_load(ctx);
+	return rc ? rc : seal_memory(ctx);
 }
 
-int sandbox_seal(struct error *err)
+static int memory_limit(uint64_t bytes)
+{
+	const struct rlimit r = {bytes, bytes};
+
+	return setrlimit(RLIMIT_DATA, &r) ? -errno : 0;
+}
+
+int sandbox_seal(uint64_t memory, struct error *err)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	int rc = ctx ? seal_calls(ctx) : -ENOMEM;
 
+	if (!rc)
+		rc = memory_limit(memory);
+	if (!rc)
+		rc = seccomp_load(ctx);
 	seccomp_release(ctx);
 	return rc ? error_set(err, rc, "cannot restrict system calls: %s", error_name(rc)) : 0;
 }

@@ -56,6 +56,7 @@ struct worker {
 	int net_fd;     /* a network with nothing in it, from the supervisor; -1: none */
 	bool sandboxed; /* or failed at it */
 	bool unfit;     /* failed at it */
+	uint64_t memory_used; /* bytes, when it went in */
 	bool used;      /* a connection was tried: no other can be */
 };
 
@@ -119,8 +120,11 @@ struct sandbox {
  * then the process is not what it was, and good for nothing but its end. */
 int sandbox_enter(const struct sandbox *s, struct error *err);
 /* sandbox.c: the second step, before anything of a guest is mapped: gives up what opening the
- * queues needs. All threads, for good. 0 or -errno with *err, as above. */
-int sandbox_seal(struct error *err);
+ * queues needs, and all private memory but so many bytes. All threads, for good. 0 or -errno with
+ * *err, as above. */
+int sandbox_seal(uint64_t memory, struct error *err);
+/* Bytes of private memory that the process has by now. Before sandbox_enter. */
+uint64_t sandbox_memory_used(void);
 /* landlock.c: its part of that: only these paths can be opened. Nothing where the kernel has no
  * Landlock. 0 or -errno. */
 int landlock_enter(const char *const *paths);

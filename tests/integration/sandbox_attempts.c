@@ -7,6 +7,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -221,4 +223,49 @@ int no_directory(const void *arg)
 		if (!fstat(fd, &st) && S_ISDIR(st.st_mode))
 			return EEXIST;
 	return 0;
+}
+
+int try_memory(const void *arg)
+{
+	const struct memory *m = arg;
+
+	return mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, m->flags, -1, 0) == MAP_FAILED ? errno
+	                                                                                   : 0;
+}
+
+int try_protect(const void *arg)
+{
+	const struct memory *m = arg;
+	void *p = mmap(NULL, m->bytes, PROT_READ, m->flags, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -1;
+	return mprotect(p, m->bytes, PROT_READ | PROT_WRITE) ? errno : 0;
+}
+
+int try_grow(const void *arg)
+{
+	const struct memory *m = arg;
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, m->flags, -1, 0);
+
+	return mremap(p, 4096, m->bytes, MREMAP_MAYMOVE) == MAP_FAILED ? errno : 0;
+}
+
+int try_no_limit(const void *arg)
+{
+	const struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
+
+	return setrlimit(RLIMIT_DATA, &r) ? errno : 0;
+}
+
+static void *nothing(void *arg)
+{
+	return NULL;
+}
+
+int try_thread(const void *arg)
+{
+	pthread_t thread;
+
+	return pthread_create(&thread, NULL, nothing, NULL);
 }

@@ -55,6 +55,16 @@ struct kill_by_socket {
 int try_ioctl_owner(const void *kill_by_socket);
 int try_fcntl_owner(const void *kill_by_socket);
 
+struct memory {
+	size_t bytes;
+	int flags; /* of mmap */
+};
+int try_memory(const void *memory);
+int try_protect(const void *memory); /* made writable afterwards */
+int try_grow(const void *memory);    /* a page that grows to that */
+int try_no_limit(const void *arg);
+int try_thread(const void *arg);
+
 /* The ring to use where it is set; else each attempt makes one. */
 extern struct io_uring *sealed_ring;
 int try_new_ring(const void *arg);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -28,6 +29,7 @@
 #include "worker/worker.h"
 
 #define FORBIDDEN 254     /* not an errno: the attempt ended the process */
+#define MEMORY (32u << 20) /* bytes that it may take once it is connected */
 #define NOT_SANDBOXED 255 /* exit status of a child that did not get there */
 
 static struct host host;
@@ -69,11 +71,12 @@ static int inside(int (*attempt)(const void *arg), const void *arg)
 			_exit(NOT_SANDBOXED);
 		}
 		sealed_ring = connected ? &ring : NULL;
+		uint64_t used = sandbox_memory_used();
 		if (sandbox_enter(&s, &err)) {
 			fprintf(stderr, "# %s\n", err.text);
 			_exit(NOT_SANDBOXED);
 		}
-		if (connected && sandbox_seal(&err)) {
+		if (connected && sandbox_seal(used + MEMORY, &err)) {
 			fprintf(stderr, "# %s\n", err.text);
 			_exit(NOT_SANDBOXED);
 		}
@@ -421,6 +424,27 @@ static void sealed_calls(void **state)
 	connected = false;
 }
 
+/* It has the memory that its disk needs, and no threads besides its queues'. */
+static void sealed_memory(void **state)
+{
+	struct memory fits = {MEMORY / 2, MAP_PRIVATE | MAP_ANONYMOUS};
+	struct memory more = {2 * MEMORY, MAP_PRIVATE | MAP_ANONYMOUS};
+	struct memory shared = {4096, MAP_SHARED | MAP_ANONYMOUS};
+	struct memory stack = {4096, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN};
+
+	connected = true;
+	assert_int_equal(inside(try_memory, &fits), 0);
+	assert_int_equal(inside(try_memory, &more), ENOMEM);
+	assert_int_equal(inside(try_protect, &more), ENOMEM);
+	assert_int_equal(inside(try_grow, &more), ENOMEM);
+	assert_int_equal(inside(try_memory, &shared), FORBIDDEN);
+	assert_int_equal(inside(try_memory, &stack), FORBIDDEN);
+	assert_int_equal(inside(try_no_limit, NULL), FORBIDDEN);
+	assert_int_equal(inside(try_thread, NULL), FORBIDDEN);
+	connected = false;
+	assert_int_equal(inside(try_thread, NULL), 0);
+}
+
 /* Its rings do what serving a disk needs, one by one, and nothing else. */
 static void sealed_rings(void **state)
 {
@@ -543,6 +567,7 @@ int main(void)
 	    cmocka_unit_test(caller_has_ended),    cmocka_unit_test(no_namespaces),
 	    cmocka_unit_test(failed_half_way),
 	    cmocka_unit_test(sealed_calls),        cmocka_unit_test(sealed_rings),
+	    cmocka_unit_test(sealed_memory),
 	};
 
 	if (SANITIZED) {

@@ -147,9 +147,11 @@ static int setup(void **state)
 	c.journal = x->journal = calloc(1, JOURNAL_FILE_BYTES);
 	if (configure)
 		configure(&c);
-	if (queue_open(&c, &x->queue, &err) || queue_attach(x->queue, &err) ||
-	    (!by_hand && queue_start(x->queue, &err)))
+	if (queue_open(&c, &x->queue, &err) || (!by_hand && queue_spawn(x->queue, &err)) ||
+	    queue_attach(x->queue, &err))
 		fail_msg("%s", err.text);
+	if (!by_hand)
+		queue_start(x->queue);
 	*state = x;
 	return 0;
 }
