@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* One writer or many readers; the lock is the fence after a death. */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "blkif/vdev.h"
 #include "harness.h"
+#include "storage/claim.h"
 
 #define SIZE (32u << 20)
 #define DEPTH 32
@@ -295,6 +298,42 @@ static void killed_while_discarding(void **state)
 	image_create(path, SIZE);
 }
 
+/* The byte of a disk's fence follows from its numbers alone. */
+static void owner_numbers(void **state)
+{
+	static const struct {
+		uint16_t domid;
+		uint32_t devid;
+	} disks[] = {{0, 0}, {1, 51712}, {1, 51728}, {2, 51712}, {32751, 268435456}, {7, 536870911}};
+	const size_t n = sizeof disks / sizeof *disks;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t owner = claim_owner(UINT64_MAX, disks[i].domid, disks[i].devid);
+		uint16_t domid;
+		uint32_t devid;
+		claim_owner_disk(owner, &domid, &devid);
+		assert_int_equal(domid, disks[i].domid);
+		assert_int_equal(devid, disks[i].devid);
+		assert_true(owner < 1ull << CLAIM_OWNER_BITS);
+		assert_true(owner == claim_owner(UINT64_MAX, disks[i].domid, disks[i].devid));
+		/* Another Xen's disk of the same numbers is another one. */
+		assert_true(owner != claim_owner(1, disks[i].domid, disks[i].devid));
+		for (size_t j = 0; j < i; j++)
+			assert_true(owner != claim_owner(UINT64_MAX, disks[j].domid, disks[j].devid));
+	}
+}
+
+/* flock is another kind of lock, wherever the two are told apart, and nobody waits for it. */
+static void flock_is_nothing(void **state)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	expect_free(0);
+	expect_free(OPEN_SHARED);
+	close(fd);
+}
+
 static int setup(void **state)
 {
 	snprintf(path, sizeof path, "%s", test_path("image"));
@@ -311,6 +350,8 @@ int main(void)
 	    cmocka_unit_test(killed_while_writing),
 	    cmocka_unit_test(killed_while_sharing),
 	    cmocka_unit_test(killed_while_discarding),
+	    cmocka_unit_test(owner_numbers),
+	    cmocka_unit_test(flock_is_nothing),
 	};
 
 	return cmocka_run_group_tests_name("lock", tests, setup, NULL);
