@@ -74,6 +74,7 @@ LOG_FN(log_info, "")
 
 void log_from(const char *whose, const char *text)
 {
+	int saved = errno;
 	char line[1200];
 	int n = snprintf(line, sizeof line - 1, "%s %s: %s", log_ident, whose, text);
 
@@ -82,6 +83,7 @@ void log_from(const char *whose, const char *text)
 	text_printable(line);
 	line[n++] = '\n';
 	put(line, (size_t)n);
+	errno = saved;
 }
 
 void log_debug(const char *fmt, ...)

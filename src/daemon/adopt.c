@@ -143,6 +143,8 @@ static const char *take(struct device *dev, const struct wm *m)
 	/* First, for what a ring's front end was told follows from the image. */
 	if (!why && m->flags & (WM_HAS_IMAGE | WM_OPENING))
 		image_from(dev, m);
+	if (!why && m->flags & WM_HAS_IMAGE && dev->source.readonly && !m->state.caps.readonly)
+		why = "an image open for writing, and the disk is read-only";
 	return why ?: ring_from(dev, m);
 }
 

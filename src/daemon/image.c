@@ -114,10 +114,27 @@ bool image_awaits_claim(const struct device *dev)
 	       (dev->image == IMAGE_OPENING || dev->image == IMAGE_OPEN);
 }
 
+/* Opened as the disk's mode says, and not as somebody told the worker. */
+static bool mode_agrees(const struct device *dev, int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && ((flags & O_ACCMODE) == O_RDONLY) == dev->source.readonly;
+}
+
 void image_claimed(struct device *dev, int fd)
 {
 	struct stat st;
 
+	if (fd >= 0 && image_awaits_claim(dev) && !mode_agrees(dev, fd)) {
+		log_error("%s: the worker (process %d) opened the image for %s, which mode %s does "
+		          "not say; killed",
+		          dev->id, dev->worker.pid, dev->source.readonly ? "writing" : "reading only",
+		          dev->source.mode);
+		close(fd);
+		worker_kill(dev);
+		return;
+	}
 	if (fd >= 0 && image_awaits_claim(dev) && !fstat(fd, &st) &&
 	    (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
 		dev->claim = fd;

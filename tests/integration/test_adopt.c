@@ -194,7 +194,17 @@ static void image_key_changed_meanwhile(void **state)
 	disk_end(h, &t);
 }
 /* What a worker says that its guest has taken over. */
-enum lie { LIE_FLOOD, LIE_DISK, LIE_IMAGE, LIE_GENERATION, LIE_RING_ALONE, LIE_BYTES, LIE_SILENCE, LIES };
+enum lie {
+	LIE_FLOOD,
+	LIE_DISK,
+	LIE_IMAGE,
+	LIE_GENERATION,
+	LIE_RING_ALONE,
+	LIE_BYTES,
+	LIE_SILENCE,
+	LIES, /* so many are tried one after the other */
+	LIE_WRITABLE,
+};
 
 static void __attribute__((noreturn)) liar(const char *path, enum lie lie, int ready)
 {
@@ -217,6 +227,7 @@ static void __attribute__((noreturn)) liar(const char *path, enum lie lie, int r
 	answer.state.devid = XVDA;
 	answer.state.caps.size = MIB;
 	answer.state.caps.logical_block = lie == LIE_IMAGE ? 7 : 512;
+	answer.state.caps.physical_block = 512;
 	if (lie == LIE_RING_ALONE)
 		answer.flags = WM_HAS_RING;
 	answer.type = lie == LIE_FLOOD ? WM_RESIZED : WM_STATE;
@@ -226,6 +237,38 @@ static void __attribute__((noreturn)) liar(const char *path, enum lie lie, int r
 		send(peer, &answer, lie == LIE_BYTES ? 5 : sizeof answer, 0);
 	pause();
 	_exit(1);
+}
+
+/* The image of a read-only disk is open for writing, whoever did that. */
+static void writable_for_a_reader(void **state)
+{
+	struct host *h = *state;
+	struct disk_under_test t;
+	char path[180];
+	int ready[2], status;
+	char byte;
+
+	make_image(h, "a.img", SEED, t.image);
+	host_attach(h, &(struct disk){.params = t.image, .mode = "r"}, t.image);
+	t.front = host_front_connected(h, 1, "xvda");
+	t.worker = host_worker(h, "1:xvda");
+	supervisor_dies(h);
+	assert_int_equal(kill(t.worker, SIGKILL), 0);
+	wait_until(!process_lives(t.worker));
+	snprintf(path, sizeof path, "%s/disks/1:xvda/worker.sock", h->dir);
+	assert_int_equal(pipe(ready), 0);
+	pid_t pid = fork();
+	if (!pid)
+		liar(path, LIE_WRITABLE, ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	host_daemon_start(h, NULL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	assert_true(host_log_has(h, "has an image open for writing, and the disk is read-only"));
+	assert_reads(t.front, 0, SEED);
+	close(ready[0]);
+	close(ready[1]);
+	disk_end(h, &t);
 }
 
 /* As one that a guest has taken over might try to get lost: nobody finds it where it listened. */
@@ -474,6 +517,7 @@ int main(void)
 	    case_of(reconnected_meanwhile),
 	    case_of(image_key_changed_meanwhile),
 	    case_of(lying_worker),
+	    case_of(writable_for_a_reader),
 	    case_of(worker_gets_lost),
 	    case_of(worker_accepts_nobody),
 	    case_of(lost_and_detached),
