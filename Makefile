@@ -27,6 +27,8 @@ help:
 	@echo 'make demo            shows the main job: a disk image served to a front end, end to end'
 	@echo 'make check           builds and runs all tests (TESTS=PATTERN: only some)'
 	@echo 'make check SANITIZE=1   the same under AddressSanitizer and UBSan'
+	@echo 'make mutants         breaks the code at some 90 places, one after the other: do the tests notice?'
+	@echo '                     (MUTANTS=PATTERN, SAMPLE=N with SEED=N: only some; all take some ten minutes)'
 	@echo 'make model            searches the model of the crash protocol (spin; some minutes)'
 	@echo 'make torture          kills workers and xenblkd under load (KILLS=1000, SEED=N to repeat)'
 	@echo 'make check-xen       boots a real Xen under QEMU and runs tests/xen in it (SUITE=trixie, CASES=FILES)'
@@ -55,6 +57,9 @@ check: build-it
 model: setup
 	@models/run
 
+mutants: setup
+	@mkdir -p $(BUILD) && SAMPLE=$(SAMPLE) SEED=$(SEED) tests/mutants/run $(BUILD) $(MUTANTS)
+
 torture: build-it
 	@KILLS=$(or $(KILLS),1000) SEED=$(SEED) BAR=1 $(BUILD)/tests/integration/test_torture
 
@@ -81,7 +86,7 @@ demo-xen: build-and-lab
 clean:
 	rm -rf build build-asan
 
-.PHONY: all help setup build-it build-and-lab xen-programs xen-lab demo check model torture check-xen check-xen-long demo-xen clean
+.PHONY: all help setup build-it build-and-lab xen-programs xen-lab demo check model mutants torture check-xen check-xen-long demo-xen clean
 ifndef ABREAST
 .NOTPARALLEL:
 endif
