@@ -29,6 +29,7 @@ help:
 	@echo 'make check SANITIZE=1   the same under AddressSanitizer and UBSan'
 	@echo 'make mutants         breaks the code at some 90 places, one after the other: do the tests notice?'
 	@echo '                     (MUTANTS=PATTERN, SAMPLE=N with SEED=N: only some; all take some ten minutes)'
+	@echo 'make check-surroundings   as root: some tests as an ordinary user, without CAP_SYS_ADMIN, in a chroot, without io_uring'
 	@echo 'make model            searches the model of the crash protocol (spin; some minutes)'
 	@echo 'make torture          kills workers and xenblkd under load (KILLS=1000, SEED=N to repeat)'
 	@echo 'make check-xen       boots a real Xen under QEMU and runs tests/xen in it (SUITE=trixie, CASES=FILES)'
@@ -53,6 +54,9 @@ demo: build-it
 
 check: build-it
 	@tests/run $(BUILD) $(TESTS)
+
+check-surroundings: build-it
+	@tests/surroundings $(BUILD) $(SURROUNDING) $(TESTS)
 
 model: setup
 	@models/run
@@ -86,7 +90,7 @@ demo-xen: build-and-lab
 clean:
 	rm -rf build build-asan
 
-.PHONY: all help setup build-it build-and-lab xen-programs xen-lab demo check model mutants torture check-xen check-xen-long demo-xen clean
+.PHONY: all help setup build-it build-and-lab xen-programs xen-lab demo check check-surroundings model mutants torture check-xen check-xen-long demo-xen clean
 ifndef ABREAST
 .NOTPARALLEL:
 endif

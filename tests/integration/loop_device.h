@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 
 #include "control.h"
+#include "needs.h"
 
 /* Runs a command, its output's first line in out. Its success. */
 static inline bool run(char *out, size_t cap, const char *command)
@@ -58,10 +59,9 @@ static inline void loop_setup(const char *path, unsigned block, char dev[64], ch
 		atexit(loop_end_all);
 	registered = true;
 	snprintf(command, sizeof command, "losetup -f -b %u --show %s 2>/dev/null", block, path);
-	if (!run(dev, 64, command) || stat(dev, &st)) {
-		print_message("skipped: losetup makes no loop device here\n");
-		skip();
-	}
+	needs(lacks_loop_device());
+	if (!run(dev, 64, command) || stat(dev, &st))
+		fail_msg("%s", command);
 	snprintf(number, 32, "%x:%x", major(st.st_rdev), minor(st.st_rdev));
 	while (i < 7 && loops[i][0])
 		i++;

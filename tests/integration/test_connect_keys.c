@@ -188,7 +188,8 @@ static void conflicts_are_retried(void **state)
 	host_wait_state(h, 1, XVDA, XS_CLOSED);
 	assert_string_equal(status_text(h, ID, "error"), "");
 	/* At once, and not as something that went wrong. */
-	assert_false(host_log_has(h, "warning"));
+	assert_false(host_log_has(h, "conflict"));
+	assert_false(host_log_has(h, "warning: " ID));
 	xenblkfront_close(f);
 }
 

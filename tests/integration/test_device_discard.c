@@ -62,6 +62,7 @@ static void start(struct fixture *x, const char *worker)
 {
 	char path[200], number[32], part[72];
 
+	needs(lacks_admin() ?: lacks_loop_device());
 	host_start_with(&x->h, worker, NULL);
 	make_image(&x->h, "a.img", SEED, path);
 	loop_setup(path, 512, x->dev, number);

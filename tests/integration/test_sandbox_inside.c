@@ -27,6 +27,7 @@
 #include "host.h"
 #include "sandbox_attempts.h"
 #include "worker/worker.h"
+#include "needs.h"
 
 #define FORBIDDEN 254     /* not an errno: the attempt ended the process */
 #define MEMORY (32u << 20) /* bytes that it may take once it is connected */
@@ -543,16 +544,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static bool may_make_namespaces(void)
-{
-	pid_t pid = fork();
-	int status = -1;
-
-	if (!pid)
-		_exit(unshare(CLONE_NEWNS | CLONE_NEWNET) ? 1 : 0);
-	return waitpid(pid, &status, 0) == pid && !status;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -570,13 +561,6 @@ int main(void)
 	    cmocka_unit_test(sealed_memory),
 	};
 
-	if (SANITIZED) {
-		puts("built with sanitizers, which do not survive the sandbox");
-		return 77;
-	}
-	if (!may_make_namespaces()) {
-		puts("this user may not make namespaces");
-		return 77;
-	}
+	program_needs(lacks_sandbox() ?: lacks_own_root());
 	return cmocka_run_group_tests_name("sandbox_inside", tests, setup, teardown);
 }

@@ -18,10 +18,17 @@
 
 #include "base/clock.h"
 #include "scratch.h"
+#include "needs.h"
 
 static void pause_ms(unsigned ms)
 {
 	usleep(ms * 1000);
+}
+
+/* Without it no worker serves, so no test of a host has anything to look at. */
+__attribute__((constructor)) static void need_io_uring(void)
+{
+	program_needs(lacks_io_uring());
 }
 
 /* The test stands somewhere below the directory of the programs. */
@@ -63,6 +70,7 @@ void host_daemon_start(struct host *h, const char *const *extra)
 	assert_true(h->daemon >= 0);
 	if (!h->daemon) {
 		int log = open(h->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+		fchmod(log, 0600); /* whatever umask the test has set */
 		dup2(out[1], STDOUT_FILENO);
 		dup2(log, STDERR_FILENO);
 		execv(program, (char *const *)argv);
@@ -132,6 +140,65 @@ void host_start(struct host *h, const char *const *extra)
 	host_start_with(h, NULL, extra);
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+/* SIGKILL to every process whose command line names our directory. */
+static void kill_leftovers(const struct host *h)
+{
+	char command[200];
+
+	snprintf(command, sizeof command, "pkill -KILL -f -- '%.63s( |$|/)' >/dev/null 2>&1", h->dir);
+	if (system(command) == -1)
+		return;
+}
+
+static void remove_files(const struct host *h)
+{
+	char programs[96];
+
+	nftw(h->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	nftw(h->images, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	unlink(h->log);
+	/* What host_start_with made; by no other name, which may be the build's. */
+	snprintf(programs, sizeof programs, "%s.bin", h->dir);
+	nftw(programs, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Hosts that run: a case that fails or skips leaves by a long jump, past its host_stop. */
+static struct host running[16];
+static pid_t runner;
+
+static void end_running(void)
+{
+	for (size_t i = 0; getpid() == runner && i < sizeof running / sizeof *running; i++)
+		if (running[i].dir[0]) {
+			kill_leftovers(&running[i]);
+			remove_files(&running[i]);
+		}
+}
+
+static void note_running(const struct host *h)
+{
+	size_t i = 0;
+
+	if (!runner)
+		atexit(end_running);
+	runner = getpid();
+	while (i < sizeof running / sizeof *running - 1 && running[i].dir[0])
+		i++;
+	running[i] = *h;
+}
+
+static void forget_running(const struct host *h)
+{
+	for (size_t i = 0; i < sizeof running / sizeof *running; i++)
+		if (!strcmp(running[i].dir, h->dir))
+			running[i].dir[0] = '\0';
+}
+
 void host_start_with(struct host *h, const char *worker, const char *const *extra)
 {
 	struct error err = {""};
@@ -150,31 +217,15 @@ void host_start_with(struct host *h, const char *worker, const char *const *extr
 		copy_program(h, worker, "xenblkd-worker");
 	}
 	snprintf(h->log, sizeof h->log, "%s.log", h->dir);
+	note_running(h);
 	host_daemon_start(h, extra);
 	if (xen_platform_open(h->dir, 0, &h->xen, &err) ||
 	    store_open(xen_platform_store_path(h->xen), &h->store, &err))
 		fail_msg("%s", err.text);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
-/* SIGKILL to every process whose command line names our directory. */
-static void kill_leftovers(const struct host *h)
-{
-	char command[200];
-
-	snprintf(command, sizeof command, "pkill -KILL -f -- '%s( |$|/)' >/dev/null 2>&1", h->dir);
-	if (system(command) == -1)
-		return;
-}
-
 void host_stop(struct host *h)
 {
-	char programs[96];
-
 	store_close(h->store);
 	xen_platform_close(h->xen);
 	host_daemon_kill(h, SIGTERM);
@@ -182,12 +233,8 @@ void host_stop(struct host *h)
 	bool bad = host_log_has(h, "runtime error:") || host_log_has(h, "Sanitizer");
 	if ((bad || getenv("HOST_KEEP_LOG")) && !log_show(h, "cat"))
 		bad = true;
-	nftw(h->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	nftw(h->images, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	unlink(h->log);
-	/* What host_start_with made; by no other name, which may be the build's. */
-	snprintf(programs, sizeof programs, "%s.bin", h->dir);
-	nftw(programs, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	remove_files(h);
+	forget_running(h);
 	assert_false(bad);
 }
 

@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "storage/claim.h"
 #include "../lib/scratch.h"
+#include "../lib/needs.h"
 
 #define DIR_PREFIX "xenblkd-test-storage."
 
@@ -54,6 +55,12 @@ static void remove_stale_dirs(void)
 		remove_tree(path);
 	}
 	closedir(d);
+}
+
+/* Every engine needs it. */
+__attribute__((constructor)) static void need_io_uring(void)
+{
+	program_needs(lacks_io_uring());
 }
 
 const char *test_dir(void)
@@ -289,22 +296,7 @@ void capture_stderr(void (*fn)(void *arg), void *arg, char *text, size_t size)
 
 const char *loop_missing(void)
 {
-	if (geteuid())
-		return "needs root";
-	int fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return "no /dev/loop-control";
-	int n = ioctl(fd, LOOP_CTL_GET_FREE);
-	close(fd);
-	if (n < 0)
-		return "no free loop device";
-	/* May fail in a container. */
-	pid_t pid = fork();
-	if (!pid)
-		_exit(unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	int status = 0;
-	waitpid(pid, &status, 0);
-	return status ? "no mount namespaces" : NULL;
+	return lacks_loop_device() ?: lacks_own_root();
 }
 
 int loop_open(const char *file, unsigned block_size, bool readonly, char dev[32])

@@ -12,6 +12,7 @@
 
 #include "harness.h"
 #include "storage/claim.h"
+#include "../lib/needs.h"
 
 static unsigned open_fds(void)
 {
@@ -118,8 +119,7 @@ static void descriptor_counts(void **state)
 
 static void as_nobody(void (*fn)(void))
 {
-	if (geteuid())
-		skip();
+	needs(lacks_root());
 	/* So that it may come that far. */
 	assert_int_equal(chmod(test_dir(), 0755), 0);
 	pid_t pid = fork();

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "../lib/needs.h"
 
 #define MIB (1u << 20)
 
@@ -269,11 +270,7 @@ int main(void)
 	    cmocka_unit_test(partition),  cmocka_unit_test(lock),
 	    cmocka_unit_test(not_set_up), cmocka_unit_test(flush_reaches_the_device),
 	};
-	const char *reason = loop_missing();
 
-	if (reason) {
-		print_message("skipped: %s\n", reason);
-		return 77;
-	}
+	program_needs(loop_missing());
 	return cmocka_run_group_tests_name("blockdev", tests, NULL, NULL);
 }

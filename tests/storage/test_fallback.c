@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "../lib/needs.h"
 
 static char shm[64];
 
@@ -74,14 +75,10 @@ static void on_tmpfs(void **state)
 /* A file system on a disk with blocks of 4096 bytes cannot do less directly. */
 static void on_large_blocks(void **state)
 {
-	const char *reason = loop_missing();
 	struct open_arg a;
 	char log[1024], line[512], dev[32];
 
-	if (reason) {
-		print_message("skipped: %s\n", reason);
-		skip();
-	}
+	needs(loop_missing());
 	private_mounts();
 	image_create(test_path("fs"), 16 << 20);
 	int loop = loop_open(test_path("fs"), 4096, false, dev);

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "../lib/needs.h"
 
 #define MIB (1u << 20)
 
-static const char *reason;
 
 /* Writes all of the image until that fails; how much went well. */
 static uint64_t fill(struct rig *r, unsigned char *buf, int *rc)
@@ -86,10 +86,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(on_tmpfs), cmocka_unit_test(on_disk)};
 
-	if ((reason = loop_missing())) {
-		print_message("skipped: %s\n", reason);
-		return 77;
-	}
+	program_needs(loop_missing());
 	private_mounts();
 	return cmocka_run_group_tests_name("nospace", tests, NULL, NULL);
 }

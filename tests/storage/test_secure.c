@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "harness.h"
 #include "storage/discard.h"
+#include "../lib/needs.h"
 
 #define MIB (1u << 20)
 
@@ -142,13 +143,9 @@ static void asked_of_the_device(void **state)
 		int says;
 		bool has;
 	} rows[] = {{EINVAL, true}, {EOPNOTSUPP, false}, {ENOTTY, false}, {EIO, false}, {0, false}};
-	const char *reason = loop_missing();
 	char dev[32];
 
-	if (reason) {
-		print_message("skipped: %s\n", reason);
-		skip();
-	}
+	needs(loop_missing());
 	image_create(test_path("backing"), MIB);
 	int loop = loop_open(test_path("backing"), 512, false, dev);
 	for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
