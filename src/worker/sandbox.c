@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -112,6 +113,10 @@ static int descriptor_calls_restrict(scmp_filter_ctx ctx)
 		rc = seccomp_rule_add(
 		    ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 		    SCMP_A1_64(SCMP_CMP_MASKED_EQ, 0xff00, (scmp_datum_t)types[i] << 8));
+	/* isatty(), by which Xen's libraries choose how to log. */
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOTTY), SCMP_SYS(ioctl), 1,
+		                      SCMP_A1_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, TCGETS));
 	return rc;
 }
 

@@ -195,6 +195,11 @@ int try_unshare(const void *arg)
 	return unshare(CLONE_NEWUSER) ? errno : 0;
 }
 
+int try_isatty(const void *arg)
+{
+	return isatty(STDERR_FILENO) ? 0 : errno;
+}
+
 int try_ioctl_owner(const void *arg)
 {
 	const struct kill_by_socket *k = arg;

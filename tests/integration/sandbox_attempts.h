@@ -38,6 +38,7 @@ int try_ring_unlink(const void *path);
 int try_mknod(const void *path);
 int try_chroot(const void *path);
 int try_unshare(const void *nothing);
+int try_isatty(const void *nothing); /* of the standard error */
 int no_directory(const void *nothing); /* EEXIST: there is a descriptor of a directory */
 
 /* Another attempt, by a thread whose process has no leader any more. */

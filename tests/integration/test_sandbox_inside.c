@@ -409,6 +409,15 @@ static void no_namespaces(void **state)
 	assert_int_equal(opened, EACCES);
 }
 
+/* What Xen's libraries ask when they open /dev/xen/gntdev has an answer; it is no way to end a worker. */
+static void libraries(void **state)
+{
+	real_xen = true;
+	int rc = inside(try_isatty, NULL);
+	real_xen = false;
+	assert_int_equal(rc, ENOTTY);
+}
+
 /* What it gave up when it opened its image it did not get back, and it makes no descriptor any more
  * that leads somewhere; not even to its own Xen. */
 static void sealed_calls(void **state)
@@ -557,6 +566,7 @@ int main(void)
 	    cmocka_unit_test(no_signals),          cmocka_unit_test(sandbox_fails),
 	    cmocka_unit_test(caller_has_ended),    cmocka_unit_test(no_namespaces),
 	    cmocka_unit_test(failed_half_way),
+	    cmocka_unit_test(libraries),
 	    cmocka_unit_test(sealed_calls),        cmocka_unit_test(sealed_rings),
 	    cmocka_unit_test(sealed_memory),
 	};
