@@ -5,8 +5,6 @@
 
 #include <errno.h>
 #include <liburing.h>
-#include <stdbool.h>
-#include <time.h>
 
 /* Embedded in its owner; must stay alive until done() was called, cancelled or not. */
 struct uring_op {

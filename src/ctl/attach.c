@@ -17,6 +17,7 @@ struct open_wait {
 	const char *id, *dir;
 	json_t *status; /* the last answer */
 	struct error *err;
+	struct error said; /* why it takes long, as of the last answer */
 	bool known;
 };
 
@@ -44,12 +45,18 @@ static int check_open(struct toolstack *ts, void *arg)
 	w->status = status;
 
 	const char *image = member(status, "image_state") ?: "";
-	const char *why = member(status, "error") ?: "no reason given; see xenblkd's log";
+	const char *why = member(status, "error") ?: member(status, "warning") ?: "";
 	/* A guest is let go on where it comes from only after it has been taken in here. */
 	if (!strcmp(image, "open") || json_is_true(json_object_get(status, "awaits_handover")))
 		return 1;
 	if (!strcmp(image, "failed") || state == XS_UNKNOWN || state >= XS_CLOSING)
-		return error_set(w->err, -EREMOTEIO, "%s", why);
+		return *why ? error_set(w->err, -EREMOTEIO, "%s", why)
+		            : error_set(w->err, -EREMOTEIO, "the back end's state is %s",
+		                        xenbus_state_name(state));
+	/* Whoever waits wants to know for what. */
+	if (ts->waits && strcmp(why, w->said.text))
+		ts->waits(w->id, why);
+	error_set(&w->said, 0, "%s", why);
 	return 0;
 }
 
@@ -60,8 +67,8 @@ static int wait_open(struct toolstack *ts, struct open_wait *w, unsigned ms)
 	int rc = toolstack_wait(ts, &wait);
 
 	if (rc == -ETIMEDOUT)
-		error_set(w->err, rc, "xenblkd did not open the image within %u s; see its log",
-		          ms / 1000);
+		error_set(w->err, rc, "xenblkd did not open the image within %u s: %s", ms / 1000,
+		          w->said.text[0] ? w->said.text : "its storage does not answer");
 	else if (rc == -EINTR)
 		error_set(w->err, rc, "interrupted");
 	else if (rc && !w->err->text[0])
@@ -91,7 +98,7 @@ static int script_writes(struct toolstack *ts, struct keys *k, struct error *err
 {
 	int rc = toolstack_transaction(ts, write_keys, k);
 
-	return rc ? error_set(err, rc, "cannot write %s/%s: %s; see xenblkd's log", k->dir,
+	return rc ? error_set(err, rc, "cannot write %s/%s: %s; " STORE_REMEDY, k->dir,
 	                      k->key[0], error_name(rc))
 	          : 0;
 }
@@ -246,8 +253,10 @@ int toolstack_released(struct toolstack *ts, const char *kind, unsigned domid, u
 	toolstack_id(domid, devid, id);
 	toolstack_own_paths(ts, kind, domid, devid, &p);
 	int rc = toolstack_wait(ts, &wait);
-	return rc ? error_set(err, rc, "%s: xenblkd still holds the image: %s; see its log", id,
-	                      error_name(rc))
+	return rc ? error_set(err, rc,
+	                      "%s: xenblkd still holds the image (%s): its storage does not finish "
+	                      "the guest's requests, see `xenblkctl status %s`",
+	                      id, error_name(rc), id)
 	          : 0;
 }
 
@@ -261,8 +270,9 @@ static int wait_let_go(struct toolstack *ts, const char *dir, char *id, struct e
 	int rc = toolstack_wait(ts, &wait);
 
 	return rc ? error_set(err, rc,
-	                      "%s is detached, but xenblkd still holds it: %s; see its log", id,
-	                      rc == -EINTR ? "interrupted" : error_name(rc))
+	                      "%s is detached, but xenblkd still holds it (%s): see `xenblkctl "
+	                      "status %s`",
+	                      id, rc == -EINTR ? "interrupted" : error_name(rc), id)
 	          : 0;
 }
 

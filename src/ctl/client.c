@@ -33,8 +33,8 @@ static int connect_failed(const char *run_dir, int rc, struct error *err)
 		                 "xenblkd",
 		                 run_dir, error_name(rc));
 	}
-	return error_set(err, rc, "cannot talk to xenblkd in %s: %s; see its log", run_dir,
-	                 error_name(rc));
+	return error_set(err, rc, "cannot talk to xenblkd in %s: %s; %s", run_dir, error_name(rc),
+	                 error_is_transient(rc) ? error_remedy(rc) : "start it again");
 }
 
 static int control_connect(const char *run_dir, struct error *err)
@@ -182,8 +182,9 @@ int control_request(const char *run_dir, const char *cmd, const char *id, int ti
 		rc = send_line(fd, "\n", 1, deadline_ns);
 	if (!rc)
 		rc = read_line(fd, &answer, deadline_ns);
-	rc = rc ? error_set(err, rc, "xenblkd in %s does not answer `%s`: %s; see its log", run_dir,
-	                    cmd, error_name(rc))
+	rc = rc ? error_set(err, rc, "xenblkd in %s does not answer `%s`: %s; is it stopped, or does "
+	                             "the machine have too much to do?",
+	                    run_dir, cmd, error_name(rc))
 	        : understand(answer, result, err);
 out:
 	if (fd >= 0)

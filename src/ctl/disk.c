@@ -84,7 +84,7 @@ int toolstack_add_nodes(struct toolstack *ts, const struct toolstack_disk *disk,
 		    "choose another --vdev",
 		    id, id);
 	}
-	return error_set(err, rc, "cannot write the nodes of %s: %s; see xenblkd's log", id,
+	return error_set(err, rc, "cannot write the nodes of %s: %s; " STORE_REMEDY, id,
 	                 error_name(rc));
 }
 
@@ -127,7 +127,7 @@ int toolstack_offline(struct toolstack *ts, unsigned domid, uint32_t devid, stru
 	if (toolstack_find(ts, domid, devid, &p))
 		return 0;
 	rc = toolstack_transaction(ts, write_offline, &p);
-	return rc ? error_set(err, rc, "cannot write %s/state: %s; see xenblkd's log", p.back,
+	return rc ? error_set(err, rc, "cannot write %s/state: %s; " STORE_REMEDY, p.back,
 	                      error_name(rc))
 	          : 0;
 }
@@ -205,7 +205,7 @@ int toolstack_remove_nodes(struct toolstack *ts, unsigned domid, uint32_t devid,
 	if (toolstack_find(ts, domid, devid, &p))
 		return 0;
 	rc = toolstack_transaction(ts, remove_disk, &p);
-	return rc ? error_set(err, rc, "cannot remove %s: %s; see xenblkd's log", p.back,
+	return rc ? error_set(err, rc, "cannot remove %s: %s; " STORE_REMEDY, p.back,
 	                      error_name(rc))
 	          : 0;
 }

@@ -120,8 +120,8 @@ int toolstack_domain_create(struct toolstack *ts, unsigned domid, bool mark, str
 		return 0;
 	if (d.mark)
 		xen_domain_destroy(ts->xen, (uint16_t)domid, NULL);
-	return error_set(err, rc, "cannot write the nodes of domain %u: %s; see xenblkd's log",
-	                 domid, error_name(rc));
+	return error_set(err, rc, "cannot write the nodes of domain %u: %s; " STORE_REMEDY, domid,
+	                 error_name(rc));
 }
 
 static int remove_domain(struct toolstack *ts, xs_transaction_t t, void *arg)
@@ -151,7 +151,7 @@ int toolstack_domain_destroy(struct toolstack *ts, unsigned domid, struct error 
 	domain_paths(&d);
 	rc = toolstack_transaction(ts, remove_domain, &d);
 	return rc ? error_set(err, rc,
-	                      "cannot remove the nodes of domain %u: %s; see xenblkd's log", domid,
+	                      "cannot remove the nodes of domain %u: %s; " STORE_REMEDY, domid,
 	                      error_name(rc))
 	          : 0;
 }

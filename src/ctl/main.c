@@ -124,6 +124,13 @@ static int usage(const struct ctl_options *opt, struct toolstack *ts, struct err
 	return rc;
 }
 
+/* To standard error, which xl shows. */
+static void say_wait(const char *id, const char *for_what)
+{
+	if (*for_what)
+		fprintf(stderr, "xenblkctl: %s: waiting: %s\n", id, for_what);
+}
+
 /* On whichever Xen there is: the embedded one of the run directory, or this machine's. */
 static int hotplug(const struct ctl_options *opt, struct error *err)
 {
@@ -132,6 +139,8 @@ static int hotplug(const struct ctl_options *opt, struct error *err)
 
 	if (!rc)
 		rc = toolstack_open_store(opt->run_dir, cancel_fd, &ts, err);
+	if (!rc)
+		toolstack_tell_waits(ts, say_wait);
 	if (!rc)
 		rc = hotplug_run(ts, opt->action, getenv("XENBUS_PATH"), err);
 	toolstack_close(ts);
@@ -148,6 +157,8 @@ static int with_toolstack(const struct ctl_options *opt,
 
 	if (!rc)
 		rc = toolstack_open(opt->run_dir, cancel_fd, &ts, err);
+	if (!rc)
+		toolstack_tell_waits(ts, say_wait);
 	if (!rc)
 		rc = run(opt, ts, err);
 	toolstack_close(ts);
@@ -170,7 +181,9 @@ static int shut_down(const struct ctl_options *opt, struct error *err)
 		json_decref(result);
 		if (clock_ns() > deadline)
 			return error_set(err, -ETIMEDOUT,
-			                 "xenblkd in %s has not ended after %d s; see its log",
+			                 "xenblkd in %s has not ended after %d s: the storage of its "
+			                 "disks does not finish their requests; they may be "
+			                 "killed, their journals keep what was taken",
 			                 opt->run_dir, SHUTDOWN_MS / 1000);
 		usleep(20000);
 	}

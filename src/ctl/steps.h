@@ -5,6 +5,8 @@
 
 #include "ctl/toolstack.h"
 
+#define STORE_REMEDY "check that xenstored (or xenblkd-xen) runs, and lets this user write"
+
 /* Owned by the thread that opened it. */
 struct toolstack {
 	struct xen_platform *xen;
@@ -12,6 +14,7 @@ struct toolstack {
 	char *run_dir;
 	unsigned own_domid; /* of this domain: its back ends are ours */
 	int cancel_fd;
+	void (*waits)(const char *id, const char *for_what); /* NULL: nobody is told */
 };
 
 /* Runs step in a transaction until it is committed; step may run several times. */

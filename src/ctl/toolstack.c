@@ -74,6 +74,11 @@ int toolstack_open_store(const char *run_dir, int cancel_fd, struct toolstack **
 	return rc;
 }
 
+void toolstack_tell_waits(struct toolstack *ts, void (*fn)(const char *id, const char *for_what))
+{
+	ts->waits = fn;
+}
+
 void toolstack_close(struct toolstack *ts)
 {
 	if (!ts)

@@ -42,6 +42,8 @@ int toolstack_open(const char *run_dir, int cancel_fd, struct toolstack **out, s
  * enough for toolstack_hotplug and toolstack_released. */
 int toolstack_open_store(const char *run_dir, int cancel_fd, struct toolstack **out,
                          struct error *err);
+/* fn hears, whenever it changes, what an attach or a hotplug script waits for. */
+void toolstack_tell_waits(struct toolstack *ts, void (*fn)(const char *id, const char *for_what));
 void toolstack_close(struct toolstack *ts);                    /* NULL is fine */
 struct xen_platform *toolstack_platform(struct toolstack *ts); /* lives as long as ts */
 struct store *toolstack_store(struct toolstack *ts);

@@ -45,6 +45,8 @@ static void describe(const struct worker *w, int code, int status, char *text, s
 		snprintf(text, cap, "it hung and was killed");
 	else if (code == CLD_EXITED && status == 127)
 		snprintf(text, cap, "could not be started, or exit status 127");
+	else if (code == CLD_EXITED && status && w->last_words.text[0])
+		snprintf(text, cap, "exit status %d: %.370s", status, w->last_words.text);
 	else if (code == CLD_EXITED)
 		snprintf(text, cap, "exit status %d", status);
 	else
@@ -136,10 +138,8 @@ static void give_up(struct device *dev, unsigned deaths, const char *text)
 		return;
 	}
 	if (!dev->fatal)
-		device_fatal(
-		    dev, -EIO, false,
-		    "worker died %u times in a row, last: %s, with %s; see its log lines above",
-		    deaths, text, w->in_hand);
+		device_fatal(dev, -EIO, false, "worker died %u times in a row, last: %s, with %s",
+		             deaths, text, w->in_hand);
 }
 
 static void note_fault(struct device *dev)
@@ -208,6 +208,11 @@ void worker_ended(struct device *dev, int code, int status)
 	}
 	if (expected) {
 		device_log(dev, "worker ended: %s", text);
+		return;
+	}
+	/* It did not come so far that it could have done wrong. */
+	if (code == CLD_EXITED && status == WORKER_LACKS && !useful) {
+		device_lacks(dev, -EBUSY, text);
 		return;
 	}
 	bool own = own_doing(w, code, status);

@@ -13,6 +13,7 @@
 #include "daemon/config.h"
 #include "xenbus/path.h"
 
+#define NO_DEVICE UINT32_MAX /* what a worker takes for a number that was not given */
 #define ACTIONS_MAX 16 /* of one update; more would be a fault of ours and is not worth a spin */
 #define RETRY_NS (100 * NS_PER_MS)         /* after conflicts without end and the like */
 #define RETRY_DOUBLED 3                    /* … that often, if it goes on */
@@ -123,6 +124,13 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	if (dev && dev->kind == d->opt.kinds[kind])
 		return dev;
 	snprintf(backend, sizeof backend, "%s/%u/%u", d->roots[kind], domid, devid);
+	if (devid == NO_DEVICE) {
+		if (may_complain(d, backend))
+			log_warn("%s: ignored: %u is no disk's number; see `xenblkctl attach --help` "
+			         "for names like xvda",
+			         backend, devid);
+		return NULL;
+	}
 	rc = store_read(d->store, XBT_NULL, backend, "state", state, sizeof state);
 	if (rc == -ENOENT || rc == -EACCES)
 		return NULL;

@@ -47,7 +47,8 @@ struct worker {
 	uint64_t stuck_generation, stuck_published; /* as the last death left them */
 	bool used;           /* a ring was connected, or tried: no other can be */
 	int forbidden;       /* the call by which it says that it ends; -1: it did not */
-	char last_death[128]; /* how the last one died; "" if none did */
+	struct error last_words; /* the last error that it logged */
+	char last_death[400]; /* how the last one died; "" if none did */
 	char in_hand[160];   /* and what it had in hand */
 	struct loop_timer backoff;
 };

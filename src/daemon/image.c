@@ -355,7 +355,7 @@ void image_answer(struct device *dev, const struct wm *m)
 	}
 	/* A worker is not trusted: its numbers are divided by, and told to the guest. */
 	if (!storage_caps_sane(&m->opened) || (dev->source.readonly && !m->opened.readonly)) {
-		failed(dev, -EPROTO, "the worker says what no image can be; see its log lines");
+		failed(dev, -EPROTO, "the worker describes an image that cannot be; attach the disk again");
 		worker_kill(dev);
 		return;
 	}

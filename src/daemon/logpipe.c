@@ -23,6 +23,7 @@
 #define PAUSE_NS NS_PER_S
 #define READ_BYTES 1024 /* hence so much beyond the budget, at most */
 #define LINE_BYTES 1000
+#define ERROR_MARK "error: " /* as of log_error */
 
 struct logpipe {
 	struct daemon *d;
@@ -34,6 +35,7 @@ struct logpipe {
 	uint64_t budget_ns; /* when it was reckoned */
 	size_t length;
 	char line[LINE_BYTES];
+	struct error last;
 };
 
 static void refill(struct logpipe *l)
@@ -51,6 +53,8 @@ static void put_line(struct logpipe *l)
 	l->line[l->length] = '\0';
 	if (l->length)
 		log_from(l->id, l->line);
+	if (!strncmp(l->line, ERROR_MARK, strlen(ERROR_MARK)))
+		error_set(&l->last, 0, "%s", l->line + strlen(ERROR_MARK));
 	l->budget -= LINE_COST;
 	l->length = 0;
 }
@@ -155,6 +159,12 @@ void logpipe_flush(struct logpipe *l)
 {
 	if (l)
 		read_some(l);
+}
+
+void logpipe_last_error(struct logpipe *l, struct error *last)
+{
+	logpipe_flush(l);
+	*last = l ? l->last : (struct error){""};
 }
 
 void logpipe_free(struct logpipe *l)

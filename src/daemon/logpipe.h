@@ -12,7 +12,9 @@ struct logpipe;
 struct logpipe *logpipe_new(struct daemon *d, const char *id, int *write_fd);
 /* Logs what is in it, within its limits. NULL is fine. */
 void logpipe_flush(struct logpipe *l);
-/* The same, then closes it. NULL is fine. */
+/* The same; its last line that was an error, "" if there was none, or it is NULL. */
+void logpipe_last_error(struct logpipe *l, struct error *last);
+/* Flushes, then closes it. NULL is fine. */
 void logpipe_free(struct logpipe *l);
 
 #endif

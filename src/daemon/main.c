@@ -24,6 +24,7 @@
 #include "daemon/config.h"
 #include "daemon/device.h"
 #include "daemon/reexec.h"
+#include "disk/uring.h"
 
 #define WORKERS_QUIT_NS (10 * NS_PER_S) /* drain, then kill: journals survive that */
 #define LOCK_NS (2 * NS_PER_S)
@@ -196,6 +197,8 @@ static int start(struct daemon *d, struct error *err)
 {
 	int rc = setup_process(d, err);
 
+	if (!rc)
+		rc = uring_check(err);
 	if (!rc)
 		rc = find_programs(d, err);
 	if (!rc)

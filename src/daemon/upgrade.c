@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "daemon/command.h"
 #include "daemon/device.h"
+#include "daemon/logpipe.h"
 #include "daemon/steps.h"
 
 #define CHECK_NS (5 * NS_PER_S)   /* for the new program's answer */
@@ -170,11 +171,15 @@ static void exit_ready(struct loop_fd *lfd, uint32_t events)
 {
 	struct upgrade *u = container_of(lfd, struct upgrade, exit_fd);
 	bool checked = u->checked;
+	struct error last, why;
 
+	logpipe_last_error(u->next.log, &last);
+	error_set(&why, 0, "the new xenblkd-worker ended at once: %s",
+	          last.text[0] ? last.text : "it gave no reason");
 	standby_kill(u);
 	/* After the check the old worker is ending: another new one will be started. */
 	if (!checked)
-		refused(u, "the new xenblkd-worker ended at once; see the log");
+		refused(u, why.text);
 }
 
 static void expired(struct loop_timer *t)
@@ -216,7 +221,7 @@ static int ask_standby(struct upgrade *u, struct error *err)
 	}
 	if (!wm_send(u->sock.fd, &m, 1, u->had_ring ? dev->claim : -1))
 		return 0;
-	return error_set(err, -errno, "the new xenblkd-worker ended at once: %s; see the log",
+	return error_set(err, -errno, "the new xenblkd-worker takes no message: %s",
 	                 error_name(errno));
 }
 

@@ -167,6 +167,7 @@ static void exit_ready(struct loop_fd *lfd, uint32_t events)
 	for (int i = 0; i < MESSAGES_PER_ROUND && dev->worker.sock.fd >= 0 && receive(dev); i++)
 		;
 	dev->worker.was_adopting = dev->worker.adopting;
+	logpipe_last_error(dev->worker.log, &dev->worker.last_words);
 	worker_abandon(dev);
 	worker_ended(dev, info.si_code, info.si_status);
 }
@@ -371,6 +372,7 @@ int worker_spawn(struct device *dev, int prog_fd, enum record_line line, struct 
                  struct error *err)
 {
 	struct spawned s = {.pidfd = -1, .sock = -1};
+	struct error last;
 	struct sockaddr_un addr;
 	char path[SOCKET_PATH_MAX];
 	int rc, fd;
@@ -389,9 +391,11 @@ int worker_spawn(struct device *dev, int prog_fd, enum record_line line, struct 
 		return error_set(err, rc, "cannot start xenblkd-worker: %s", error_name(rc));
 	rc = connect_to(dev, line, &s, &addr);
 	if (rc) {
+		logpipe_last_error(s.log, &last);
 		worker_unspawn(&s);
 		return rc == -ECONNREFUSED || rc == -ESRCH
-		           ? error_set(err, rc, "the new xenblkd-worker ended at once; see the log")
+		           ? error_set(err, rc, "the new xenblkd-worker ended at once: %s",
+		                       last.text[0] ? last.text : "it gave no reason")
 		           : error_set(err, rc, "cannot connect to the new xenblkd-worker: %s",
 		                       error_name(rc));
 	}

@@ -21,6 +21,7 @@
 #ifndef WM_VERSION /* a test builds a worker of another one */
 #define WM_VERSION 4
 #endif
+#define WORKER_LACKS 75 /* exit status: something ran short at its start (EX_TEMPFAIL) */
 #define WM_MAX_REFS 16 /* max-ring-page-order 4 */
 #define WM_MAX_QUEUES 16
 

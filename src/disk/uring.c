@@ -4,10 +4,13 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define ENTRIES 256
+#define SMALLEST 32 /* slots of a ring of one page */
 
 /* disk/thread.c: READ, POLL_ADD. storage/file_io.c, discard.c: READ, WRITE, FSYNC. TIMEOUT: waits
  * with an end, on kernels before 5.11, and the pauses of storage/again.c and fault.c. No flags of operations are used. */
@@ -53,23 +56,58 @@ static int setup(struct io_uring *ring, uint32_t slots)
 	return rc;
 }
 
-static const char *remedy(int rc)
+/* sysctl kernel.io_uring_disabled: 0 allowed, 1 to a group only, 2 to nobody; 0 if there is none. */
+static int disabled(void)
 {
+	FILE *f = fopen("/proc/sys/kernel/io_uring_disabled", "re");
+	int value = 0;
+
+	if (f && fscanf(f, "%d", &value) != 1)
+		value = 0;
+	if (f)
+		fclose(f);
+	return value;
+}
+
+/* What forbids it, where nothing else says that, and what to do. */
+static void remedy(int rc, char *text, size_t cap)
+{
+	struct rlimit r = {0};
+	int value;
+
 	switch (rc) {
 	case -ENOMEM:
-		return "raise the limit of locked memory (ulimit -l)";
+		getrlimit(RLIMIT_MEMLOCK, &r);
+		snprintf(text, cap,
+		         "raise the limit of locked memory, which is %llu KiB (ulimit -l, systemd's "
+		         "LimitMEMLOCK), or free memory",
+		         (unsigned long long)r.rlim_cur / 1024);
+		return;
 	case -EINVAL:
-		return "Linux 5.10 or newer is needed";
-	case -EPERM:
+		snprintf(text, cap, "Linux 5.10 or newer is needed");
+		return;
 	case -ENOSYS:
-		return "is it disabled (sysctl kernel.io_uring_disabled), or forbidden to this container?";
+		snprintf(text, cap, "this kernel has none, or a seccomp profile hides it");
+		return;
+	case -EPERM:
+	case -EACCES:
+		value = disabled();
+		if (value)
+			snprintf(text, cap,
+			         "sysctl kernel.io_uring_disabled is %d; set it to 0", value);
+		else
+			snprintf(text, cap,
+			         "a seccomp profile forbids it, as Docker's default does; allow "
+			         "io_uring_setup, io_uring_enter and io_uring_register there");
+		return;
 	}
-	return "free some memory and descriptors";
+	snprintf(text, cap, "%s", *error_remedy(rc) ? error_remedy(rc) : "see io_uring_setup(2)");
 }
 
 int uring_make(struct io_uring *ring, uint32_t slots, struct error *err)
 {
 	int rc = setup(ring, slots);
+	char text[256];
 
 	if (!rc) {
 		rc = restrict_to_operations(ring);
@@ -78,6 +116,18 @@ int uring_make(struct io_uring *ring, uint32_t slots, struct error *err)
 		if (rc)
 			io_uring_queue_exit(ring);
 	}
-	return rc ? error_set(err, rc, "cannot set up io_uring: %s; %s", error_name(rc), remedy(rc))
-	          : 0;
+	if (!rc)
+		return 0;
+	remedy(rc, text, sizeof text);
+	return error_set(err, rc, "cannot set up io_uring: %s; %s", error_name(rc), text);
+}
+
+int uring_check(struct error *err)
+{
+	struct io_uring ring;
+	int rc = uring_make(&ring, SMALLEST, err);
+
+	if (!rc)
+		io_uring_queue_exit(&ring);
+	return rc;
 }

@@ -15,5 +15,7 @@
 /* For a ring of so many slots. Any thread may make it; another may use it. 0, or -errno with *err
  * and nothing left. The caller ends it with io_uring_queue_exit. */
 int uring_make(struct io_uring *ring, uint32_t slots, struct error *err);
+/* Whether this process may have one: tries the smallest. 0, or -errno with *err. Any thread. */
+int uring_check(struct error *err);
 
 #endif

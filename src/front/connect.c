@@ -167,7 +167,7 @@ static int refused(struct xenblkfront *f, int state, const char *when)
 	char says[ERROR_TEXT_MAX / 2];
 
 	return xbf_fail(f, state == XS_UNKNOWN ? -ENODEV : -ECONNREFUSED,
-	                "the back end went to %s %s%s: look at its log, or xenblkctl status %u:%s",
+	                "the back end went to %s %s%s; see xenblkctl status %u:%s",
 	                xenbus_state_name(state), when, xbf_back_says(f, says, sizeof says),
 	                f->domid, f->vdev);
 }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "blkif/ring.h"
+#include "disk/uring.h"
 #include "storage/claim.h"
 #include "worker/worker.h"
 
@@ -87,6 +88,10 @@ int disk_open(struct worker *w, const struct wm_open *m, int *fd, struct error *
 
 	if (w->storage || w->opening)
 		return error_set(err, -EBUSY, "an image is open already");
+	/* Sooner than when a guest connects, for then nobody waits for the reason. */
+	rc = uring_check(err);
+	if (rc)
+		return rc;
 	o = calloc(1, sizeof *o);
 	if (!o)
 		return error_set(err, -ENOMEM, "out of memory");

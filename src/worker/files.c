@@ -11,7 +11,7 @@
 
 #include "worker/worker.h"
 
-/* The name is relative to the folder. *fd: left open if it is asked for. NULL with *err. */
+/* The name is relative to the folder. *fd: left open if it is asked for. NULL with *err and errno. */
 static void *map_file(int dir, const char *name, size_t bytes, int *fd_out, struct error *err)
 {
 	int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -32,6 +32,7 @@ static void *map_file(int dir, const char *name, size_t bytes, int *fd_out, stru
 	if (!rc)
 		return map;
 	error_set(err, rc, "cannot map %s of the disk's folder: %s", name, error_name(rc));
+	errno = -rc;
 	return NULL;
 }
 
@@ -44,7 +45,7 @@ static int map_journals(struct files *f, int dir, struct error *err)
 		f->journal[i] =
 		    map_file(dir, name, JOURNAL_FILE_BYTES, i ? NULL : &f->owner_fd, err);
 		if (!f->journal[i])
-			return -EIO;
+			return -errno;
 	}
 	return 0;
 }
@@ -59,7 +60,7 @@ static int map_texts(struct files *f, int dir, struct error *err)
 		snprintf(name, sizeof name, FILES_TEXT, names[i]);
 		f->text[i] = map_file(dir, name, STATS_TEXT_BYTES, NULL, err);
 		if (!f->text[i])
-			return -EIO;
+			return -errno;
 	}
 	return 0;
 }
@@ -78,7 +79,7 @@ int files_map(struct files *f, const char *folder, struct error *err)
 		rc = map_texts(f, dir, err);
 	if (!rc && (!(f->stats = map_file(dir, FILES_STATS, sizeof *f->stats, NULL, err)) ||
 	            !(f->lost = map_file(dir, FILES_LOST, LOST_BYTES, NULL, err))))
-		rc = -EIO;
+		rc = -errno;
 	close(dir);
 	return rc;
 }

@@ -106,12 +106,16 @@ int main(int argc, char **argv)
 	int rc, listening = 0;
 	socklen_t len = sizeof listening;
 
-	if (parse_options(&w, argc, argv, &verbose))
-		return usage();
+	rc = parse_options(&w, argc, argv, &verbose);
 	if (getsockopt(LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) || !listening)
 		return usage();
 	/* Whose line it is, who reads the pipe says. */
 	log_init("", verbose);
+	if (rc) {
+		log_error("this xenblkd-worker does not understand how xenblkd starts it: install "
+		          "both from one package");
+		return 2;
+	}
 	umask(077);
 	set_title(&w);
 	w.claim = -1;
@@ -136,5 +140,5 @@ int main(int argc, char **argv)
 	disk_close(&w);
 	xen_platform_close(w.platform);
 	loop_fini(&w.loop);
-	return rc ? 1 : 0;
+	return !rc ? 0 : error_is_transient(rc) ? WORKER_LACKS : 1;
 }

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* What keeps a disk from working is said where people look: with its cause and what to do, at the start if it
+ * can be known then, else in status, in xenstore's error node and by who attaches the disk. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "host.h"
+
+#define SIZE (4ull << 20)
+#define FORBIDDEN "cannot set up io_uring: Operation not permitted; "
+
+static char limit_path[80];
+
+static void limit(const char *what)
+{
+	FILE *f = fopen(limit_path, "w");
+
+	assert_non_null(f);
+	fputs(what, f);
+	fclose(f);
+}
+
+static int setup(void **state)
+{
+	struct host *h = malloc(sizeof *h);
+	char worker[512], self[512];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+	assert_true(n > 0);
+	self[n] = '\0';
+	*strrchr(self, '/') = '\0';
+	snprintf(worker, sizeof worker, "%.400s/../../xenblkd-worker", self);
+	setenv("TEST_WORKER", worker, 1);
+	snprintf(limit_path, sizeof limit_path, "/tmp/xb-limit-%d", getpid());
+	setenv("TEST_LIMIT", limit_path, 1);
+	limit("");
+	host_start_with(h, "tests/integration/worker_limited", NULL);
+	*state = h;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	unlink(limit_path);
+	return host_teardown(state);
+}
+
+static void assert_says(const char *text, const char *expected)
+{
+	if (!strstr(text, expected))
+		fail_msg("\"%s\" does not say \"%s\"", text, expected);
+}
+
+/* Output of a program, both streams; its exit status. */
+static int run(char *text, size_t cap, char *const argv[])
+{
+	size_t have = 0;
+	int out[2], status;
+	ssize_t n;
+
+	assert_int_equal(pipe(out), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		dup2(out[1], 1);
+		dup2(out[1], 2);
+		execv(argv[0], argv);
+		_exit(127);
+	}
+	close(out[1]);
+	while ((n = read(out[0], text + have, cap - 1 - have)) > 0)
+		have += (size_t)n;
+	text[have] = '\0';
+	close(out[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int attach(struct host *h, char *text, size_t cap, const char *timeout)
+{
+	char prog[512];
+	char *argv[] = {prog,
+	                (char *)"--run-dir",
+	                h->dir,
+	                (char *)"attach",
+	                (char *)host_image(h, "a.img", SIZE),
+	                (char *)"--domain",
+	                (char *)"1",
+	                (char *)"--vdev",
+	                (char *)"xvda",
+	                (char *)"--timeout",
+	                (char *)timeout,
+	                NULL};
+
+	snprintf(prog, sizeof prog, "%s/xenblkctl", h->build);
+	return run(text, cap, argv);
+}
+
+/* A host where io_uring is forbidden is no host for xenblkd, and it says so before it takes disks. */
+static void forbidden_at_start(void **state)
+{
+	struct host *h = *state;
+	char prog[512], dir[96], worker[512], text[4096];
+	char *argv[] = {prog, (char *)"--embedded", dir, NULL};
+
+	snprintf(prog, sizeof prog, "%s/tests/integration/worker_limited", h->build);
+	snprintf(worker, sizeof worker, "%s/xenblkd", h->build);
+	snprintf(dir, sizeof dir, "%s/second", h->dir);
+	char *old = strdup(getenv("TEST_WORKER"));
+	setenv("TEST_WORKER", worker, 1);
+	limit("uring");
+	int status = run(text, sizeof text, argv);
+	setenv("TEST_WORKER", old, 1);
+	free(old);
+	assert_int_equal(status, 1);
+	assert_says(text, FORBIDDEN "a seccomp profile forbids it");
+}
+
+/* Forbidden later: whoever attaches a disk hears it, at once. */
+static void forbidden_at_attach(void **state)
+{
+	struct host *h = *state;
+	char text[4096];
+
+	limit("uring");
+	assert_int_equal(attach(h, text, sizeof text, "20"), 1);
+	assert_says(text, "cannot attach 1:xvda: " FORBIDDEN "a seccomp profile forbids it");
+	host_wait_gone(h, "1:xvda");
+}
+
+/* … and under a guest: in status and in the error node, in the same words. */
+static void forbidden_to_the_next(void **state)
+{
+	struct host *h = *state;
+	const char *image = host_image(h, "a.img", SIZE);
+	char got[4096];
+
+	host_attach(h, &(struct disk){.params = image}, image);
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	assert_front(f, xenblkfront_read(f, 0, got, sizeof got));
+	limit("uring");
+	kill(host_worker(h, "1:xvda"), SIGKILL);
+	host_wait_error(h, "1:xvda", FORBIDDEN);
+	assert_says(error_node(h, 1, XVDA), FORBIDDEN);
+	xenblkfront_close(f);
+	host_detach(h, 1, XVDA);
+}
+
+/* A worker that cannot start: its own last words are the reason. Something ran short, so it is tried
+ * again, and whoever waits for the disk hears meanwhile what it waits for. */
+static void worker_lacks(void **state)
+{
+	struct host *h = *state;
+	char text[4096];
+	pid_t pid;
+
+	limit("files");
+	assert_int_equal(attach(h, text, sizeof text, "1"), 1);
+	assert_says(text, "xenblkd did not open the image within 1 s: exit status 75: ");
+	assert_says(text, "Too many open files");
+	assert_says(text, "xenblkctl: 1:xvda: waiting: exit status 75: ");
+	host_wait_gone(h, "1:xvda");
+	pid = fork();
+	if (!pid) {
+		usleep(700000);
+		limit("");
+		_exit(0);
+	}
+	assert_int_equal(attach(h, text, sizeof text, "20"), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_says(text, "waiting: exit status 75: ");
+	assert_says(text, "attached");
+	assert_true(status_is(h, "1:xvda", "error", ""));
+	assert_string_equal(error_node(h, 1, XVDA), "");
+	host_detach(h, 1, XVDA);
+}
+
+/* The one number that is no disk's. One line; other disks are served. */
+static void no_number(void **state)
+{
+	struct host *h = *state;
+	const char *image = host_image(h, "a.img", SIZE);
+
+	host_disk(h, &(struct disk){.devid = UINT32_MAX, .params = image});
+	host_attach(h, &(struct disk){.params = image}, image);
+	wait_until(status_is(h, "1:xvda", "image_state", "open"));
+	assert_int_equal(host_log_count(h, "4294967295 is no disk's number"), 1);
+	assert_false(host_log_has(h, "usage"));
+	host_detach(h, 1, XVDA);
+	host_remove_nodes(h, 1, UINT32_MAX);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(forbidden_at_start, setup, teardown),
+	    cmocka_unit_test_setup_teardown(forbidden_at_attach, setup, teardown),
+	    cmocka_unit_test_setup_teardown(forbidden_to_the_next, setup, teardown),
+	    cmocka_unit_test_setup_teardown(worker_lacks, setup, teardown),
+	    cmocka_unit_test_setup_teardown(no_number, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("reasons", tests, NULL, NULL);
+}
