@@ -70,6 +70,7 @@ static int run(char *text, size_t cap, char *const argv[])
 	if (!pid) {
 		dup2(out[1], 1);
 		dup2(out[1], 2);
+		alarm(30); /* it holds after the exec, too */
 		execv(argv[0], argv);
 		_exit(127);
 	}
