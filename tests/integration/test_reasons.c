@@ -173,7 +173,8 @@ static void worker_lacks(void **state)
 		limit("");
 		_exit(0);
 	}
-	assert_int_equal(attach(h, text, sizeof text, "20"), 0);
+	if (attach(h, text, sizeof text, "20"))
+		fail_msg("%s", text);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_says(text, "waiting: exit status 75: ");
 	assert_says(text, "attached");
