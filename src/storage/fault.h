@@ -16,7 +16,7 @@
  *                     so that a kill leaves half of it
  *   abort=SECTOR      whoever touches that sector dies by SIGABRT
  *   cache=P           a volatile write cache (storage/fault_cache.h), of whose blocks P of 100 are
- *                     written back at once; the disk's size is what it was when it was opened
+ *                     written back at once, and all of them in a close that is in order; the disk's size is what it was when it was opened
  *   noflush=N         the Nth flush of the queue (from 1) and all after it: EOPNOTSUPP
  *   discard=US        each discard begins US microseconds late
  *   slow=US           each read and write begins US microseconds late

@@ -132,7 +132,7 @@ static void attach_and_detach(void **state)
 	assert_says("refused        1 of 1 refused requests: it has no segments, or more than are "
 	            "offered (bad-segments)\n");
 	assert_int_equal(ctl(h, "stats 1:xvda"), 0);
-	assert_says("1:xvda      1  64 KiB       0  0 bytes");
+	assert_says("1:xvda      2  64 KiB       0  0 bytes");
 	front_end(f);
 
 	assert_int_equal(ctl(h, "detach 1:xvda"), 0);

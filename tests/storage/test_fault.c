@@ -356,9 +356,10 @@ static void cache_is_volatile(void **state)
 	assert_int_equal(seen(&r, 2), 0x22);
 	assert_int_equal(in_image(1), 0x11);
 	assert_int_equal(in_image(2), LOST);
+	/* A close that is in order loses nothing. */
 	rig_close(&r);
-	assert_int_equal(in_image(1), 0x11);
-	assert_int_equal(in_image(2), LOST);
+	assert_int_equal(in_image(1), 0x12);
+	assert_int_equal(in_image(2), 0x22);
 }
 
 /* Also of another queue, as it has one cache. */
@@ -424,7 +425,6 @@ static void cache_writes_back_early(void **state)
 	open_with(&r, "cache=50,seed=3");
 	for (unsigned i = 0; i < OPS; i++)
 		put(&r, i, 0x33);
-	rig_close(&r);
 	/* A block of the guest's is eight of the cache's; those that are whole. */
 	for (unsigned i = 0; i < OPS; i++) {
 		int fd = open(test_path("image"), O_RDONLY | O_CLOEXEC);
@@ -432,6 +432,7 @@ static void cache_writes_back_early(void **state)
 			early += byte_at(fd, i * 4096 + k * 512) == 0x33;
 		close(fd);
 	}
+	rig_close(&r);
 	assert_in_range(early, OPS * 8 / 4, OPS * 8 * 3 / 4);
 }
 
