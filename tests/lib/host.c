@@ -56,6 +56,8 @@ static bool log_show(const struct host *h, const char *filter)
 	return !system(command);
 }
 
+int host_umask = -1;
+
 void host_daemon_start(struct host *h, const char *const *extra)
 {
 	char program[sizeof h->programs + 16], ready[64] = "";
@@ -73,6 +75,8 @@ void host_daemon_start(struct host *h, const char *const *extra)
 		fchmod(log, 0600); /* whatever umask the test has set */
 		dup2(out[1], STDOUT_FILENO);
 		dup2(log, STDERR_FILENO);
+		if (host_umask >= 0)
+			umask((mode_t)host_umask);
 		execv(program, (char *const *)argv);
 		_exit(127);
 	}

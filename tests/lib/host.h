@@ -45,6 +45,7 @@ void host_start_with(struct host *h, const char *worker, const char *const *extr
  * directory removed. Fails the test if the log has a sanitizer's report. */
 void host_stop(struct host *h);
 void host_daemon_start(struct host *h, const char *const *extra);
+extern int host_umask; /* of daemons that are started from now on; -1, as at first: the test's */
 void host_daemon_kill(struct host *h, int sig); /* waits for its end */
 /* Kills the process that holds the claims of the images, and waits for its end. */
 void host_holder_kill(struct host *h);
