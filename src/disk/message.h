@@ -28,7 +28,7 @@
 enum wm_type {
 	/* supervisor → worker */
 	WM_OPEN = 1,   /* open the image; the disk's claim comes along (SCM_RIGHTS) if it has one */
-	WM_CONNECT,    /* map the rings, bind the ports, start the queues */
+	WM_CONNECT,    /* map the rings, bind the ports, start the queues; once in a worker's life */
 	WM_DISCONNECT, /* take no more, drain, unmap, unbind, delete the journal; idempotent */
 	WM_QUIT, /* drain, close the image, exit 0; the socket's end is the answer. The journal of a
 	          * ring that was connected stays for the next worker */
