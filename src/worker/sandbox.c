@@ -113,10 +113,11 @@ static int descriptor_calls_restrict(scmp_filter_ctx ctx)
 		rc = seccomp_rule_add(
 		    ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 		    SCMP_A1_64(SCMP_CMP_MASKED_EQ, 0xff00, (scmp_datum_t)types[i] << 8));
-	/* isatty(), by which Xen's libraries choose how to log. */
+	/* isatty(), by which Xen's libraries choose how to log: TCGETS, or in newer C libraries
+	 * another one of its kind. */
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOTTY), SCMP_SYS(ioctl), 1,
-		                      SCMP_A1_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, TCGETS));
+		                      SCMP_A1_64(SCMP_CMP_MASKED_EQ, 0xff00, 'T' << 8));
 	return rc;
 }
 

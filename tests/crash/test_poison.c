@@ -129,6 +129,18 @@ static void kills_never_count(void **state)
 	}
 }
 
+/* A string of the disk's status; "" if it is null. */
+static const char *status_says(struct host *h, const char *key)
+{
+	static char text[300];
+	json_t *s = host_status(h, "1:xvda");
+	const char *value = json_string_value(json_object_get(s, key));
+
+	snprintf(text, sizeof text, "%s", value ? value : "");
+	json_decref(s);
+	return text;
+}
+
 /* Whoever kills it, and for whatever reason: one that gets nowhere has an end, and somebody is told.
  * The request waits; it is not answered ERROR. */
 static void kills_without_progress(void **state)
@@ -163,6 +175,40 @@ static void kills_without_progress(void **state)
 	json_decref(host_control(&c->h, "recover", "1:xvda"));
 	assert_int_equal(xenblkfront_reap(f, &rsp, 1, -1), 1);
 	assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+	assert_front(f, xenblkfront_disconnect(f));
+	xenblkfront_close(f);
+	host_detach(&c->h, 1, XVDA);
+}
+
+/* More kills than those, each with a request in hand, but each with another one. */
+static void kills_with_progress(void **state)
+{
+	struct crash_host *c = *state;
+	const char *image = host_image(&c->h, "a.img", SIZE);
+	struct xenblkfront_response rsp;
+	uint32_t ref;
+	void *page;
+
+	host_attach(&c->h, &(struct disk){.params = image}, image);
+	struct xenblkfront *f = host_front_connected(&c->h, 1, "xvda");
+	assert_front(f, xenblkfront_alloc(f, 1, true, &page, &ref));
+	crash_clear(c);
+	for (unsigned i = 0; i < KILLS + 2; i++)
+		crash_order(c, CRASH_START, 1, i * 8, SIGKILL);
+	for (unsigned i = 0; i < KILLS + 2; i++) {
+		struct xenblkfront_request req = {
+		    .op = BLKIF_OP_WRITE,
+		    .sector = i * 8,
+		    .nr_segments = 1,
+		    .seg = {{ref, 0, 7}},
+		};
+		assert_front(f, xenblkfront_queue(f, &req, i));
+		assert_front(f, xenblkfront_kick(f));
+		assert_int_equal(xenblkfront_reap(f, &rsp, 1, WAIT_MS), 1);
+		assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+	}
+	assert_true(crash_wait(c));
+	assert_string_equal(status_says(&c->h, "error"), "");
 	assert_front(f, xenblkfront_disconnect(f));
 	xenblkfront_close(f);
 	host_detach(&c->h, 1, XVDA);
@@ -239,18 +285,6 @@ static void innocent_beside(struct crash_host *c)
 	assert_front(f, xenblkfront_disconnect(f));
 	xenblkfront_close(f);
 	host_detach(&c->h, 1, XVDA);
-}
-
-/* A string of the disk's status; "" if it is null. */
-static const char *status_says(struct host *h, const char *key)
-{
-	static char text[300];
-	json_t *s = host_status(h, "1:xvda");
-	const char *value = json_string_value(json_object_get(s, key));
-
-	snprintf(text, sizeof text, "%s", value ? value : "");
-	json_decref(s);
-	return text;
 }
 
 static unsigned status_faults(struct host *h)
@@ -360,6 +394,7 @@ int main(void)
 	    crash_case(every_fault_counts),
 	    crash_case(kills_never_count),
 	    crash_case(kills_without_progress),
+	    crash_case(kills_with_progress),
 	    crash_case(kills_while_counting),
 	    crash_case(kills_between_faults),
 	    crash_case(other_queues_are_innocent),

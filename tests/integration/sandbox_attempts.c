@@ -274,3 +274,22 @@ int try_thread(const void *arg)
 
 	return pthread_create(&thread, NULL, nothing, NULL);
 }
+
+int try_ignore(const void *arg)
+{
+	return signal(SIGSYS, SIG_IGN) == SIG_ERR ? errno : 0;
+}
+
+int try_blocked(const void *arg)
+{
+	sigset_t set;
+
+	sigfillset(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return try_unshare(arg);
+}
+
+int try_terminal(const void *arg)
+{
+	return isatty(2) ? 0 : errno;
+}

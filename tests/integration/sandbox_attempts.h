@@ -66,6 +66,12 @@ int try_grow(const void *memory);    /* a page that grows to that */
 int try_no_limit(const void *arg);
 int try_thread(const void *arg);
 
+/* Forbidden calls that are to have no consequences. */
+int try_ignore(const void *arg);
+int try_blocked(const void *arg);
+
+int try_terminal(const void *arg); /* to see whether there is one */
+
 /* The ring to use where it is set; else each attempt makes one. */
 extern struct io_uring *sealed_ring;
 int try_new_ring(const void *arg);

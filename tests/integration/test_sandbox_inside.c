@@ -368,6 +368,10 @@ static void no_way_out(void **state)
 	assert_int_equal(inside(no_directory, NULL), 0);
 	assert_int_equal(inside(try_chroot, folder), FORBIDDEN);
 	assert_int_equal(inside(try_unshare, NULL), FORBIDDEN);
+	/* What libraries look for, and can do without. */
+	assert_int_equal(inside(try_terminal, NULL), ENOTTY);
+	assert_int_equal(inside(try_ignore, NULL), FORBIDDEN);
+	assert_int_equal(inside(try_blocked, NULL), FORBIDDEN);
 }
 
 static void assert_no_signal(int (*attempt)(const void *arg))
@@ -541,6 +545,9 @@ static int setup(void **state)
 	host_attach(&host, &(struct disk){.params = image}, image);
 	host_attach(&host, &(struct disk){.domid = 2, .params = "null:1M"}, "null:1M");
 	snprintf(folder, sizeof folder, "%s/disks/1:xvda", host.dir);
+	/* What is tried is whether its socket can be reached. */
+	while (!host_worker(&host, "2:xvda"))
+		usleep(1000);
 	listeners();
 	return 0;
 }
