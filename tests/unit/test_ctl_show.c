@@ -45,11 +45,16 @@ static void tables(void **state)
 	table_add(t, "12:b");
 	table_add(t, "7");
 	table_add(t, "-");
+	/* Padding counts characters, not bytes, in every column. */
+	table_add(t, "3:äöü");
+	table_add(t, "½");
+	table_add(t, "null:1G");
 	assert_true(table_print(t, f));
 	fclose(f);
 	assert_string_equal(text, "ID       READS  TARGET\n"
 	                          "1:xvda  123456  /é\n"
-	                          "12:b         7  -\n");
+	                          "12:b         7  -\n"
+	                          "3:äöü        ½  null:1G\n");
 	free(text);
 }
 
