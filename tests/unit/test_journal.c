@@ -139,6 +139,21 @@ static void fault_with_one_alone(void **state)
 	assert_int_equal(f->j.slot[2].attempts, 2);
 }
 
+/* A kill is no fault of what was taken after the last fault was counted. */
+static void kill_after_a_fault(void **state)
+{
+	struct fixture *f = *state;
+
+	journal_take(&f->j, 0, base);
+	reopen(f);
+	assert_int_equal(recover(f, base, 1), 0);
+	journal_take(&f->j, 1, base + 1);
+	reopen(f);
+	assert_int_equal(recover(f, base, 1), 0);
+	assert_int_equal(f->j.slot[0].attempts, 1);
+	assert_int_equal(f->j.slot[1].attempts, 0);
+}
+
 static void killed_before_taken(void **state)
 {
 	struct fixture *f = *state;
@@ -449,6 +464,7 @@ int main(void)
 	    T(contradictions),
 	    T(poison_counts_each_epoch_once),
 	    T(fault_with_one_alone),
+	    T(kill_after_a_fault),
 	    T(names_the_suspect),
 	    T(emptied),
 	    T(made_anew_in_place),

@@ -133,6 +133,11 @@ static void hostile(void **state)
 		f->j.h->version = JOURNAL_VERSION;
 		f->j.h->slots = round % 3 ? SLOTS : UINT32_MAX;
 	}
+	/* More slots than any ring has: not one of them is read. */
+	memset(f->j.slot, 0, SLOTS * sizeof *f->j.slot);
+	take(f, 0, 100, BLKIF_OP_WRITE, 1);
+	f->j.h->slots = JOURNAL_SLOTS_MAX + 1;
+	assert_string_equal(peek(f), "no request in hand");
 	f->j.h->slots = JOURNAL_SLOTS_MAX;
 	assert_int_equal(truncate(f->path, 1000), 0);
 	assert_string_equal(peek(f), "no request in hand");

@@ -134,6 +134,52 @@ static void the_journal_has_the_status(void **state)
 	}
 }
 
+/* What comes after a barrier starts when that is done, and not beside it. */
+static void nothing_runs_beside_a_barrier(void **state)
+{
+	struct fixture *x = *state;
+
+	device.hold = true;
+	put(x, &(struct blkif_req){.op = BLKIF_OP_WRITE_BARRIER, .id = 1});
+	assert_int_equal(take(x), 1);
+	assert_int_equal(device.nr_held, 1);
+	flush_of(x, 2);
+	assert_int_equal(take(x), 1);
+	assert_int_equal(device.nr_held, 1);
+	finish(x);
+	assert_int_equal(answer(x).id, 1);
+	queue_start_ready(x->queue);
+	assert_int_equal(device.nr_held, 1);
+	finish(x);
+	assert_int_equal(answer(x).id, 2);
+}
+
+/* The journal of a worker that its guest had taken over: what it says is no answer is an error. */
+static void replayed_answers_are_checked(void **state)
+{
+	static const int16_t rows[][2] = {{BLKIF_RSP_OKAY, BLKIF_RSP_OKAY},
+	                                  {BLKIF_RSP_ERROR, BLKIF_RSP_ERROR},
+	                                  {BLKIF_RSP_EOPNOTSUPP, BLKIF_RSP_EOPNOTSUPP},
+	                                  {1, BLKIF_RSP_ERROR},
+	                                  {-32768, BLKIF_RSP_ERROR}};
+	struct fixture *x = *state;
+	struct queue *q = x->queue;
+
+	for (uint32_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct journal_recovery rec = {.nr_answered = 1};
+		flush_of(x, 40 + i);
+		/* As left by one that died before it published. */
+		rec.answered[0] = q->free_slots[--q->nr_free];
+		blkif_ring_copy_req(&q->ring, i, q->journal.slot[rec.answered[0]].raw);
+		journal_take(&q->journal, rec.answered[0], q->cons++);
+		journal_answer(&q->journal, rec.answered[0], rows[i][0], q->pvt);
+		queue_replay(q, &rec);
+		struct blkif_rsp rsp = answer(x);
+		assert_int_equal(rsp.id, 40 + i);
+		assert_int_equal(rsp.status, rows[i][1]);
+	}
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup_by_hand, teardown_by_hand)
 
 int main(void)
@@ -141,7 +187,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    T(no_more_than_there_are_slots),      T(a_full_ring_again),
 	    T(tidying_spares_requests_in_flight), T(idle_pages_are_unmapped),
-	    T(the_journal_has_the_status),
+	    T(the_journal_has_the_status),        T(nothing_runs_beside_a_barrier),
+	    T(replayed_answers_are_checked),
 	};
 
 	return cmocka_run_group_tests_name("queue_by_hand", tests, start_xen, stop_xen);

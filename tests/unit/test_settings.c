@@ -49,11 +49,40 @@ static void help_names_them(void **state)
 	}
 }
 
+/* A value that is refused leaves the setting as it was. */
+static void out_of_range(void **state)
+{
+	static const char *const rows[][2] = {
+	    {"max-queues", "0"},
+	    {"max-queues", "17"},
+	    {"max-indirect-segments", "257"},
+	    {"persistent", "2"},
+	    {"max-persistent-grants", "65537"},
+	    {"persistent-idle-seconds", "0"},
+	    {"persistent-idle-seconds", "86401"},
+	    {"sector-size", "1024"},
+	    {"sector-units", "bytes"},
+	};
+	struct settings s, before;
+	struct error err;
+
+	settings_default(&s);
+	before = s;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		if (!settings_set(&s, (unsigned)settings_find(rows[i][0]), rows[i][1], &err))
+			fail_msg("%s takes %s", rows[i][0], rows[i][1]);
+		assert_memory_equal(&s, &before, sizeof s);
+	}
+	assert_int_equal(settings_set(&s, (unsigned)settings_find("max-queues"), "16", &err), 0);
+	assert_int_equal(s.max_queues, 16);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(defaults),
 	    cmocka_unit_test(help_names_them),
+	    cmocka_unit_test(out_of_range),
 	};
 
 	return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
