@@ -203,6 +203,8 @@ void adopt_other(struct device *dev, const struct wm *m)
 	if (!(m->flags & WM_HAS_RING) || !dev->conn.generation ||
 	    m->generation != dev->conn.generation || !serving(dev)) {
 		dev->image = m->flags & WM_HAS_IMAGE ? IMAGE_OPEN : IMAGE_NONE;
+		/* Nothing is connected to an image of which nobody here knows more than that. */
+		dev->ring = RING_DISCONNECTING;
 		worker_quit(dev, QUIT_NS);
 		return;
 	}

@@ -189,6 +189,29 @@ static void dies(void **state)
 	host_stop(&h);
 }
 
+/* The worker of another version has the image, and no ring; the front end comes just then. */
+static void front_end_comes(void **state)
+{
+	struct host h;
+	char image[200];
+
+	package_start(&h, build, "xenblkd", "xenblkd-worker");
+	make_image(&h, "a.img", SEED, image);
+	host_attach(&h, &(struct disk){.params = image}, image);
+	wait_image_open(&h, "1:xvda");
+	pid_t worker = host_worker(&h, "1:xvda");
+	host_daemon_kill(&h, SIGKILL);
+	struct xenblkfront *f = host_front(&h, 1, "xvda", NULL, 0);
+	assert_front(f, xenblkfront_publish_ring(f));
+	assert_front(f, xenblkfront_set_state(f, XS_INITIALISED));
+	install_both(&h, NEXT, WORKER_NEXT);
+	host_daemon_start(&h, NULL);
+	host_wait_state(&h, 1, XVDA, XS_CONNECTED);
+	assert_front(f, xenblkfront_set_state(f, XS_CONNECTED));
+	assert_current(&h, f, worker);
+	end(&h, f);
+}
+
 /* A daemon whose own worker program is of another version: said at once, and no loop. */
 static void half_a_package(void **state)
 {
@@ -233,6 +256,7 @@ int main(void)
 	    cmocka_unit_test(journal_of_the_future),
 	    cmocka_unit_test(upgraded),
 	    cmocka_unit_test(downgraded),
+	    cmocka_unit_test(front_end_comes),
 	    cmocka_unit_test(cannot_be_replaced),
 	    cmocka_unit_test(detached),
 	    cmocka_unit_test(dies),
