@@ -7,8 +7,8 @@
  *   seed=N            of all that is random here; the same one gives the same choices
  *   error=P           P of 100 operations fail with EIO, undone
  *   error@N=COUNT     the Nth operation of the queue (from 1) and the COUNT - 1 after it fail
- *   short@N=COUNT     the Nth operation of the queue and the COUNT - 1 after it, those that are tried
- *                     again among them, fail with ENOMEM
+ *   short@N=COUNT     the Nth operation of the queue and the COUNT - 1 after it, those that are
+ *                     tried again among them, fail with ENOMEM
  *   bad=FIRST-LAST    every operation that touches these sectors fails
  *   delay=P/US        P of 100 begin late, by up to US microseconds: others overtake them
  *   late=P/US         P of 100 are reported late, in any order
@@ -16,7 +16,8 @@
  *                     so that a kill leaves half of it
  *   abort=SECTOR      whoever touches that sector dies by SIGABRT
  *   cache=P           a volatile write cache (storage/fault_cache.h), of whose blocks P of 100 are
- *                     written back at once, and all of them in a close that is in order; the disk's size is what it was when it was opened
+ *                     written back at once, and all of them in a close that is in order; the disk's
+ *                     size is what it was when it was opened
  *   noflush=N         the Nth flush of the queue (from 1) and all after it: EOPNOTSUPP
  *   discard=US        each discard begins US microseconds late
  *   slow=US           each read and write begins US microseconds late
