@@ -36,7 +36,7 @@ struct fault_spec {
 	uint32_t error;
 	uint64_t script_first, script_count; /* count 0: none */
 	uint64_t short_first, short_count;
-	uint64_t bad_first, bad_last;        /* first > last: none */
+	uint64_t bad_first, bad_last; /* first > last: none */
 	struct fault_chance delay, late, torn;
 	uint64_t abort_sector; /* UINT64_MAX: none */
 	bool cache;
