@@ -288,8 +288,3 @@ int try_blocked(const void *arg)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return try_unshare(arg);
 }
-
-int try_terminal(const void *arg)
-{
-	return isatty(2) ? 0 : errno;
-}

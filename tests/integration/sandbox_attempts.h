@@ -70,7 +70,6 @@ int try_thread(const void *arg);
 int try_ignore(const void *arg);
 int try_blocked(const void *arg);
 
-int try_terminal(const void *arg); /* to see whether there is one */
 
 /* The ring to use where it is set; else each attempt makes one. */
 extern struct io_uring *sealed_ring;

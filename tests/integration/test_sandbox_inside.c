@@ -273,6 +273,48 @@ static void sandbox_fails(void **state)
 	close(fd);
 }
 
+/* The next message of that type; others are skipped. */
+static void await(int fd, struct wm *m, uint32_t type)
+{
+	do
+		assert_int_equal(recv(fd, m, sizeof *m, 0), sizeof *m);
+	while (m->type != type);
+}
+
+/* What connecting takes it gives up for good, also where the connection did not come about. */
+static void one_connection(void **state)
+{
+	struct target t = local(SOCK_SEQPACKET, "%s/disks/8.sock", "");
+	struct wm m = {.version = WM_VERSION, .type = WM_OPEN, .serial = 7};
+	int status, fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	char dir[200];
+	pid_t worker;
+
+	snprintf(dir, sizeof dir, "%s/disks/8", host.dir);
+	copy_folder(folder, dir);
+	worker = start_worker(dir, &t, NULL);
+	assert_int_equal(connect(fd, &t.addr.any, t.length), 0);
+	m.open.target.engine = STORAGE_NULL;
+	m.open.target.size = 1 << 20;
+	assert_int_equal(send(fd, &m, sizeof m, 0), sizeof m);
+	await(fd, &m, WM_OPENED);
+	for (uint32_t i = 0; i < 2; i++) {
+		m = (struct wm){.version = WM_VERSION, .type = WM_CONNECT, .serial = 8 + i};
+		m.connect.nr_queues = 1;
+		m.connect.protocol = BLKIF_PROTO_X86_64;
+		m.connect.sector_size = 512;
+		assert_int_equal(send(fd, &m, sizeof m, 0), sizeof m);
+		await(fd, &m, WM_FAILED);
+		assert_int_equal(m.serial, 8 + i);
+		assert_int_equal(m.rc == -EALREADY, i);
+	}
+	m = (struct wm){.version = WM_VERSION, .type = WM_QUIT};
+	assert_int_equal(send(fd, &m, sizeof m, 0), sizeof m);
+	assert_int_equal(waitpid(worker, &status, 0), worker);
+	assert_int_equal(status, 0);
+	close(fd);
+}
+
 /* What it needs is there. */
 static void xen_socket(void **state)
 {
@@ -368,8 +410,6 @@ static void no_way_out(void **state)
 	assert_int_equal(inside(no_directory, NULL), 0);
 	assert_int_equal(inside(try_chroot, folder), FORBIDDEN);
 	assert_int_equal(inside(try_unshare, NULL), FORBIDDEN);
-	/* What libraries look for, and can do without. */
-	assert_int_equal(inside(try_terminal, NULL), ENOTTY);
 	assert_int_equal(inside(try_ignore, NULL), FORBIDDEN);
 	assert_int_equal(inside(try_blocked, NULL), FORBIDDEN);
 }
@@ -575,7 +615,7 @@ int main(void)
 	    cmocka_unit_test(failed_half_way),
 	    cmocka_unit_test(libraries),
 	    cmocka_unit_test(sealed_calls),        cmocka_unit_test(sealed_rings),
-	    cmocka_unit_test(sealed_memory),
+	    cmocka_unit_test(sealed_memory),       cmocka_unit_test(one_connection),
 	};
 
 	program_needs(lacks_sandbox() ?: lacks_own_root());
