@@ -332,6 +332,7 @@ static void a_file_of_another_user(void **state)
 	struct host *h = *state;
 	char path[200];
 
+	needs(lacks_root());
 	make_image(h, "a.img", SEED, path);
 	assert_int_equal(chown(path, 12345, 12345), 0);
 	assert_int_equal(chmod(path, 0600), 0);

@@ -154,6 +154,7 @@ static void kill_leftovers(const struct host *h)
 {
 	char command[200];
 
+	assert_int_equal(h->dir[0], '/'); /* an empty name is in every command line */
 	snprintf(command, sizeof command, "pkill -KILL -f -- '%.63s( |$|/)' >/dev/null 2>&1", h->dir);
 	if (system(command) == -1)
 		return;
@@ -210,6 +211,7 @@ void host_start_with(struct host *h, const char *worker, const char *const *extr
 	memset(h, 0, sizeof *h);
 	find_build(h);
 	assert_non_null(mkdtemp(scratch_path(h->dir, sizeof h->dir, "xb-XXXXXX")));
+	assert_int_equal(chmod(h->dir, 0700), 0); /* whatever umask the test has set */
 	snprintf(h->images, sizeof h->images, "%s%s", scratch_disk_dir(), strrchr(h->dir, '/'));
 	memcpy(h->programs, h->build, sizeof h->programs);
 	if (worker) {
