@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Regular files and the null engine: data, capabilities, read-only, caches, files changed below. */
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,6 +217,32 @@ static void cache_dropped(void **state)
 	free(buf);
 }
 
+/* What the kernel is asked to do for a flush: without it nothing but a power cut would tell. */
+static void flush_reaches_the_kernel(void **state)
+{
+	const char *path = test_path("flush");
+	struct rig_io io = {.io = {.op = STORAGE_FLUSH}};
+	struct rig r;
+	char name[64], target[PATH_MAX] = "";
+
+	image_create(path, MIB);
+	rig_open(&r, path, 0);
+	rig_submit(&r, &io, STORAGE_FLUSH, NULL, 0, 0);
+	assert_int_equal(rig_wait(&r, &io), 0);
+	io.order = 0;
+	storage_submit(r.queue, &io.io);
+	unsigned last = (r.ring.sq.sqe_tail - 1) & r.ring.sq.ring_mask;
+	const struct io_uring_sqe *sqe = &r.ring.sq.sqes[last];
+	assert_int_equal(io_uring_sq_ready(&r.ring), 1);
+	assert_int_equal(sqe->opcode, IORING_OP_FSYNC);
+	assert_int_equal(sqe->fsync_flags, IORING_FSYNC_DATASYNC);
+	snprintf(name, sizeof name, "/proc/self/fd/%d", sqe->fd);
+	assert_true(readlink(name, target, sizeof target - 1) > 0);
+	assert_string_equal(target, path);
+	assert_int_equal(rig_wait(&r, &io), 0);
+	rig_close(&r);
+}
+
 static void truncated_below(void **state)
 {
 	const char *path = test_path("truncated");
@@ -294,6 +321,7 @@ int main(void)
 	    cmocka_unit_test(out_of_range),   cmocka_unit_test(readonly),
 	    cmocka_unit_test(cache_dropped),  cmocka_unit_test(truncated_below),
 	    cmocka_unit_test(unlinked_below), cmocka_unit_test(null_engine),
+	    cmocka_unit_test(flush_reaches_the_kernel),
 	};
 
 	return cmocka_run_group_tests_name("file", tests, NULL, NULL);
