@@ -253,6 +253,9 @@ static void statistics(void **state)
 	/* The plain files follow, within a second or so. */
 	for (unsigned i = 0; i < 7; i++)
 		wait_until(file_number(h, names[i]) == host_stat(h, ID, names[i]));
+	/* And not only once. */
+	assert_front(f, xenblkfront_flush(f));
+	wait_until(file_number(h, "f_req") == 2);
 	assert_string_equal(file_text(h, "physical_device"), "0:0");
 	assert_string_equal(file_text(h, "mode"), "w");
 	json_t *answer = host_control(h, "stats", ID);
