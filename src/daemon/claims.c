@@ -179,6 +179,9 @@ void claims_stop(struct daemon *d)
 	loop_del(&d->loop, &d->holder_fd);
 	close(d->holder_fd.fd);
 	d->holder_fd.fd = -1;
+	/* It holds nothing, and ends. Its name must go before the lock of the run directory. */
+	if (!d->nr_devices && list_empty(&d->held))
+		unlinkat(d->run_fd, HOLDER_SOCKET, 0);
 }
 
 static void tell(struct daemon *d, uint32_t op, const char *name, int fd)

@@ -478,6 +478,27 @@ static void gone_meanwhile(void **state)
 	can_be_attached(h, path);
 }
 
+/* It stays as long as there is something to hold, and then leaves nothing. */
+static void holder_ends(void **state)
+{
+	struct host *h = *state;
+	char path[200], socket[100];
+
+	snprintf(socket, sizeof socket, "%s/holder.sock", h->dir);
+	make_image(h, "a.img", 3, path);
+	attached(h, path, "w");
+	host_daemon_kill(h, SIGTERM);
+	usleep(QUIET_MS * 1000);
+	assert_true(host_holder(h) > 0);
+	assert_int_equal(access(socket, F_OK), 0);
+	host_daemon_start(h, NULL);
+	host_detach(h, 1, XVDA);
+	assert_true(host_holder(h) > 0);
+	host_daemon_kill(h, SIGTERM);
+	wait_until(!host_holder(h));
+	assert_int_equal(access(socket, F_OK), -1);
+}
+
 /* A disk of the same name that was attached meanwhile has the image that its own keys name. */
 static void another_of_its_name(void **state)
 {
@@ -517,6 +538,7 @@ int main(void)
 	    case_of(sharing),
 	    case_of(no_worker),
 	    case_of(holder_dies),
+	    case_of(holder_ends),
 	    case_of(gone_meanwhile),
 	    case_of(another_of_its_name),
 	};

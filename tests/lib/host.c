@@ -101,7 +101,7 @@ void host_daemon_kill(struct host *h, int sig)
 	h->daemon = 0;
 }
 
-static pid_t holder(const struct host *h)
+pid_t host_holder(const struct host *h)
 {
 	char path[300], text[300], want[300];
 	int len = snprintf(want, sizeof want, "xenblkd-holder%c%s", 0, h->dir) + 1;
@@ -123,11 +123,11 @@ static pid_t holder(const struct host *h)
 
 void host_holder_kill(struct host *h)
 {
-	pid_t pid = holder(h);
+	pid_t pid = host_holder(h);
 
 	assert_true(pid > 0);
 	assert_int_equal(kill(pid, SIGKILL), 0);
-	while (holder(h) == pid)
+	while (host_holder(h) == pid)
 		usleep(1000);
 }
 
