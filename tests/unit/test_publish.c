@@ -87,10 +87,53 @@ static void withdrawn(void **state)
 	assert_key("discard-secure", "0");
 }
 
+/* Only what the toolstack has given up is removed. */
+static void removal(void **state)
+{
+	store_write(store, XBT_NULL, ROOT, "state", "%d", XS_CLOSED);
+	store_write(store, XBT_NULL, ROOT, "online", "1");
+	assert_int_equal(publish_removal(store, ROOT), -ESTALE);
+	assert_key("online", "1");
+	store_write(store, XBT_NULL, ROOT, "online", "0");
+	store_write(store, XBT_NULL, ROOT, "state", "%d", XS_CONNECTED);
+	assert_int_equal(publish_removal(store, ROOT), -ESTALE);
+	assert_key("online", "0");
+	store_write(store, XBT_NULL, ROOT, "state", "%d", XS_CLOSED);
+	assert_int_equal(publish_removal(store, ROOT), 0);
+	assert_key("online", NULL);
+	assert_key("state", NULL);
+}
+
+/* Whoever watches the state looks at the size again, though the state is the same. */
+static void resize(void **state)
+{
+	struct disk_keys k = disk;
+	unsigned n;
+
+	connected_with(&k);
+	setenv("XENSTORED_PATH", sock, 1);
+	struct xs_handle *xs = xs_open(0);
+	unsetenv("XENSTORED_PATH");
+	assert_non_null(xs);
+	assert_true(xs_watch(xs, ROOT "/state", "token"));
+	free(xs_read_watch(xs, &n)); /* the first comes by itself */
+	k.sectors = 4096;
+	assert_int_equal(publish_resize(store, ROOT, &k), 0);
+	assert_key("sectors", "4096");
+	struct pollfd p = {.fd = xs_fileno(xs), .events = POLLIN};
+	assert_int_equal(poll(&p, 1, 10000), 1);
+	char **event = xs_read_watch(xs, &n);
+	assert_non_null(event);
+	assert_string_equal(event[XS_WATCH_PATH], ROOT "/state");
+	free(event);
+	xs_close(xs);
+	assert_key("state", "4");
+}
+
 static int run(void)
 {
-	const struct CMUnitTest tests[] = {CASE(discards), CASE(zeros), CASE(no_discards),
-	                                   CASE(withdrawn)};
+	const struct CMUnitTest tests[] = {CASE(discards),  CASE(zeros),  CASE(no_discards),
+	                                   CASE(withdrawn), CASE(resize), CASE(removal)};
 
 	return cmocka_run_group_tests_name("publish", tests, NULL, NULL);
 }

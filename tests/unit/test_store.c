@@ -113,6 +113,22 @@ static void numbers(void **state)
 	assert_int_equal(v, 77);
 }
 
+/* Which errors say nothing about what is there. */
+static void unread(void **state)
+{
+	static const struct {
+		int rc;
+		bool unread;
+	} rows[] = {
+	    {0, false},       {5, false},       {-ENOENT, false},      {-EACCES, false},
+	    {-EINVAL, false}, {-ERANGE, false}, {-EMSGSIZE, false},    {-ENAMETOOLONG, false},
+	    {-EIO, true},     {-ENOMEM, true},  {-ECONNREFUSED, true}, {-EAGAIN, true}};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (store_unread(rows[i].rc) != rows[i].unread)
+			fail_msg("errno %d", -rows[i].rc);
+}
+
 static void states(void **state)
 {
 	static const char *const names[] = {"Unknown",     "Initialising",  "InitWait",
@@ -234,10 +250,11 @@ static void transactions(void **state)
 static int run(void)
 {
 	const struct CMUnitTest tests[] = {
-	    CASE(opening),     CASE(reading_and_writing),
-	    CASE(limits),      CASE(numbers),
-	    CASE(states),      CASE(listing),
-	    CASE(permissions), CASE(transactions),
+	    CASE(opening),      CASE(reading_and_writing),
+	    CASE(limits),       CASE(numbers),
+	    CASE(unread),       CASE(states),
+	    CASE(listing),      CASE(permissions),
+	    CASE(transactions),
 	};
 
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
