@@ -172,9 +172,10 @@ int toolstack_wait_state(struct toolstack *ts, unsigned domid, uint32_t devid, i
 		return 0;
 	if (rc == -ETIMEDOUT)
 		return error_set(err, rc,
-		                 "its back end stays %s and did not become %s within %u s; see "
-		                 "xenblkd's log",
-		                 xenbus_state_name(w.seen), xenbus_state_name(state), ms / 1000);
+		                 "its back end stays %s and did not become %s within %u s; "
+		                 "`xenblkctl status %s` says what is in the way",
+		                 xenbus_state_name(w.seen), xenbus_state_name(state), ms / 1000,
+		                 id);
 	return error_set(err, rc, "its back end is %s and will not become %s: %s",
 	                 xenbus_state_name(w.seen), xenbus_state_name(state),
 	                 rc == -EINTR ? "interrupted" : error_name(rc));
