@@ -65,13 +65,15 @@ struct attempt {
 	const struct claim_spec *spec;
 	int path_fd; /* O_PATH */
 	struct stat st;
-	bool block, exclusive; /* exclusive: writes, and shares with nobody */
+	bool block, exclusive;     /* exclusive: writes, and shares with nobody */
 	char node[STACK_NAME_MAX]; /* of a block device: the kernel's own; or "" */
+	dev_t above;               /* a loop device that the image stands on itself; or 0 */
 	int fd;                    /* the claim, or -1 */
 	char why[CLAIMANT_MAX];    /* who has it, where that is known already; or "" */
 };
 
-/* A block device by the kernel's own node, so that its locks are met by whatever node others use. */
+/* A block device by the kernel's own node, so that its locks are met by whatever node others use.
+ */
 static int open_node(const struct attempt *a, int flags)
 {
 	int fd = a->node[0] ? open(a->node, flags | O_CLOEXEC) : -ENOENT;
@@ -123,8 +125,8 @@ static int take_ownership(const struct attempt *a)
 	if (!rc)
 		rc = locks_take(a->fd, locks_disk(RANGE_NAME, s->owner), false, false);
 	if (!rc && !a->exclusive)
-		rc = locks_take(a->fd, locks_byte(s->readonly ? LOCK_READERS : LOCK_SHARERS),
-		                false, false);
+		rc = locks_take(a->fd, locks_byte(s->readonly ? LOCK_READERS : LOCK_SHARERS), false,
+		                false);
 	if (rc)
 		return rc;
 	/* Workers whose disk was let go of by force: their I/O may be under way. */
@@ -175,13 +177,19 @@ static int agree_with_qemu(const struct attempt *a)
 	return qemu_in_the_way(a, a->fd, !s->readonly, shares) ? -EBUSY : 0;
 }
 
-static bool file_below_in_use(const char *path, int fd, void *arg)
+static bool loop_in_use(const struct stack_loop *l, void *arg);
+
+static bool file_below_in_use(const char *path, int fd, dev_t above, void *arg)
 {
 	struct attempt *a = arg;
 	bool writes = a->exclusive;
 	char who[CLAIMANT_MAX];
 	struct stat st;
 
+	/* Another loop device over it has the same bytes; the one above it is ours. */
+	a->above = above;
+	if (!fstat(fd, &st) && stack_loops_over(&st, loop_in_use, a))
+		return true;
 	if (!locks_met(fd, locks_byte(LOCK_OWNER), 1, writes, NULL) &&
 	    !locks_met(fd, locks_disk(RANGE_FENCE, 0), LOCKS_SPAN, false, NULL) &&
 	    !qemu_met(fd, QEMU_PERM + QEMU_WRITE) &&
@@ -201,7 +209,7 @@ static bool loop_in_use(const struct stack_loop *l, void *arg)
 	char who[CLAIMANT_MAX] = "";
 	bool used;
 
-	if (!a->exclusive && !l->writes)
+	if (l->rdev == a->above || (!a->exclusive && !l->writes))
 		return false;
 	int fd = open(l->node, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
 	used = fd < 0 ? errno == EBUSY
@@ -223,6 +231,7 @@ static int look_beside(struct attempt *a)
 {
 	if (a->spec->shared)
 		return 0;
+	a->above = 0;
 	if (stack_loops_over(&a->st, loop_in_use, a))
 		return -EBUSY;
 	return a->block && stack_files_below(a->st.st_rdev, file_below_in_use, a) ? -EBUSY : 0;
@@ -325,7 +334,8 @@ void claim_check_name(int claim, const char *path, struct error *note)
 	struct stat ours, named;
 
 	note->text[0] = '\0';
-	/* A device's node may be made anew; whether the disk behind it is the same, file.c looks. */
+	/* A device's node may be made anew; whether the disk behind it is the same, file.c looks.
+	 */
 	if (fstat(claim, &ours) || !S_ISREG(ours.st_mode))
 		return;
 	if (stat(path, &named)) {
@@ -345,9 +355,15 @@ void claim_check_name(int claim, const char *path, struct error *note)
 
 int claim_fence(int fd, bool shared, uint64_t owner, const char *name, struct error *err)
 {
-	int rc = locks_take(fd, locks_disk(shared ? RANGE_FENCE_SHARED : RANGE_FENCE, owner), true,
-	                    true);
+	const enum locks_range range = shared ? RANGE_FENCE_SHARED : RANGE_FENCE;
+	/* An earlier worker of the disk may have had it in the other mode. */
+	const enum locks_range other = shared ? RANGE_FENCE : RANGE_FENCE_SHARED;
+	int rc = locks_take(fd, locks_disk(other, owner), true, true);
 
+	if (!rc)
+		rc = locks_leave(fd, locks_disk(other, owner));
+	if (!rc)
+		rc = locks_take(fd, locks_disk(range, owner), true, true);
 	return rc ? error_set(err, rc, "image %s cannot be locked: %s; check its storage", name,
 	                      error_name(rc))
 	          : 0;

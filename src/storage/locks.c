@@ -32,6 +32,14 @@ int locks_take(int fd, uint64_t byte, bool write, bool wait)
 	return locks_take_many(fd, byte, 1, write, wait);
 }
 
+int locks_leave(int fd, uint64_t byte)
+{
+	struct flock l = lock_of(byte, 1, false);
+
+	l.l_type = F_UNLCK;
+	return fcntl(fd, F_OFD_SETLK, &l) ? -errno : 0;
+}
+
 bool locks_met(int fd, uint64_t first, uint64_t length, bool write, uint64_t *byte)
 {
 	struct flock l = lock_of(first, length, write);

@@ -11,7 +11,7 @@
 #define LOCKS_BASE (1ull << 62)
 
 enum {
-	LOCK_OWNER = 0,  /* locked by each claim: for writing by one that shares with nobody */
+	LOCK_OWNER = 0,   /* locked by each claim: for writing by one that shares with nobody */
 	LOCK_SHARERS = 1, /* by claims that share and write, for reading */
 	LOCK_READERS = 2, /* by claims that only read, for reading */
 };
@@ -37,6 +37,7 @@ static inline uint64_t locks_disk(enum locks_range range, uint64_t owner)
 /* Locks one byte, for writing or reading; with wait, without limit. 0, -EBUSY or another -errno. */
 int locks_take(int fd, uint64_t byte, bool write, bool wait);
 int locks_take_many(int fd, uint64_t first, uint64_t length, bool write, bool wait);
+int locks_leave(int fd, uint64_t byte); /* 0 or -errno */
 
 /* Whether somebody else has a lock in these bytes that one for writing (or reading) would meet;
  * *byte (may be NULL): the first byte of it. No lock can be told: false. */

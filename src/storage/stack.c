@@ -80,9 +80,8 @@ static bool loop_file(const char *name, const char *node, struct stat *st)
 	if (fd >= 0)
 		close(fd);
 	if (!rc) {
-		*st = (struct stat){.st_dev = info.lo_device,
-		                    .st_ino = info.lo_inode,
-		                    .st_rdev = info.lo_rdevice};
+		*st = (struct stat){
+		    .st_dev = info.lo_device, .st_ino = info.lo_inode, .st_rdev = info.lo_rdevice};
 		return true;
 	}
 	snprintf(path, sizeof path, "/sys/block/%.32s/loop/backing_file", name);
@@ -132,7 +131,7 @@ bool stack_loops_over(const struct stat *image, bool (*fn)(const struct stack_lo
 }
 
 struct below {
-	bool (*fn)(const char *path, int fd, void *arg);
+	bool (*fn)(const char *path, int fd, dev_t above, void *arg);
 	void *arg;
 };
 
@@ -173,14 +172,15 @@ static bool visit(dev_t rdev, unsigned depth, const struct below *b)
 	if (fd < 0)
 		return false;
 	if (!fstat(fd, &st) && S_ISBLK(st.st_mode))
-		done = b->fn(file, fd, b->arg) || visit(st.st_rdev, depth + 1, b);
+		done = b->fn(file, fd, rdev, b->arg) || visit(st.st_rdev, depth + 1, b);
 	else
-		done = b->fn(file, fd, b->arg);
+		done = b->fn(file, fd, rdev, b->arg);
 	close(fd);
 	return done;
 }
 
-bool stack_files_below(dev_t rdev, bool (*fn)(const char *path, int fd, void *arg), void *arg)
+bool stack_files_below(dev_t rdev, bool (*fn)(const char *path, int fd, dev_t above, void *arg),
+                       void *arg)
 {
 	return visit(rdev, 0, &(struct below){fn, arg});
 }
@@ -266,8 +266,7 @@ bool stack_relatives(dev_t rdev, bool (*fn)(dev_t rdev, const char *what, void *
 			continue;
 		snprintf(dev, sizeof dev, "%s%s/dev", path, e->d_name);
 		snprintf(what, sizeof what, "its partition /dev/%.60s", e->d_name);
-		done = read_line(dev, line, sizeof line) &&
-		       sscanf(line, "%u:%u", &ma, &mi) == 2 &&
+		done = read_line(dev, line, sizeof line) && sscanf(line, "%u:%u", &ma, &mi) == 2 &&
 		       fn(makedev(ma, mi), what, arg);
 	}
 	if (dir)

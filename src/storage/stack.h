@@ -22,16 +22,17 @@ bool stack_loops_over(const struct stat *image, bool (*fn)(const struct stack_lo
                       void *arg);
 
 /* Calls fn with the path and a descriptor (read-only) of each file that the block device stands on,
- * through loop devices, partitions and device mapper, until it returns true. Files that cannot be
- * opened are passed over. True if fn did. */
-bool stack_files_below(dev_t rdev, bool (*fn)(const char *path, int fd, void *arg), void *arg);
+ * through loop devices, partitions and device mapper, until it returns true; above: the loop device
+ * over it. Files that cannot be opened are passed over. True if fn did. */
+bool stack_files_below(dev_t rdev, bool (*fn)(const char *path, int fd, dev_t above, void *arg),
+                       void *arg);
 
 /* Calls fn with the block device ("it"), then with its partitions or with the disk that it is a
  * partition of, until it returns true. what: in words. True if fn did. */
 bool stack_relatives(dev_t rdev, bool (*fn)(dev_t rdev, const char *what, void *arg), void *arg);
 
-/* Who uses one of these, in words: "it is mounted at /srv", "its partition /dev/sdb1 is swap space".
- * False: not known. */
+/* Who uses one of these, in words: "it is mounted at /srv", "its partition /dev/sdb1 is swap
+ * space". False: not known. */
 bool stack_user(dev_t rdev, char *text, size_t cap);
 
 /* /dev/NAME of a block device, as the kernel calls it. False: it is not there. */

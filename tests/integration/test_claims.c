@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One owner for an image, whatever name it is called by and whatever program asks: the same file as a
- * loop device, a mounted device, a partition, another node, an exclusive open, QEMU. And from attach
- * to detach, whatever dies meanwhile.
+ * One owner for an image, whatever name it is called by and whatever program asks: the same file as
+ * a loop device, a mounted device, a partition, another node, an exclusive open, QEMU. And from
+ * attach to detach, whatever dies meanwhile.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +43,8 @@ static void refused(struct host *h, const char *path, const char *mode, const ch
 	host_wait_error(h, ID, "is in use: ");
 	if (!strstr(status_text(h, ID, "error"), says))
 		fail_msg("no '%s' in: %s", says, status_text(h, ID, "error"));
-	assert_non_null(strstr(status_text(h, ID, "error"), "; end that first, or share the image"));
+	assert_non_null(
+	    strstr(status_text(h, ID, "error"), "; end that first, or share the image"));
 	host_detach(h, 1, XVDA);
 }
 
@@ -218,6 +219,30 @@ static void loop_of_a_loop(void **state)
 	other_lets_go(h);
 }
 
+/* Two loop devices over one file have the same bytes. */
+static void loop_beside_a_loop(void **state)
+{
+	struct host *h = *state;
+	char path[200], dev[64], beside[64], number[32];
+
+	device(h, "a.img", path, dev);
+	loop_setup(path, 512, beside, number);
+	other_has(h, dev, "w");
+	refused(h, beside, "w", " on it is in use");
+	refused(h, beside, "r", " on it is in use");
+	other_lets_go(h);
+	other_has(h, dev, "r");
+	refused(h, beside, "w", " on it is in use");
+	attached(h, beside, "r");
+	host_detach(h, 1, XVDA);
+	other_lets_go(h);
+	other_has(h, dev, "w!");
+	attached(h, beside, "w!");
+	host_detach(h, 1, XVDA);
+	other_lets_go(h);
+	can_be_attached(h, beside);
+}
+
 /* ---- other programs ---- */
 
 static pid_t start_quietly(char *const argv[])
@@ -279,8 +304,14 @@ static void qemu(void **state)
 {
 	struct host *h = *state;
 	char path[200], drive[300];
-	char *argv[] = {(char *)"qemu-system-x86_64", (char *)"-nodefaults", (char *)"-display",
-	                (char *)"none", (char *)"-S", (char *)"-drive", drive, NULL};
+	char *argv[] = {(char *)"qemu-system-x86_64",
+	                (char *)"-nodefaults",
+	                (char *)"-display",
+	                (char *)"none",
+	                (char *)"-S",
+	                (char *)"-drive",
+	                drive,
+	                NULL};
 
 	if (!sh("qemu-system-x86_64 --version >/dev/null 2>&1")) {
 		print_message("skipped: there is no qemu-system-x86_64\n");
@@ -532,6 +563,7 @@ int main(void)
 	    case_of(another_node),
 	    case_of(file_and_its_loop),
 	    case_of(loop_of_a_loop),
+	    case_of(loop_beside_a_loop),
 	    case_of(qemu),
 	    case_of(qemus_locks),
 	    case_of(a_reader_locks),
