@@ -5,6 +5,7 @@
  * that the death of one loses nothing.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,11 +47,9 @@ static void keep(struct daemon *d, const char *name, int fd)
 /* What an earlier supervisor had. 0 or -errno. */
 static int fetch(struct daemon *d, int sock)
 {
-	struct timeval patience = {.tv_sec = ANSWER_S};
 	struct holder_message m;
 	int fd, rc;
 
-	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
 	rc = holder_send(sock, HOLDER_LIST, "", -1, MSG_DONTWAIT);
 	while (!rc) {
 		rc = holder_receive(sock, &m, &fd, 0);
@@ -77,12 +76,18 @@ static void address(const struct daemon *d, struct sockaddr_un *addr)
 	snprintf(addr->sun_path, sizeof addr->sun_path, "%s/" HOLDER_SOCKET, d->run_dir);
 }
 
+/* One that is stopped, or waits for storage, is not waited for without end. */
 static int connect_to(const struct daemon *d)
 {
+	const struct timeval patience = {.tv_sec = ANSWER_S};
 	struct sockaddr_un addr;
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	address(d, &addr);
+	if (fd >= 0) {
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	}
 	if (fd < 0 || !connect(fd, (struct sockaddr *)&addr, sizeof addr))
 		return fd < 0 ? -errno : fd;
 	int rc = -errno;
@@ -115,12 +120,63 @@ static int start_holder(struct daemon *d)
 	return rc < 0 ? rc : 0;
 }
 
-static void put_again(struct device *dev, void *arg)
+/* Ends the one at the other end: what it holds nobody could let go of any more. The kernel knows
+ * it: it is the one that listens. */
+static void end_holder(int sock)
 {
-	claims_put(dev);
+	struct ucred peer;
+	socklen_t len = sizeof peer;
+
+	if (!getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) && peer.pid > 1 &&
+	    peer.pid != getpid())
+		kill(peer.pid, SIGKILL);
 }
 
-static int line_open(struct daemon *d);
+/* For a drop, until it is closed there. 0 or -errno. */
+static int say(struct daemon *d, uint32_t op, const char *name, int fd)
+{
+	int sock = d->holder_fd.fd, none = -1;
+	int rc = sock < 0 ? -ENOTCONN : holder_send(sock, op, name, fd, MSG_DONTWAIT);
+	struct holder_message m;
+
+	if (rc || op != HOLDER_DROP)
+		return rc;
+	do
+		rc = holder_receive(sock, &m, &none, 0);
+	while (rc == -EINTR);
+	if (none >= 0)
+		close(none);
+	return rc < 0 ? rc : rc && m.op == HOLDER_END ? 0 : -ECONNRESET;
+}
+
+static void put_one(struct device *dev, void *arg)
+{
+	int *rc = arg;
+
+	if (dev->claim >= 0 && !*rc)
+		*rc = say(dev->d, HOLDER_PUT, dev->id, dev->claim);
+}
+
+static int line_open(struct daemon *d, bool fresh);
+
+/* Another holder gets what we have. */
+static void line_again(struct daemon *d)
+{
+	claims_stop(d);
+	int rc = line_open(d, true);
+	list_for_each(it, tmp, &d->held)
+	{
+		const struct held *h = container_of(it, struct held, link);
+		if (!rc)
+			rc = say(d, HOLDER_PUT, h->name, h->fd);
+	}
+	if (!rc)
+		table_each(d, put_one, &rc);
+	if (rc)
+		log_error("xenblkd-holder cannot be started: %s; should xenblkd die now, others may "
+		          "take the images of its disks",
+		          error_name(rc));
+}
 
 /* It is gone: another one gets what we have. */
 static void line_ready(struct loop_fd *lfd, uint32_t events)
@@ -130,24 +186,22 @@ static void line_ready(struct loop_fd *lfd, uint32_t events)
 
 	if (recv(lfd->fd, &byte, 1, MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	claims_stop(d);
 	log_warn("xenblkd-holder has ended; it is started again");
-	int rc = line_open(d);
-	if (rc)
-		log_error("xenblkd-holder cannot be started: %s; should xenblkd die now, others may "
-		          "take the images of its disks",
-		          error_name(rc));
-	else
-		table_each(d, put_again, NULL);
+	line_again(d);
 }
 
-static int line_open(struct daemon *d)
+/* fresh: whatever is there has nothing for us. */
+static int line_open(struct daemon *d, bool fresh)
 {
-	int sock = connect_to(d), rc = sock < 0 ? sock : fetch(d, sock);
+	int sock = fresh ? -ENOTCONN : connect_to(d), rc = sock < 0 ? sock : fetch(d, sock);
 
 	if (rc) {
-		if (sock >= 0)
+		if (sock >= 0) {
+			log_warn("xenblkd-holder does not answer: %s; another one is started",
+			         error_name(rc));
+			end_holder(sock);
 			close(sock);
+		}
 		rc = start_holder(d);
 		sock = rc ? rc : connect_to(d);
 		if (sock < 0)
@@ -164,7 +218,7 @@ static int line_open(struct daemon *d)
 
 int claims_start(struct daemon *d, struct error *err)
 {
-	int rc = line_open(d);
+	int rc = line_open(d, false);
 
 	return rc ? error_set(err, rc,
 	                      "cannot start %s/xenblkd-holder: %s; install xenblkd completely",
@@ -186,11 +240,16 @@ void claims_stop(struct daemon *d)
 
 static void tell(struct daemon *d, uint32_t op, const char *name, int fd)
 {
-	int rc = d->holder_fd.fd < 0 ? -ENOTCONN
-	                             : holder_send(d->holder_fd.fd, op, name, fd, MSG_DONTWAIT);
+	int rc = say(d, op, name, fd);
 
-	if (rc)
-		log_warn("xenblkd-holder does not hear of disk %s: %s", name, error_name(rc));
+	if (!rc)
+		return;
+	log_warn("xenblkd-holder does not hear of disk %s: %s; another one is started", name,
+	         error_name(rc));
+	/* Unless it has ended: one that lives on would hold what nobody could reach. */
+	if (d->holder_fd.fd >= 0 && rc != -EPIPE && rc != -ECONNRESET)
+		end_holder(d->holder_fd.fd);
+	line_again(d);
 }
 
 void claims_put(struct device *dev)
@@ -224,9 +283,9 @@ void claims_settle(struct daemon *d)
 	list_for_each(it, tmp, &d->held)
 	{
 		struct held *h = container_of(it, struct held, link);
-		claims_drop(d, h->name);
 		list_remove(&h->link);
 		close(h->fd);
+		claims_drop(d, h->name);
 		free(h);
 	}
 }

@@ -461,6 +461,9 @@ static bool removes_itself(const struct device *dev)
 static void settled(struct device *dev)
 {
 	watch_removal(dev);
+	/* A guest may have closed it before the toolstack, which runs its script now, took it away. */
+	if (dev->claim >= 0 && dev->ours == XS_CLOSED && !dev->online && !dev->worker.pid)
+		image_unclaim(dev);
 	/* Nobody tells of a domain's name. */
 	if (dev->away)
 		loop_timer_arm(&dev->d->loop, &dev->retry, AWAY_NS);

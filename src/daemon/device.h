@@ -101,6 +101,7 @@ struct device {
 	struct source source; /* of the image that is open or was last asked for */
 	int claim;            /* of the image, from the first open to detach, see storage/claim.h; or -1 */
 	struct source claimed; /* what was wanted then */
+	bool claimed_unread;   /* its record in the folder could not be read yet */
 	struct storage_caps caps;
 	struct disk_keys keys;  /* as advertised for this connection */
 	struct connection conn; /* generation 0: never connected by us */

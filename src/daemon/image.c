@@ -103,8 +103,11 @@ void image_claim_again(struct device *dev)
 	if (fd < 0)
 		return;
 	dev->claim = fd;
+	/* A record that cannot be read just now is read when it is compared. */
+	int rc = folder_load_source(dev, &dev->claimed);
+	dev->claimed_unread = error_is_transient(rc);
 	if (store_read_state(dev->d->store, XBT_NULL, dev->backend) == XS_INITIALISING ||
-	    folder_load_source(dev, &dev->claimed))
+	    (rc && !dev->claimed_unread))
 		image_unclaim(dev);
 }
 
@@ -156,10 +159,10 @@ void image_unclaim(struct device *dev)
 	size_forget(dev);
 	dev->image_note.text[0] = '\0';
 	if (dev->claim >= 0) {
-		claims_drop(dev->d, dev->id);
 		close(dev->claim);
+		dev->claim = -1;
+		claims_drop(dev->d, dev->id);
 	}
-	dev->claim = -1;
 	folder_drop(dev, IDENTITY_NAME);
 }
 
@@ -280,8 +283,14 @@ void image_open(struct device *dev)
 	}
 	dev->source = dev->wanted;
 	/* The toolstack may name another one while none is open. */
-	if ((dev->claim < 0 && folder_load_source(dev, &dev->claimed)) ||
-	    !source_same(&dev->claimed, &dev->source))
+	rc = dev->claim < 0 || dev->claimed_unread ? folder_load_source(dev, &dev->claimed) : 0;
+	if (error_is_transient(rc)) {
+		error_set(&err, rc, "cannot read which image the disk had: %s", error_name(rc));
+		device_lacks(dev, rc, err.text);
+		return;
+	}
+	dev->claimed_unread = false;
+	if (rc || !source_same(&dev->claimed, &dev->source))
 		image_unclaim(dev);
 	rc = find_target(dev, size, &m.open.target, &err);
 	if (!rc)

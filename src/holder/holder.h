@@ -17,7 +17,7 @@
 
 enum holder_op {
 	HOLDER_PUT = 1, /* keep the descriptor that comes along, instead of one that has the name */
-	HOLDER_DROP,    /* close the one of that name, if there is one */
+	HOLDER_DROP,    /* close the one of that name, if there is one; answered with END */
 	HOLDER_LIST,    /* answered with an ITEM for each, then END */
 	HOLDER_ITEM,    /* its descriptor comes along */
 	HOLDER_END,

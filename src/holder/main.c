@@ -86,6 +86,7 @@ static bool serve(int sock)
 		return true;
 	case HOLDER_DROP:
 		drop(m.name);
+		rc = holder_send(sock, HOLDER_END, "", -1, 0);
 		break;
 	case HOLDER_LIST:
 		rc = list(sock);

@@ -493,6 +493,62 @@ static void holder_dies(void **state)
 	assert_false(owned(path));
 }
 
+/* One that does not answer keeps no image from others, and holds no supervisor up. */
+static void holder_stops(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+
+	make_image(h, "a.img", 3, path);
+	attached(h, path, "w");
+	host_holder_stop(h);
+	host_detach(h, 1, XVDA);
+	wait_until(!owned(path));
+	attached(h, path, "w");
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	host_holder_stop(h);
+	host_daemon_kill(h, SIGKILL);
+	host_daemon_start(h, NULL);
+	assert_reads(f, 0, 3);
+	front_end(f);
+	host_detach(h, 1, XVDA);
+	wait_until(!owned(path));
+}
+
+/* The toolstack takes a disk away that its guest has closed before: there is no more handshake, and
+ * its script may want the device next. */
+static void closed_before(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+
+	make_image(h, "a.img", 3, path);
+	attached(h, path, "w");
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	front_end(f);
+	host_wait_state(h, 1, XVDA, XS_CLOSED);
+	assert_true(owned(path));
+	host_write(h, "/local/domain/0/backend/vbd/1/51712", "online", "0");
+	wait_until(!owned(path));
+	host_detach(h, 1, XVDA);
+}
+
+/* The moment that a disk is gone, its device is free. */
+static void free_at_once(void **state)
+{
+	struct host *h = *state;
+	char path[200], dev[64];
+
+	device(h, "a.img", path, dev);
+	for (int i = 0; i < 10; i++) {
+		attached(h, dev, "w");
+		host_detach(h, 1, XVDA);
+		int fd = open(dev, O_RDONLY | O_EXCL | O_CLOEXEC);
+		assert_true(fd >= 0);
+		close(fd);
+	}
+}
+
 /* A disk that is gone when the next supervisor comes keeps nothing. */
 static void gone_meanwhile(void **state)
 {
@@ -571,6 +627,9 @@ int main(void)
 	    case_of(no_worker),
 	    case_of(holder_dies),
 	    case_of(holder_ends),
+	    case_of(holder_stops),
+	    case_of(closed_before),
+	    case_of(free_at_once),
 	    case_of(gone_meanwhile),
 	    case_of(another_of_its_name),
 	};

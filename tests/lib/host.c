@@ -121,6 +121,14 @@ pid_t host_holder(const struct host *h)
 	return pid;
 }
 
+void host_holder_stop(struct host *h)
+{
+	pid_t pid = host_holder(h);
+
+	assert_true(pid > 0);
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+}
+
 void host_holder_kill(struct host *h)
 {
 	pid_t pid = host_holder(h);

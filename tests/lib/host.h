@@ -50,6 +50,7 @@ void host_daemon_kill(struct host *h, int sig); /* waits for its end */
 pid_t host_holder(const struct host *h); /* 0: there is none */
 /* Kills the process that holds the claims of the images, and waits for its end. */
 void host_holder_kill(struct host *h);
+void host_holder_stop(struct host *h);
 /* cmocka fixtures: *state is a struct host with a daemon running. */
 int host_setup(void **state);
 int host_teardown(void **state);
