@@ -11,9 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/list.h"
@@ -126,6 +128,43 @@ static void setup(void)
 	list_init(&claims);
 }
 
+/* The socket, by which supervisors find us. */
+struct name {
+	char path[200];
+	struct stat st;
+};
+
+/* A descriptor that tells when something in the run directory is removed, or -1. */
+static int name_watch(struct name *n, const char *dir)
+{
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	snprintf(n->path, sizeof n->path, "%s/" HOLDER_SOCKET, dir);
+	if (stat(n->path, &n->st) || fd < 0 ||
+	    inotify_add_watch(fd, dir, IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF) < 0) {
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Without it, nobody will ever fetch what we hold. */
+static bool name_is_lost(const struct name *n)
+{
+	struct stat now;
+
+	return stat(n->path, &now) || now.st_ino != n->st.st_ino || now.st_dev != n->st.st_dev;
+}
+
+static void drain(int fd)
+{
+	char events[4096];
+
+	while (read(fd, events, sizeof events) > 0)
+		;
+}
+
 int main(int argc, char **argv)
 {
 	struct timeval patience = {.tv_sec = 5};
@@ -134,7 +173,9 @@ int main(int argc, char **argv)
 	    {.fd = LISTENER, .events = POLLIN},
 	    {.fd = -1, .events = POLLIN},
 	    {.fd = with_process ? PROCESS : -1, .events = POLLIN},
+	    {.fd = -1, .events = POLLIN},
 	};
+	struct name name = {""};
 	int listening = 0;
 	socklen_t len = sizeof listening;
 
@@ -144,7 +185,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setup();
-	while (poll(p, 3, -1) >= 0 || errno == EINTR) {
+	if (argc > 1)
+		p[3].fd = name_watch(&name, argv[1]);
+	while (poll(p, 4, -1) >= 0 || errno == EINTR) {
 		if (p[2].revents)
 			return 0;
 		if (p[1].revents && !serve(p[1].fd)) {
@@ -161,7 +204,10 @@ int main(int argc, char **argv)
 			setsockopt(p[1].fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 			p[1].revents = 0;
 		}
-		if (p[1].fd < 0 && list_empty(&claims) && !(p[0].revents & POLLIN))
+		if (p[3].revents)
+			drain(p[3].fd);
+		if (p[1].fd < 0 && !(p[0].revents & POLLIN) &&
+		    (list_empty(&claims) || (p[3].fd >= 0 && name_is_lost(&name))))
 			return 0;
 	}
 	return 1;

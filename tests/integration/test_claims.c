@@ -586,6 +586,22 @@ static void holder_ends(void **state)
 	assert_int_equal(access(socket, F_OK), -1);
 }
 
+/* Whoever removes the run directory of a host whose supervisor has stopped wants none of it back. */
+static void run_directory_removed(void **state)
+{
+	struct host *h = *state;
+	char path[200], socket[100];
+
+	snprintf(socket, sizeof socket, "%s/holder.sock", h->dir);
+	make_image(h, "a.img", 3, path);
+	attached(h, path, "w");
+	host_daemon_kill(h, SIGTERM);
+	assert_true(owned(path));
+	assert_int_equal(unlink(socket), 0);
+	wait_until(!host_holder(h));
+	assert_false(owned(path));
+}
+
 /* A disk of the same name that was attached meanwhile has the image that its own keys name. */
 static void another_of_its_name(void **state)
 {
@@ -630,6 +646,7 @@ int main(void)
 	    case_of(holder_stops),
 	    case_of(closed_before),
 	    case_of(free_at_once),
+	    case_of(run_directory_removed),
 	    case_of(gone_meanwhile),
 	    case_of(another_of_its_name),
 	};
