@@ -62,7 +62,6 @@ static void start(struct fixture *x, const char *worker)
 {
 	char path[200], number[32], part[72];
 
-	needs(lacks_admin() ?: lacks_loop_device());
 	host_start_with(&x->h, worker, NULL);
 	make_image(&x->h, "a.img", SEED, path);
 	loop_setup(path, 512, x->dev, number);
@@ -170,5 +169,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(secure_ones, setup, teardown),
 	};
 
+	program_needs(lacks_admin() ?: lacks_loop_device());
 	return cmocka_run_group_tests_name("device_discard", tests, NULL, NULL);
 }
