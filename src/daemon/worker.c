@@ -324,8 +324,11 @@ int worker_line(struct device *dev, const struct spawned *s)
 
 void worker_unspawn(struct spawned *s)
 {
-	kill(s->pid, SIGKILL);
-	waitpid(s->pid, NULL, 0);
+	/* kill(-1) would mean everybody. */
+	if (s->pid > 0) {
+		kill(s->pid, SIGKILL);
+		waitpid(s->pid, NULL, 0);
+	}
 	if (s->pidfd >= 0)
 		close(s->pidfd);
 	if (s->sock >= 0)
