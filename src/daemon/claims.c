@@ -22,6 +22,7 @@
 _Static_assert(DEVICE_ID_MAX <= HOLDER_NAME_MAX, "claims have the names of their disks");
 
 #define ANSWER_S 2
+#define FETCH_S 10 /* a holder that is given up at our start takes all claims with it */
 
 /* What was held when we started, of disks that were not found yet. */
 struct held {
@@ -47,9 +48,11 @@ static void keep(struct daemon *d, const char *name, int fd)
 /* What an earlier supervisor had. 0 or -errno. */
 static int fetch(struct daemon *d, int sock)
 {
+	const struct timeval longer = {.tv_sec = FETCH_S}, usual = {.tv_sec = ANSWER_S};
 	struct holder_message m;
 	int fd, rc;
 
+	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &longer, sizeof longer);
 	rc = holder_send(sock, HOLDER_LIST, "", -1, MSG_DONTWAIT);
 	while (!rc) {
 		rc = holder_receive(sock, &m, &fd, 0);
@@ -64,8 +67,10 @@ static int fetch(struct daemon *d, int sock)
 			keep(d, m.name, fd);
 		else if (fd >= 0)
 			close(fd);
-		if (m.op == HOLDER_END)
+		if (m.op == HOLDER_END) {
+			setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &usual, sizeof usual);
 			return 0;
+		}
 	}
 	return rc;
 }

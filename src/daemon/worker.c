@@ -127,7 +127,9 @@ static bool receive(struct device *dev)
 		return false;
 	}
 	if (n == (ssize_t)sizeof m && m.version == WM_VERSION && m.type == WM_CLAIMED) {
-		image_claimed(dev, fd);
+		/* Sent again to whoever asks what there is: not news for everybody. */
+		if (image_awaits_claim(dev))
+			image_claimed(dev, fd);
 		return true;
 	}
 	if (fd >= 0)

@@ -141,8 +141,8 @@ static void opened(struct worker *w, const struct opening *o)
 	w->image = o->identity;
 }
 
-/* To whom it belongs: nothing of it stays here when a guest is served. Where nobody listens just now,
- * the next supervisor gets it. */
+/* To whom it belongs. The supervisor may die before it has read that, so we keep it for the next one
+ * until a front end connects: who asks for that has it, and a guest must not find it here. */
 static void pass_claim(struct worker *w, struct opening *o)
 {
 	if (o->rc || !o->claimed) {
@@ -377,6 +377,9 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 	if (rc)
 		return rc;
 	w->used = true;
+	if (w->claim >= 0)
+		close(w->claim);
+	w->claim = -1;
 	shared_init(&w->shared);
 	if (!m->resume)
 		lost_renew(&w->lost);

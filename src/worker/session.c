@@ -24,12 +24,8 @@ void session_pass_claim(struct worker *w)
 
 	if (w->claim < 0 || w->peer.fd < 0)
 		return;
-	if (wm_send(w->peer.fd, &m, 0, w->claim)) {
+	if (wm_send(w->peer.fd, &m, 0, w->claim))
 		log_warn("cannot hand over the claim of the image: %s", error_name(errno));
-		return;
-	}
-	close(w->claim);
-	w->claim = -1;
 }
 
 static void peer_drop(struct worker *w)

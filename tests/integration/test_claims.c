@@ -13,6 +13,7 @@
 
 #include "image_lock.h"
 #include "loop_device.h"
+#include "storage/claim.h"
 
 #define ID "1:xvda"
 
@@ -586,6 +587,87 @@ static void holder_ends(void **state)
 	assert_int_equal(access(socket, F_OK), -1);
 }
 
+/* The byte of the fence that the process has put on an image. */
+static uint64_t fence_of(pid_t pid)
+{
+	char path[64], line[200];
+	unsigned long long first;
+
+	for (int fd = 0; fd < 64; fd++) {
+		snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)pid, fd);
+		FILE *f = fopen(path, "re");
+		while (f && fgets(line, sizeof line, f))
+			if (sscanf(line, "lock: %*s OFDLCK ADVISORY WRITE %*s %*s %llu", &first) == 1 &&
+			    first >= locks_disk(RANGE_FENCE, 0)) {
+				fclose(f);
+				return first;
+			}
+		if (f)
+			fclose(f);
+	}
+	fail_msg("process %d has no fence", (int)pid);
+	return 0;
+}
+
+/* The supervisor dies before it has read of the claim that its worker made. */
+static void claimed_unseen(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+
+	make_image(h, "a.img", 3, path);
+	attached(h, path, "w");
+	uint64_t fence = fence_of(host_worker(h, ID));
+	host_detach(h, 1, XVDA);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(locks_take(fd, fence, true, false), 0);
+	host_attach(h, &(struct disk){0}, path);
+	wait_until(owned(path));
+	assert_int_equal(kill(h->daemon, SIGSTOP), 0);
+	close(fd);
+	usleep(QUIET_MS * 1000);
+	host_daemon_kill(h, SIGKILL);
+	host_daemon_start(h, NULL);
+	wait_image_open(h, ID);
+	pid_t worker = host_worker(h, ID);
+	host_daemon_kill(h, SIGKILL);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	usleep(QUIET_MS * 1000);
+	assert_true(owned(path));
+	host_daemon_start(h, NULL);
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	assert_reads(f, 0, 3);
+	/* Served, its guest could not get at it. */
+	char line[300], out[64];
+	snprintf(line, sizeof line, "ls -l /proc/%d/fd 2>/dev/null | grep -c 'a.img'",
+	         (int)host_worker(h, ID));
+	run(out, sizeof out, line);
+	assert_string_equal(out, "1");
+	front_end(f);
+	host_detach(h, 1, XVDA);
+	assert_false(owned(path));
+}
+
+/* I/O of a disk that was taken away by force may be under way still. */
+static void others_fence(void **state)
+{
+	static const char *const modes[] = {"w", "r", "w!"};
+	struct host *h = *state;
+	char path[200];
+
+	make_image(h, "a.img", 1, path);
+	for (unsigned i = 0; i < 3; i++) {
+		int fd = open(path, O_RDWR | O_CLOEXEC);
+		assert_int_equal(
+		    locks_take(fd, locks_disk(RANGE_FENCE, claim_owner(0, 3, XVDB)), true, false),
+		    0);
+		refused(h, path, modes[i], "disk 3:xvdb of xenblkd has it");
+		close(fd);
+		attached(h, path, modes[i]);
+		host_detach(h, 1, XVDA);
+	}
+}
+
 /* Whoever removes the run directory of a host whose supervisor has stopped wants none of it back. */
 static void run_directory_removed(void **state)
 {
@@ -646,6 +728,8 @@ int main(void)
 	    case_of(holder_stops),
 	    case_of(closed_before),
 	    case_of(free_at_once),
+	    case_of(claimed_unseen),
+	    case_of(others_fence),
 	    case_of(run_directory_removed),
 	    case_of(gone_meanwhile),
 	    case_of(another_of_its_name),
