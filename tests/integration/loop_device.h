@@ -63,8 +63,9 @@ static inline void loop_setup(const char *path, unsigned block, char dev[64], ch
 	if (!run(dev, 64, command) || stat(dev, &st))
 		fail_msg("%s", command);
 	snprintf(number, 32, "%x:%x", major(st.st_rdev), minor(st.st_rdev));
-	while (i < 7 && loops[i][0])
+	while (i < 8 && loops[i][0])
 		i++;
+	assert_true(i < 8);
 	snprintf(loops[i], sizeof loops[i], "%.63s", dev);
 }
 

@@ -708,31 +708,42 @@ static void another_of_its_name(void **state)
 	wait_until(!owned(old));
 }
 
+/* Each takes some loop devices. */
+static int teardown(void **state)
+{
+	int rc = host_teardown(state);
+
+	loop_end_all();
+	return rc;
+}
+
+#define owner_case(name) cmocka_unit_test_setup_teardown(name, host_setup, teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    case_of(mounted),
-	    case_of(held_exclusively),
-	    case_of(partition),
-	    case_of(another_node),
-	    case_of(file_and_its_loop),
-	    case_of(loop_of_a_loop),
-	    case_of(loop_beside_a_loop),
-	    case_of(qemu),
-	    case_of(qemus_locks),
-	    case_of(a_reader_locks),
-	    case_of(sharing),
-	    case_of(no_worker),
-	    case_of(holder_dies),
-	    case_of(holder_ends),
-	    case_of(holder_stops),
-	    case_of(closed_before),
-	    case_of(free_at_once),
-	    case_of(claimed_unseen),
-	    case_of(others_fence),
-	    case_of(run_directory_removed),
-	    case_of(gone_meanwhile),
-	    case_of(another_of_its_name),
+	    owner_case(mounted),
+	    owner_case(held_exclusively),
+	    owner_case(partition),
+	    owner_case(another_node),
+	    owner_case(file_and_its_loop),
+	    owner_case(loop_of_a_loop),
+	    owner_case(loop_beside_a_loop),
+	    owner_case(qemu),
+	    owner_case(qemus_locks),
+	    owner_case(a_reader_locks),
+	    owner_case(sharing),
+	    owner_case(no_worker),
+	    owner_case(holder_dies),
+	    owner_case(holder_ends),
+	    owner_case(holder_stops),
+	    owner_case(closed_before),
+	    owner_case(free_at_once),
+	    owner_case(claimed_unseen),
+	    owner_case(others_fence),
+	    owner_case(run_directory_removed),
+	    owner_case(gone_meanwhile),
+	    owner_case(another_of_its_name),
 	};
 
 	return cmocka_run_group_tests_name("claims", tests, NULL, NULL);
