@@ -59,6 +59,7 @@ struct connection {
 	uint64_t generation;
 	uint64_t faults;       /* workers of this connection that died by a fault */
 	uint32_t sector_units; /* enum sector_units: agreed on when the front end connected */
+	bool fresh; /* no worker has said yet that it has this ring: it may have no journals yet */
 	struct ring_keys keys;
 };
 

@@ -18,6 +18,7 @@
 #include "disk/files.h"
 
 #define CONNECTION_MAGIC "xenblkd-connection-2"
+#define CONNECTION_FRESH "fresh"
 #define SOURCE_MAGIC "xenblkd-source-1"
 #define INCOMING_NAME "incoming"
 
@@ -341,6 +342,9 @@ static void print_connection(FILE *f, const struct connection *c)
 			fprintf(f, " %u", k->queue[q].refs[i]);
 		fputc('\n', f);
 	}
+	/* Where nobody looked for it in earlier versions. */
+	if (c->fresh)
+		fputs(CONNECTION_FRESH "\n", f);
 }
 
 int folder_save_connection(struct device *dev, struct error *err)
@@ -397,6 +401,7 @@ int folder_load_connection(const struct device *dev, struct connection *out)
 	struct connection c = {0};
 	unsigned long long generation, faults;
 	unsigned protocol;
+	char word[16];
 	int rc = -EINVAL;
 	FILE *f = folder_stream(dev, "connection");
 
@@ -413,6 +418,7 @@ int folder_load_connection(const struct device *dev, struct connection *out)
 	c.generation = generation;
 	c.faults = faults;
 	c.keys.protocol = (enum blkif_protocol)protocol;
+	c.fresh = fscanf(f, " %15s", word) == 1 && !strcmp(word, CONNECTION_FRESH);
 	*out = c;
 	rc = 0;
 out:

@@ -207,10 +207,12 @@ static int resumes(struct device *dev, const struct ring_keys *keys, enum sector
 			dev->conn.faults = old.faults;
 		dev->conn.generation = old.generation;
 		dev->conn.sector_units = old.sector_units;
+		dev->conn.fresh = old.fresh;
 		/* All journals are there before the first queue starts: killed in between, a worker
-		 * has executed nothing, and the connection is a new one still. */
+		 * has executed nothing, and the connection is a new one still. Of one that a worker
+		 * had, journals that are not there are lost. */
 		rc = !memcmp(&old.keys, keys, sizeof *keys);
-		if (rc && dev->ours != XS_CONNECTED)
+		if (rc && (old.fresh || dev->ours != XS_CONNECTED))
 			rc = folder_has_journals(dev, keys->nr_queues);
 		*noted = rc > 0;
 		return rc;
@@ -274,6 +276,19 @@ static bool same_ring(const struct ring_keys *k, const struct wm_connect *c)
 	return same;
 }
 
+/* A worker has the ring, and a journal for each of its queues. */
+static void has_journals(struct device *dev)
+{
+	struct error err;
+
+	if (!dev->conn.fresh)
+		return;
+	dev->conn.fresh = false;
+	/* Then the journals decide, which are there. */
+	if (folder_save_connection(dev, &err))
+		log_warn("%s: %s", dev->id, err.text);
+}
+
 bool ring_adopt(struct device *dev, const struct wm_connect *c)
 {
 	struct wm_connect units = {.sector_size = c->sector_size};
@@ -298,6 +313,7 @@ bool ring_adopt(struct device *dev, const struct wm_connect *c)
 	dev->keys.discard = c->discard;
 	dev->keys.discard_secure = c->discard_secure;
 	dev->ring = RING_CONNECTED;
+	has_journals(dev);
 	return true;
 }
 
@@ -330,6 +346,7 @@ static int note_connection(struct device *dev, const struct ring_keys *keys,
 			                 dev->folder, error_name(rc));
 		dev->conn.generation++;
 		dev->conn.faults = 0;
+		dev->conn.fresh = true;
 		if (dev->ours != XS_CONNECTED)
 			dev->conn.sector_units = set->sector_units;
 	}
@@ -411,6 +428,7 @@ void ring_answer(struct device *dev, const struct wm *m)
 	patience_over(dev);
 	if (m->type == WM_CONNECTED && dev->ring == RING_CONNECTING) {
 		dev->ring = RING_CONNECTED;
+		has_journals(dev);
 		device_lacks_nothing(dev);
 		if (dev->ours == XS_CONNECTED) {
 			device_log(dev, "connected again: the guest goes on");

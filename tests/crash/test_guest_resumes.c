@@ -4,6 +4,7 @@
  * ring at once, into which it puts anew what was in flight: the old ring's requests are then never
  * executed, in whatever place the new one is.
  */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@ struct resume {
 	bool same;            /* the new ring has the numbers of the old one, as nobody maps that */
 	bool connected; /* it says so at once, as Linux does: our state has been 4 all along */
 	bool slowly;    /* the old ring is gone for a while before the new one is told of */
+	bool twice;     /* the worker that is to make the new ring's journal is killed before that */
 };
 
 static uint32_t ring_number(struct outage *o, const char *key)
@@ -126,8 +128,12 @@ static void resumes(struct crash_host *c, const struct resume *r)
 	if (r->connected)
 		assert_front(o.f, xenblkfront_set_state(o.f, XS_CONNECTED));
 	write_beside(&o);
+	if (r->twice)
+		crash_order(o.c, CRASH_JOURNAL_FILLED, 1, CRASH_ANY, SIGKILL);
 	if (!r->slowly)
 		outage_end(&o);
+	if (r->twice)
+		assert_true(crash_wait(o.c));
 	assert_only_that(&o, 1, content);
 	if (old) {
 		assert_int_equal(xenblkfront_inflight(old), 1);
@@ -143,6 +149,16 @@ static void resumes_with_the_same_numbers(void **state)
 		                                 .answered = i / 2,
 		                                 .same = true,
 		                                 .connected = i % 2});
+}
+
+/* There is no journal of the new ring yet: none was lost. */
+static void resumes_and_the_next_worker_dies(void **state)
+{
+	for (unsigned i = 0; i < 4; i++)
+		resumes(*state, &(struct resume){.step = CRASH_TAKE_CONS,
+		                                 .same = i / 2,
+		                                 .connected = i % 2,
+		                                 .twice = true});
 }
 
 /* The old ring's answer is none to a request of the new one. */
@@ -221,6 +237,7 @@ int main(void)
 	    crash_case(resumes_with_the_same_numbers), crash_case(resumes_before_it_was_answered),
 	    crash_case(resumes_with_other_numbers),    crash_case(resumes_slowly),
 	    crash_case(suspended_for_a_checkpoint),    crash_case(saved_and_restored),
+	    crash_case(resumes_and_the_next_worker_dies),
 	};
 
 	return cmocka_run_group_tests_name("guest_resumes", tests, NULL, NULL);
