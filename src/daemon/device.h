@@ -339,6 +339,7 @@ void folder_remove(struct daemon *d, const char *name); /* by its ID */
 int folder_reserve(struct device *dev, const struct ring_keys *keys, struct error *err);
 int folder_load_connection(const struct device *dev, struct connection *out);
 int folder_save_connection(struct device *dev, struct error *err); /* dev->conn */
+int folder_empty_journals(struct device *dev);
 int folder_drop_connection(struct device *dev); /* and empties the journals */
 void folder_drop_lost(struct device *dev); /* what the guest had to be told, see storage/lost.h */
 /* dev->incoming, for the next supervisor. */

@@ -271,20 +271,27 @@ int folder_has_journals(struct device *dev, unsigned n)
 	return rc ?: magic != 0;
 }
 
-int folder_drop_connection(struct device *dev)
+int folder_empty_journals(struct device *dev)
 {
 	int dir = folder_fd(dev), rc = 0;
 	uint64_t magic;
 
 	if (dir < 0)
 		return error_is_transient(dir) ? dir : 0;
-	/* The journals first: a journal without its connection would be taken for one of a lost
-	 * run directory, and be held against the connection that follows. */
 	for (unsigned i = 0; i < WM_MAX_QUEUES && !rc; i++)
 		rc = journal_magic(dir, i, true, &magic);
-	if (!rc)
-		unlinkat(dir, "connection", 0);
 	close(dir);
+	return rc;
+}
+
+int folder_drop_connection(struct device *dev)
+{
+	/* The journals first: a journal without its connection would be taken for one of a lost
+	 * run directory, and be held against the connection that follows. */
+	int rc = folder_empty_journals(dev);
+
+	if (!rc)
+		folder_drop(dev, "connection");
 	return rc;
 }
 

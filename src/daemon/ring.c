@@ -328,6 +328,20 @@ static void failed(struct device *dev, int rc, bool unread, const char *text)
 	device_fatal(dev, rc, false, "%s", text);
 }
 
+/* Nothing of the connection may be taken up again. While the front end stays connected, to whatever
+ * ring comes next, the record stays, too: without one, a supervisor that starts now would take the
+ * journals for lost. */
+static int let_go(struct device *dev)
+{
+	struct error err;
+
+	if (dev->ours != XS_CONNECTED || !dev->conn.generation)
+		return folder_drop_connection(dev);
+	dev->conn.fresh = true;
+	return folder_save_connection(dev, &err) ? folder_drop_connection(dev)
+	                                         : folder_empty_journals(dev);
+}
+
 /* The record of the connection that is about to be made. 0 or -errno. */
 static int note_connection(struct device *dev, const struct ring_keys *keys,
                            const struct settings *set, uint8_t *resume, struct error *err)
@@ -340,7 +354,7 @@ static int note_connection(struct device *dev, const struct ring_keys *keys,
 		                 dev->folder, error_name(rc));
 	*resume = (uint8_t)rc;
 	if (!*resume) {
-		rc = folder_drop_connection(dev);
+		rc = let_go(dev);
 		if (rc)
 			return error_set(err, rc, "cannot empty the journals in %s: %s",
 			                 dev->folder, error_name(rc));
@@ -439,7 +453,7 @@ void ring_answer(struct device *dev, const struct wm *m)
 		upgrade_settled(dev);
 	} else if (m->type == WM_DISCONNECTED && dev->ring == RING_DISCONNECTING) {
 		dev->ring = RING_IDLE;
-		ring_forget(dev);
+		let_go(dev);
 	} else if (m->type == WM_FAILED && dev->ring == RING_CONNECTING && went_on(dev, m->rc)) {
 		/* What the worker had in hand is forgotten, and this ring connected as a new one.
 		 */

@@ -8,6 +8,8 @@
 #include "image_lock.h"
 #include "adopt.h"
 
+#include <xen/io/blkif.h>
+
 /* A process that is first in line for the image's lock, so that the next worker waits in OPEN.
  * Ends when `go` is closed. */
 static pid_t lock_in_line(const char *image, int *go)
@@ -223,12 +225,49 @@ static void hung_in_disconnect(void **state)
 	disk_end(h, &t);
 }
 
+/* The guest has another ring, with a request in it, and the old one is let go of: nothing of that one
+ * is left to be lost. */
+static void dies_between_two_rings(void **state)
+{
+	struct xenblkfront_response rsp;
+	struct host *h = *state;
+	struct disk_under_test t;
+	uint32_t ref;
+	void *page;
+	int go;
+
+	disk_start(h, &t);
+	pid_t late = lock_in_line(t.image, &go);
+	struct xenblkfront *another = host_front(h, 1, "xvda", NULL, 0);
+	assert_front(another, xenblkfront_publish_ring(another));
+	assert_front(another, xenblkfront_set_state(another, XS_INITIALISED));
+	wait_until(host_worker(h, "1:xvda") != t.worker &&
+	           status_is(h, "1:xvda", "image_state", "opening"));
+	supervisor_dies(h);
+	assert_front(another, xenblkfront_alloc(another, 1, true, &page, &ref));
+	struct xenblkfront_request req = {
+	    .op = BLKIF_OP_READ, .nr_segments = 1, .seg = {{ref, 0, 7}}};
+	assert_front(another, xenblkfront_queue(another, &req, 77));
+	assert_front(another, xenblkfront_kick(another));
+	host_daemon_start(h, NULL);
+	close(go);
+	assert_int_equal(waitpid(late, NULL, 0), late);
+	assert_int_equal(xenblkfront_reap(another, &rsp, 1, -1), 1);
+	assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+	assert_int_equal(host_state(h, 1, XVDA), XS_CONNECTED);
+	xenblkfront_close(t.front);
+	t.front = another;
+	assert_front(t.front, xenblkfront_set_state(t.front, XS_CONNECTED));
+	assert_reads(t.front, 0, SEED);
+	disk_end(h, &t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    case_of(dies_in_open),       case_of(stopped_worker),     case_of(hung_in_open),
 	    case_of(dies_in_connect),    case_of(dies_in_disconnect), case_of(hung_in_connect),
-	    case_of(hung_in_disconnect),
+	    case_of(hung_in_disconnect), case_of(dies_between_two_rings),
 	};
 
 	return cmocka_run_group_tests_name("adopt_halfway", tests, NULL, NULL);
