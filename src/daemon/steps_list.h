@@ -14,7 +14,8 @@ enum upgrade_step {
 	STEP_EXEC,       /* the supervisor is about to become the new program */
 	STEP_EXECUTED,   /* it has; nothing is set up yet */
 	STEP_ADOPTING,   /* it has asked its workers */
-	STEPS
+	STEPS,
+	STEP_SPAWNED = STEPS /* of no upgrade: a worker was started, nothing was said to it yet */
 };
 
 #endif

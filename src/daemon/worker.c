@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "daemon/device.h"
 #include "daemon/logpipe.h"
+#include "daemon/steps.h"
 
 #define MESSAGES_PER_ROUND 16    /* a worker that was taken over may never stop talking */
 /* Some answers to what it is asked, and a notice now and then: so many a second, and at once. */
@@ -394,7 +395,15 @@ int worker_spawn(struct device *dev, int prog_fd, enum record_line line, struct 
 	close(fd);
 	if (rc)
 		return error_set(err, rc, "cannot start xenblkd-worker: %s", error_name(rc));
+	if (line == RECORD_WORKER)
+		upgrade_step(STEP_SPAWNED, 0, s.pid);
 	rc = connect_to(dev, line, &s, &addr);
+	if (rc == -ECONNREFUSED && line == RECORD_WORKER) {
+		/* It has ended, or been killed: a death like any other, of which its pidfd tells. */
+		close(s.sock);
+		s.sock = -1;
+		rc = 0;
+	}
 	if (rc) {
 		logpipe_last_error(s.log, &last);
 		worker_unspawn(&s);

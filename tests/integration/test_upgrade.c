@@ -466,6 +466,29 @@ static void dies_at_each_step(void **state)
 	end(h, f);
 }
 
+/* Killed before anything is said to it, a new worker has died like any other. */
+static void dies_at_its_start(void **state)
+{
+	struct host *h = *state;
+	struct xenblkfront *f = package_disk(h);
+	char at[40];
+
+	pid_t worker = host_worker(h, "1:xvda");
+	host_daemon_kill(h, SIGKILL);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	snprintf(at, sizeof at, "%u 2", STEP_SPAWNED);
+	setenv("XENBLKD_DIE_AT", at, 1);
+	host_daemon_start(h, NULL);
+	unsetenv("XENBLKD_DIE_AT");
+	assert_reads(f, 0, SEED);
+	snprintf(at, sizeof at, "killed at step %u: 2\n", STEP_SPAWNED);
+	assert_int_equal(host_log_count(h, at), 1);
+	assert_int_equal(host_state(h, 1, XVDA), XS_CONNECTED);
+	assert_string_equal(status_text(h, "1:xvda", "error"), "");
+	assert_int_equal(workers_of(h), 1);
+	end(h, f);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, host_teardown)
 
 int main(void)
@@ -473,7 +496,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    T(worker_replaced),     T(idle_disk),     T(worker_refused),    T(image_renamed_over),
 	    T(supervisor_replaced), T(no_leak),       T(everything),        T(supervisor_refused),
-	    T(asker_leaves),        T(systemd_hears), T(dies_at_each_step),
+	    T(asker_leaves),        T(systemd_hears), T(dies_at_each_step), T(dies_at_its_start),
 	};
 
 	return cmocka_run_group_tests_name("upgrade", tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "daemon/steps.h"
@@ -22,4 +23,8 @@ void upgrade_step(enum upgrade_step step, pid_t old, pid_t new)
 	fprintf(stderr, "killed at step %u: %u\n", at, who);
 	if (!pid || kill(pid, SIGKILL))
 		fprintf(stderr, "nobody to kill at step %u: %u\n", at, who);
+	/* One of ours, which is reaped elsewhere, is gone for good when this returns. */
+	siginfo_t info;
+	if (pid && at == STEP_SPAWNED)
+		waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
 }
