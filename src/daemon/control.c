@@ -144,6 +144,8 @@ static void client_ready(struct loop_fd *lfd, uint32_t events)
 {
 	struct client *c = container_of(lfd, struct client, sock);
 
+	list_remove(&c->link);
+	list_append(&c->d->clients, &c->link);
 	/* Only one of both is asked for: who does not read answers is not read either. */
 	if ((c->waiting && events & (EPOLLHUP | EPOLLERR)) ||
 	    (!c->out && !c->waiting && !client_read(c)) || !client_work(c) ||
@@ -168,10 +170,33 @@ void control_answer(struct daemon *d, uint64_t client, json_t *answer)
 	json_decref(answer);
 }
 
+/* Whoever asks nothing does not shut the others out: the one that has been silent for longest goes.
+ * d->clients is in the order of their last words. */
+static void drop_idle(struct daemon *d)
+{
+	unsigned dropped;
+
+	list_for_each(it, tmp, &d->clients)
+	{
+		struct client *c = container_of(it, struct client, link);
+		if (c->waiting)
+			continue;
+		client_free(c);
+		if (log_limit_pass(&d->limit, &dropped))
+			log_warn("control socket: %d clients are connected; the one that was silent "
+			         "for longest is dropped",
+			         CLIENTS_MAX);
+		return;
+	}
+}
+
 static struct client *client_new(struct daemon *d, int fd)
 {
-	struct client *c = d->nr_clients < CLIENTS_MAX ? calloc(1, sizeof *c) : NULL;
+	struct client *c;
 
+	if (d->nr_clients >= CLIENTS_MAX)
+		drop_idle(d);
+	c = d->nr_clients < CLIENTS_MAX ? calloc(1, sizeof *c) : NULL;
 	if (!c) {
 		close(fd);
 		return NULL;

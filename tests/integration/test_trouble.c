@@ -10,6 +10,8 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -432,6 +434,26 @@ static void journal_lost(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, host_setup, host_teardown)
 
+/* Clients of the control socket that ask nothing shut nobody out. */
+static void silent_clients(void **state)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct host *h = *state;
+	int fds[300];
+
+	snprintf(addr.sun_path, sizeof addr.sun_path, "%s/control.sock", h->dir);
+	for (unsigned i = 0; i < 300; i++) {
+		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_true(fds[i] >= 0);
+		assert_int_equal(connect(fds[i], (struct sockaddr *)&addr, sizeof addr), 0);
+		if (i % 50 == 49)
+			json_decref(host_control(h, "list", NULL));
+	}
+	assert_true(host_log_has(h, "the one that was silent for longest is dropped"));
+	for (unsigned i = 0; i < 300; i++)
+		close(fds[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -440,6 +462,7 @@ int main(void)
 	    T(image_truncated_and_removed),
 	    T(no_space),
 	    T(events),
+	    T(silent_clients),
 	    T(worker_killed),
 	    T(daemon_restarted),
 	    T(journal_lost),
