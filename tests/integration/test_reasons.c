@@ -104,9 +104,8 @@ static int attach(struct host *h, char *text, size_t cap, const char *timeout)
 }
 
 /* A host where io_uring is forbidden is no host for xenblkd, and it says so before it takes disks. */
-static void forbidden_at_start(void **state)
+static void refused_at_start(struct host *h, const char *what, const char *says)
 {
-	struct host *h = *state;
 	char prog[512], dir[96], worker[512], text[4096];
 	char *argv[] = {prog, (char *)"--embedded", dir, NULL};
 
@@ -115,12 +114,28 @@ static void forbidden_at_start(void **state)
 	snprintf(dir, sizeof dir, "%s/second", h->dir);
 	char *old = strdup(getenv("TEST_WORKER"));
 	setenv("TEST_WORKER", worker, 1);
-	limit("uring");
+	limit(what);
 	int status = run(text, sizeof text, argv);
 	setenv("TEST_WORKER", old, 1);
 	free(old);
 	assert_int_equal(status, 1);
-	assert_says(text, FORBIDDEN "a seccomp profile forbids it");
+	assert_says(text, says);
+}
+
+static void forbidden_at_start(void **state)
+{
+	refused_at_start(*state, "uring", FORBIDDEN "a seccomp profile forbids it");
+}
+
+static void no_locked_memory(void **state)
+{
+	if (!geteuid()) {
+		print_message("skipped: the limit of locked memory does not hold for root\n");
+		skip();
+	}
+	refused_at_start(*state, "locked",
+	                 "cannot set up io_uring: Cannot allocate memory; raise the limit of locked "
+	                 "memory, which is 0 KiB (ulimit -l, systemd's LimitMEMLOCK), or free memory");
 }
 
 /* Forbidden later: whoever attaches a disk hears it, at once. */
@@ -202,6 +217,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(forbidden_at_start, setup, teardown),
+	    cmocka_unit_test_setup_teardown(no_locked_memory, setup, teardown),
 	    cmocka_unit_test_setup_teardown(forbidden_at_attach, setup, teardown),
 	    cmocka_unit_test_setup_teardown(forbidden_to_the_next, setup, teardown),
 	    cmocka_unit_test_setup_teardown(worker_lacks, setup, teardown),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Becomes the real xenblkd-worker ($TEST_WORKER), with less than that needs: as the file $TEST_LIMIT says,
- * "uring" (io_uring is forbidden, as a container does it), "files" (no descriptors are left) or nothing. */
+ * "uring" (io_uring is forbidden, as a container does it), "files" (no descriptors are left), "locked" (no locked
+ * memory, which root is not limited in) or nothing. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -31,7 +32,7 @@ static int forbid_uring(void)
 int main(int argc, char **argv)
 {
 	const char *worker = getenv("TEST_WORKER"), *path = getenv("TEST_LIMIT");
-	struct rlimit few = {8, 8};
+	struct rlimit few = {8, 8}, none = {0, 0};
 	char what[16] = "";
 	int fd = open(path ?: "", O_RDONLY | O_CLOEXEC);
 
@@ -40,6 +41,8 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "uring") && forbid_uring())
 		return 1;
 	if (!strcmp(what, "files") && setrlimit(RLIMIT_NOFILE, &few))
+		return 1;
+	if (!strcmp(what, "locked") && setrlimit(RLIMIT_MEMLOCK, &none))
 		return 1;
 	execv(worker ?: "", argv);
 	perror("TEST_WORKER");
