@@ -137,11 +137,12 @@ static void end_holder(int sock)
 		kill(peer.pid, SIGKILL);
 }
 
-/* For a drop, until it is closed there. 0 or -errno. */
+/* Waits while the line is full: a holder that was just started gets many at once. For a drop, until it
+ * is closed there. 0 or -errno. */
 static int say(struct daemon *d, uint32_t op, const char *name, int fd)
 {
 	int sock = d->holder_fd.fd, none = -1;
-	int rc = sock < 0 ? -ENOTCONN : holder_send(sock, op, name, fd, MSG_DONTWAIT);
+	int rc = sock < 0 ? -ENOTCONN : holder_send(sock, op, name, fd, 0);
 	struct holder_message m;
 
 	if (rc || op != HOLDER_DROP)

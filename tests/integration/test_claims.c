@@ -6,16 +6,21 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "image_lock.h"
 #include "loop_device.h"
+#include "holder/holder.h"
 #include "storage/claim.h"
 
 #define ID "1:xvda"
+#define MANY 600 /* claims: more than the line to the holder has room for */
 
 static bool sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static bool sh(const char *fmt, ...)
@@ -494,6 +499,72 @@ static void holder_dies(void **state)
 	assert_false(owned(path));
 }
 
+/* How many descriptors of that image the holder has. */
+static unsigned held(struct host *h, const char *image)
+{
+	char path[64], link[300];
+	pid_t holder = host_holder(h);
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 2 * MANY; fd++) {
+		snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)holder, fd);
+		ssize_t length = readlink(path, link, sizeof link - 1);
+		link[length > 0 ? length : 0] = '\0';
+		n += !strcmp(link, image);
+	}
+	return n;
+}
+
+/* As a supervisor that has so many more disks would have left them. */
+static void hold_many(struct host *h, const char *image)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int fd = open(image, O_RDONLY | O_CLOEXEC);
+	char name[HOLDER_NAME_MAX];
+
+	snprintf(addr.sun_path, sizeof addr.sun_path, "%s/" HOLDER_SOCKET, h->dir);
+	assert_int_equal(connect(sock, (struct sockaddr *)&addr, sizeof addr), 0);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof name, "%d:xvda", i + 2);
+		assert_int_equal(holder_send(sock, HOLDER_PUT, name, fd, 0), 0);
+	}
+	close(fd);
+	wait_until(held(h, image) == MANY + 1);
+	close(sock);
+}
+
+/* A new holder gets all of them, and is not there yet when the first one comes. */
+static void holder_of_many_dies(void **state)
+{
+	struct host *h = *state;
+	char path[200];
+
+	make_image(h, "a.img", 3, path);
+	attached(h, path, "w");
+	host_daemon_kill(h, SIGKILL);
+	hold_many(h, path);
+	/* While it does not know which disks there are, it keeps all claims. */
+	assert_int_equal(xen_fault(h->xen, "read 5 /vbd/1/51712/state 1000000", NULL), 0);
+	/* On one processor the new holder cannot keep up with who sends. */
+	cpu_set_t all, one;
+	assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+	CPU_ZERO(&one);
+	for (int i = 0; !CPU_COUNT(&one); i++)
+		if (CPU_ISSET(i, &all))
+			CPU_SET(i, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+	host_daemon_start(h, NULL);
+	assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+	host_holder_kill(h);
+	wait_until(held(h, path) == MANY + 1);
+	assert_false(host_log_has(h, "cannot be started"));
+	assert_int_equal(xen_fault(h->xen, "clear", NULL), 0);
+	wait_until(held(h, path) == 1);
+	host_detach(h, 1, XVDA);
+	wait_until(!owned(path));
+}
+
 /* One that does not answer keeps no image from others, and holds no supervisor up. */
 static void holder_stops(void **state)
 {
@@ -737,6 +808,7 @@ int main(void)
 	    owner_case(holder_dies),
 	    owner_case(holder_ends),
 	    owner_case(holder_stops),
+	    owner_case(holder_of_many_dies),
 	    owner_case(closed_before),
 	    owner_case(free_at_once),
 	    owner_case(claimed_unseen),
