@@ -76,7 +76,7 @@ static int list(int sock)
 static bool serve(int sock)
 {
 	struct holder_message m;
-	int fd, rc = holder_receive(sock, &m, &fd, 0);
+	int fd, rc = holder_receive(sock, &m, &fd, MSG_DONTWAIT);
 
 	if (rc == -EINTR)
 		return true;
@@ -197,6 +197,9 @@ int main(int argc, char **argv)
 		/* The newest supervisor counts: the lock of the run directory lets only one be. */
 		if (p[0].revents & POLLIN) {
 			int fd = accept4(LISTENER, NULL, NULL, SOCK_CLOEXEC);
+			/* What the one before said last, perhaps when it was killed. */
+			while (fd >= 0 && p[1].fd >= 0 && serve(p[1].fd))
+				;
 			if (fd >= 0 && p[1].fd >= 0)
 				close(p[1].fd);
 			if (fd >= 0)

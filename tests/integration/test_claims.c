@@ -515,16 +515,23 @@ static unsigned held(struct host *h, const char *image)
 	return n;
 }
 
-/* As a supervisor that has so many more disks would have left them. */
-static void hold_many(struct host *h, const char *image)
+static int holder_line(struct host *h)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	int fd = open(image, O_RDONLY | O_CLOEXEC);
-	char name[HOLDER_NAME_MAX];
 
 	snprintf(addr.sun_path, sizeof addr.sun_path, "%s/" HOLDER_SOCKET, h->dir);
 	assert_int_equal(connect(sock, (struct sockaddr *)&addr, sizeof addr), 0);
+	return sock;
+}
+
+/* As a supervisor that has so many more disks would have left them. */
+static void hold_many(struct host *h, const char *image)
+{
+	int sock = holder_line(h);
+	int fd = open(image, O_RDONLY | O_CLOEXEC);
+	char name[HOLDER_NAME_MAX];
+
 	for (int i = 0; i < MANY; i++) {
 		snprintf(name, sizeof name, "%d:xvda", i + 2);
 		assert_int_equal(holder_send(sock, HOLDER_PUT, name, fd, 0), 0);
@@ -563,6 +570,34 @@ static void holder_of_many_dies(void **state)
 	wait_until(held(h, path) == 1);
 	host_detach(h, 1, XVDA);
 	wait_until(!owned(path));
+}
+
+/* What a supervisor said before it died counts, also if the next one is there by then. */
+static void last_words(void **state)
+{
+	struct host *h = *state;
+	char path[200], name[8];
+
+	make_image(h, "a.img", 3, path);
+	attached(h, path, "w");
+	host_daemon_kill(h, SIGKILL);
+	int line = holder_line(h), fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(holder_send(line, HOLDER_PUT, "2:xvda", fd, 0), 0);
+	wait_until(held(h, path) == 2);
+	host_holder_stop(h);
+	for (int i = 3; i < 6; i++) {
+		snprintf(name, sizeof name, "%d:xvda", i);
+		assert_int_equal(holder_send(line, HOLDER_PUT, name, fd, 0), 0);
+	}
+	close(fd);
+	close(line);
+	line = holder_line(h);
+	assert_int_equal(kill(host_holder(h), SIGCONT), 0);
+	wait_until(held(h, path) == 5);
+	close(line);
+	host_daemon_start(h, NULL);
+	wait_until(held(h, path) == 1);
+	host_detach(h, 1, XVDA);
 }
 
 /* One that does not answer keeps no image from others, and holds no supervisor up. */
@@ -809,6 +844,7 @@ int main(void)
 	    owner_case(holder_ends),
 	    owner_case(holder_stops),
 	    owner_case(holder_of_many_dies),
+	    owner_case(last_words),
 	    owner_case(closed_before),
 	    owner_case(free_at_once),
 	    owner_case(claimed_unseen),
