@@ -115,6 +115,14 @@ static int check(int fd, const char *real, struct error *err)
 	return 0;
 }
 
+static bool same_dir(int fd, const char *path)
+{
+	struct stat ours, named;
+
+	return !fstat(fd, &ours) && !lstat(path, &named) && ours.st_dev == named.st_dev &&
+	       ours.st_ino == named.st_ino;
+}
+
 int private_dir(const char *path, char *real, size_t cap, struct error *err)
 {
 	char plain[PATH_MAX], found[PATH_MAX];
@@ -141,7 +149,10 @@ int private_dir(const char *path, char *real, size_t cap, struct error *err)
 		               error_name(errno));
 		goto out;
 	}
-	rc = check(fd, found, err);
+	/* Somebody may have put another one in its place meanwhile. */
+	rc = same_dir(fd, found) ? check(fd, found, err)
+	                         : error_set(err, -ESTALE,
+	                                     "directory %s is being replaced; " WAY_OUT, plain);
 	if (!rc && strlen(found) >= cap)
 		rc = error_set(err, -ENAMETOOLONG,
 		               "directory %s: its path must be shorter than %zu bytes, for sockets "

@@ -115,7 +115,7 @@ static const char *ring_from(struct device *dev, const struct wm *m)
 	if (!(m->flags & WM_HAS_RING)) {
 		/* It was disconnected, but nobody was there any more to note that. */
 		if (m->generation && m->generation == dev->conn.generation)
-			folder_drop_connection(dev);
+			ring_let_go(dev);
 		return NULL;
 	}
 	if (!dev->conn.generation || m->generation != dev->conn.generation)

@@ -328,10 +328,10 @@ static void failed(struct device *dev, int rc, bool unread, const char *text)
 	device_fatal(dev, rc, false, "%s", text);
 }
 
-/* Nothing of the connection may be taken up again. While the front end stays connected, to whatever
+/* While the front end stays connected, to whatever
  * ring comes next, the record stays, too: without one, a supervisor that starts now would take the
  * journals for lost. */
-static int let_go(struct device *dev)
+int ring_let_go(struct device *dev)
 {
 	struct error err;
 
@@ -354,7 +354,7 @@ static int note_connection(struct device *dev, const struct ring_keys *keys,
 		                 dev->folder, error_name(rc));
 	*resume = (uint8_t)rc;
 	if (!*resume) {
-		rc = let_go(dev);
+		rc = ring_let_go(dev);
 		if (rc)
 			return error_set(err, rc, "cannot empty the journals in %s: %s",
 			                 dev->folder, error_name(rc));
@@ -453,7 +453,7 @@ void ring_answer(struct device *dev, const struct wm *m)
 		upgrade_settled(dev);
 	} else if (m->type == WM_DISCONNECTED && dev->ring == RING_DISCONNECTING) {
 		dev->ring = RING_IDLE;
-		let_go(dev);
+		ring_let_go(dev);
 	} else if (m->type == WM_FAILED && dev->ring == RING_CONNECTING && went_on(dev, m->rc)) {
 		/* What the worker had in hand is forgotten, and this ring connected as a new one.
 		 */

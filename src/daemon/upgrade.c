@@ -219,7 +219,9 @@ static int ask_standby(struct upgrade *u, struct error *err)
 			return error_set(err, rc, "cannot read what its front end was told: %s",
 			                 error_name(rc));
 	}
-	if (!wm_send(u->sock.fd, &m, 1, u->had_ring ? dev->claim : -1))
+	/* One that has ended already is heard of by its pidfd, which says more. */
+	if (!wm_send(u->sock.fd, &m, 1, u->had_ring ? dev->claim : -1) || errno == ECONNRESET ||
+	    errno == EPIPE)
 		return 0;
 	return error_set(err, -errno, "the new xenblkd-worker takes no message: %s",
 	                 error_name(errno));

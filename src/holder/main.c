@@ -50,6 +50,8 @@ static void put(const char *name, int fd)
 
 	if (!c || fd < 0) {
 		free(c);
+		if (fd >= 0)
+			close(fd);
 		return;
 	}
 	drop(name);
@@ -204,6 +206,8 @@ int main(int argc, char **argv)
 				close(p[1].fd);
 			if (fd >= 0)
 				p[1].fd = fd;
+			else
+				usleep(10000); /* out of descriptors: no spin */
 			setsockopt(p[1].fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 			p[1].revents = 0;
 		}
