@@ -84,8 +84,8 @@ static int check_above(const char *real, struct error *err)
 	for (char *slash; (slash = strrchr(part, '/'));) {
 		slash[slash == part] = '\0';
 		if (stat(part, &st))
-			return error_set(err, -errno, "cannot look at directory %s: %s", part,
-			                 error_name(errno));
+			return error_set(err, -errno, "directory %s: cannot be looked at: %s",
+			                 part, error_name(errno));
 		const char *flaw = unmapped(st.st_uid) ? NULL : private_flaw(&st, geteuid(), false);
 		if (flaw)
 			return refuse(part, flaw, st.st_uid, err);
@@ -110,7 +110,7 @@ static int check(int fd, const char *real, struct error *err)
 		return refuse(real, flaw, st.st_uid, err);
 	/* Nor is what is in it anybody's business: paths, references, ports. */
 	if ((st.st_mode & 07777) != 0700 && fchmod(fd, 0700))
-		return error_set(err, -errno, "cannot set the mode of directory %s to 0700: %s", real,
+		return error_set(err, -errno, "directory %s: its mode cannot be set to 0700: %s", real,
 		                 error_name(errno));
 	return 0;
 }
@@ -140,12 +140,13 @@ int private_dir(const char *path, char *real, size_t cap, struct error *err)
 	plain[n] = '\0';
 	rc = make_all(plain);
 	if (rc)
-		return error_set(err, rc, "cannot make directory %s: %s", plain, error_name(rc));
+		return error_set(err, rc, "directory %s: cannot be made: %s; " WAY_OUT, plain,
+		                 error_name(rc));
 	if (!lstat(plain, &st) && S_ISLNK(st.st_mode))
 		return refuse(plain, "is a symbolic link of", st.st_uid, err);
 	fd = open(plain, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || !realpath(plain, found)) {
-		rc = error_set(err, -errno, "cannot open directory %s: %s", plain,
+		rc = error_set(err, -errno, "directory %s: cannot be opened: %s; " WAY_OUT, plain,
 		               error_name(errno));
 		goto out;
 	}
