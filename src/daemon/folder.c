@@ -49,9 +49,8 @@ static int make_file(const struct device *dev, int dir, const char *name, size_t
 		rc = allocate(fd, bytes);
 	if (fd >= 0)
 		close(fd);
-	return rc ? error_set(err, rc, "cannot make %s/%s: %s; see what is in its place, or free "
-	                               "space in the run directory",
-	                      dev->folder, name, error_name(rc))
+	return rc ? error_set(err, rc, "cannot make %s/%s: %s%s", dev->folder, name, error_name(rc),
+	                      error_is_transient(rc) ? "" : "; see what is in its place")
 	          : 0;
 }
 
@@ -124,9 +123,8 @@ int folder_reserve(struct device *dev, const struct ring_keys *keys, struct erro
 	}
 	if (dir >= 0)
 		close(dir);
-	return rc ? error_set(err, rc, "cannot make room for the journals in %s: %s; free space in "
-	                               "the run directory",
-	                      dev->folder, error_name(rc))
+	return rc ? error_set(err, rc, "cannot make room for the journals in %s: %s", dev->folder,
+	                      error_name(rc))
 	          : 0;
 }
 
