@@ -141,8 +141,11 @@ static void show_ring(json_t *d)
 	text_of(d, "protocol", protocol);
 	if (!strcmp(protocol, "-"))
 		return;
-	printf("%-14s %s, %" PRIu64 " page(s), %" PRIu64 " queue(s), %s\n", "ring", protocol,
-	       (uint64_t)1 << (number_of(d, "ring_order") & 15), number_of(d, "queues"),
+	uint64_t pages = (uint64_t)1 << (number_of(d, "ring_order") & 15);
+	uint64_t queues = number_of(d, "queues");
+
+	printf("%-14s %s, %" PRIu64 " page%s, %" PRIu64 " queue%s, %s\n", "ring", protocol, pages,
+	       pages == 1 ? "" : "s", queues, queues == 1 ? "" : "s",
 	       text_of(d, "ring_state", state));
 }
 

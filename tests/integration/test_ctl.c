@@ -123,7 +123,7 @@ static void attach_and_detach(void **state)
 	snprintf(worker, sizeof worker, "worker         %d\n", host_worker(h, "1:xvda"));
 	assert_says("disk           1:xvda\n");
 	assert_says("size           1 MiB: 2048 sectors of 512 bytes");
-	assert_says("x86_64-abi, 1 page(s), 1 queue(s), connected\n");
+	assert_says("x86_64-abi, 1 page, 1 queue, connected\n");
 	assert_says(worker);
 	assert_null(strstr(output, "refused"));
 	struct xenblkfront_request nothing = {.op = BLKIF_OP_READ};
