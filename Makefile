@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# A thin face over meson and ninja. `make help` lists what there is.
+# Thin wrapper around meson and ninja. `make help` lists what there is.
 
 # SANITIZE=1: a second build tree under AddressSanitizer and UBSan.
 # In CI a warning is an error; not under sanitizers, whose checks make gcc warn of what cannot happen.
