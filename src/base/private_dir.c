@@ -2,6 +2,7 @@
 /* Who may make a name in a directory can put a link there, and a process of root follows it. */
 #include "base/private_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -95,6 +96,24 @@ static int check_above(const char *real, struct error *err)
 	return 0;
 }
 
+/* Whether the directory is empty, or was a run directory before. */
+static bool is_for_us(int fd)
+{
+	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = again < 0 ? NULL : fdopendir(again);
+	bool empty = dir;
+	struct stat st;
+
+	for (struct dirent *e; empty && (e = readdir(dir));)
+		empty = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
+	if (dir)
+		closedir(dir);
+	else if (again >= 0)
+		close(again);
+	return empty || (!fstatat(fd, "lock", &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) &&
+	                 st.st_uid == geteuid());
+}
+
 static int check(int fd, const char *real, struct error *err)
 {
 	struct stat st;
@@ -109,7 +128,14 @@ static int check(int fd, const char *real, struct error *err)
 	if (flaw)
 		return refuse(real, flaw, st.st_uid, err);
 	/* Nor is what is in it anybody's business: paths, references, ports. */
-	if ((st.st_mode & 07777) != 0700 && fchmod(fd, 0700))
+	if ((st.st_mode & 07777) == 0700)
+		return 0;
+	if (!is_for_us(fd))
+		return error_set(err, -ENOTEMPTY,
+		                 "directory %s has mode %o and other things in it, which would be shut "
+		                 "for everybody else; give an empty directory, or a new name",
+		                 real, (unsigned)st.st_mode & 07777);
+	if (fchmod(fd, 0700))
 		return error_set(err, -errno, "directory %s: its mode cannot be set to 0700: %s", real,
 		                 error_name(errno));
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Whose a directory must be, and its parents, so that nobody else puts a link there for us to follow. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -110,9 +112,37 @@ static void refused(void **state)
 	assert_int_equal(rmdir(top), 0);
 }
 
+/* One that has something else in it is not shut for those who use that. */
+static void used_otherwise(void **state)
+{
+	char top[] = "/tmp/xb-test-dir-XXXXXX", path[64], real[64];
+	struct error err = {""};
+	struct stat st;
+
+	assert_non_null(mkdtemp(top));
+	snprintf(path, sizeof path, "%s/x", top);
+	close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	assert_int_equal(chmod(top, 0755), 0);
+	assert_int_equal(private_dir(top, real, sizeof real, &err), -ENOTEMPTY);
+	assert_non_null(strstr(err.text, " has mode 755 and other things in it"));
+	assert_int_equal(stat(top, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	/* A run directory of before, and one that nobody else can enter anyhow. */
+	snprintf(real, sizeof real, "%s/lock", top);
+	assert_int_equal(rename(path, real), 0);
+	int fd = private_dir(top, path, sizeof path, &err);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(stat(top, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(unlink(real), 0);
+	assert_int_equal(rmdir(top), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(flaws), cmocka_unit_test(made),
+	    cmocka_unit_test(used_otherwise),
 	                                   cmocka_unit_test(refused)};
 
 	return cmocka_run_group_tests_name("private_dir", tests, NULL, NULL);
