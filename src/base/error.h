@@ -31,8 +31,8 @@ const char *error_name(int rc);
  * was asked for: descriptors, memory, processes, room. It is worth trying again. Any thread. */
 bool error_is_transient(int rc);
 
-/* What an administrator can do about it: "raise the limit of open files (ulimit -n)"; "" if rc is not
- * transient. Any thread. */
+/* What an administrator can do about it: "raise the limit of open files (ulimit -n)"; "" if rc is
+ * not transient. Any thread. */
 const char *error_remedy(int rc);
 
 #endif

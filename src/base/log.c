@@ -32,8 +32,8 @@ static void put(const char *line, size_t n)
 	char note[64];
 
 	if (lost) {
-		int length = snprintf(note, sizeof note, "warning: %u lines before this are lost\n",
-		                      lost);
+		int length =
+		    snprintf(note, sizeof note, "warning: %u lines before this are lost\n", lost);
 		if (write(STDERR_FILENO, note, (size_t)length) < 0) {
 			__atomic_fetch_add(&log_lost, lost + 1, __ATOMIC_RELAXED);
 			return;
@@ -47,8 +47,7 @@ static void log_line(const char *level, const char *fmt, va_list ap)
 {
 	int saved = errno;
 	char line[1024];
-	int n = snprintf(line, sizeof line - 1, "%s%s%s", log_ident, *log_ident ? ": " : "",
-	                 level);
+	int n = snprintf(line, sizeof line - 1, "%s%s%s", log_ident, *log_ident ? ": " : "", level);
 
 	n += vsnprintf(line + n, sizeof line - 1 - (size_t)n, fmt, ap);
 	if (n > (int)sizeof line - 2)

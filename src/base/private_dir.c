@@ -12,7 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WAY_OUT "give a directory of this user's own, such as $XDG_RUNTIME_DIR/xb or, for root, /run/xb"
+#define WAY_OUT \
+	"give a directory of this user's own, such as $XDG_RUNTIME_DIR/xb or, for root, /run/xb"
 
 const char *private_flaw(const struct stat *st, uid_t us, bool last)
 {
@@ -51,8 +52,9 @@ static int refuse(const char *path, const char *flaw, uid_t owner, struct error 
 {
 	const struct passwd *pw = getpwuid(owner);
 
-	return error_set(err, -EPERM, "directory %s %s %s (uid %u): others could replace what is "
-	                              "in it; " WAY_OUT,
+	return error_set(err, -EPERM,
+	                 "directory %s %s %s (uid %u): others could replace what is "
+	                 "in it; " WAY_OUT,
 	                 path, flaw, pw ? pw->pw_name : "an unknown user", (unsigned)owner);
 }
 
@@ -85,8 +87,8 @@ static int check_above(const char *real, struct error *err)
 	for (char *slash; (slash = strrchr(part, '/'));) {
 		slash[slash == part] = '\0';
 		if (stat(part, &st))
-			return error_set(err, -errno, "directory %s: cannot be looked at: %s",
-			                 part, error_name(errno));
+			return error_set(err, -errno, "directory %s: cannot be looked at: %s", part,
+			                 error_name(errno));
 		const char *flaw = unmapped(st.st_uid) ? NULL : private_flaw(&st, geteuid(), false);
 		if (flaw)
 			return refuse(part, flaw, st.st_uid, err);
@@ -131,13 +133,14 @@ static int check(int fd, const char *real, struct error *err)
 	if ((st.st_mode & 07777) == 0700)
 		return 0;
 	if (!is_for_us(fd))
-		return error_set(err, -ENOTEMPTY,
-		                 "directory %s has mode %o and other things in it, which would be shut "
-		                 "for everybody else; give an empty directory, or a new name",
-		                 real, (unsigned)st.st_mode & 07777);
+		return error_set(
+		    err, -ENOTEMPTY,
+		    "directory %s has mode %o and other things in it, which would be shut "
+		    "for everybody else; give an empty directory, or a new name",
+		    real, (unsigned)st.st_mode & 07777);
 	if (fchmod(fd, 0700))
-		return error_set(err, -errno, "directory %s: its mode cannot be set to 0700: %s", real,
-		                 error_name(errno));
+		return error_set(err, -errno, "directory %s: its mode cannot be set to 0700: %s",
+		                 real, error_name(errno));
 	return 0;
 }
 
@@ -177,9 +180,9 @@ int private_dir(const char *path, char *real, size_t cap, struct error *err)
 		goto out;
 	}
 	/* Somebody may have put another one in its place meanwhile. */
-	rc = same_dir(fd, found) ? check(fd, found, err)
-	                         : error_set(err, -ESTALE,
-	                                     "directory %s is being replaced; " WAY_OUT, plain);
+	rc = same_dir(fd, found)
+	         ? check(fd, found, err)
+	         : error_set(err, -ESTALE, "directory %s is being replaced; " WAY_OUT, plain);
 	if (!rc && strlen(found) >= cap)
 		rc = error_set(err, -ENAMETOOLONG,
 		               "directory %s: its path must be shorter than %zu bytes, for sockets "

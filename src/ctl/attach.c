@@ -98,8 +98,8 @@ static int script_writes(struct toolstack *ts, struct keys *k, struct error *err
 {
 	int rc = toolstack_transaction(ts, write_keys, k);
 
-	return rc ? error_set(err, rc, "cannot write %s/%s: %s; " STORE_REMEDY, k->dir,
-	                      k->key[0], error_name(rc))
+	return rc ? error_set(err, rc, "cannot write %s/%s: %s; " STORE_REMEDY, k->dir, k->key[0],
+	                      error_name(rc))
 	          : 0;
 }
 

@@ -182,8 +182,9 @@ int control_request(const char *run_dir, const char *cmd, const char *id, int ti
 		rc = send_line(fd, "\n", 1, deadline_ns);
 	if (!rc)
 		rc = read_line(fd, &answer, deadline_ns);
-	rc = rc ? error_set(err, rc, "xenblkd in %s does not answer `%s`: %s; is it stopped, or does "
-	                             "the machine have too much to do?",
+	rc = rc ? error_set(err, rc,
+	                    "xenblkd in %s does not answer `%s`: %s; is it stopped, or does "
+	                    "the machine have too much to do?",
 	                    run_dir, cmd, error_name(rc))
 	        : understand(answer, result, err);
 out:

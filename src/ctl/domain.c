@@ -150,9 +150,8 @@ int toolstack_domain_destroy(struct toolstack *ts, unsigned domid, struct error 
 		return rc;
 	domain_paths(&d);
 	rc = toolstack_transaction(ts, remove_domain, &d);
-	return rc ? error_set(err, rc,
-	                      "cannot remove the nodes of domain %u: %s; " STORE_REMEDY, domid,
-	                      error_name(rc))
+	return rc ? error_set(err, rc, "cannot remove the nodes of domain %u: %s; " STORE_REMEDY,
+	                      domid, error_name(rc))
 	          : 0;
 }
 

@@ -195,9 +195,10 @@ static uint64_t total_of(json_t *o)
 
 void show_stats(json_t *stats)
 {
-	static const char *const headings[] = {
-	    "ID",      ">READS",   ">READ",    ">WRITES",   ">WRITTEN",  ">FLUSHES",   ">DISCARDS",
-	    ">ERRORS", ">REFUSED", ">NO MEMORY", ">NOTIFIES", ">WAKE-UPS", ">IN FLIGHT", NULL};
+	static const char *const headings[] = {"ID",         ">READS",     ">READ",     ">WRITES",
+	                                       ">WRITTEN",   ">FLUSHES",   ">DISCARDS", ">ERRORS",
+	                                       ">REFUSED",   ">NO MEMORY", ">NOTIFIES", ">WAKE-UPS",
+	                                       ">IN FLIGHT", NULL};
 	static const char *const after[] = {"f_req",  "ds_req", "errors",  "refused",
 	                                    "oo_req", "notify", "wakeups", "inflight"};
 	char text[CELL_MAX], size[SIZE_TEXT_MAX];

@@ -60,7 +60,8 @@ static int write_closed(struct device *dev)
 
 	/* Its requests are done, or its worker is dead: whoever connects next starts afresh. */
 	rc = ring_forget(dev);
-	/* The toolstack does not wait for descriptors. Nobody connects before ring_void has done it. */
+	/* The toolstack does not wait for descriptors. Nobody connects before ring_void has done
+	 * it. */
 	if (rc && !dev->force)
 		return rc;
 	/* The toolstack's script may be about to remove the image's device. */

@@ -30,8 +30,7 @@ static void ask(struct device *dev, int log_fd)
 	if (dev->worker.sock.fd >= 0)
 		worker_send(dev, &m, log_fd);
 	/* Sooner than for one that only hangs up. */
-	loop_timer_arm(&dev->d->loop, &dev->worker.kill,
-	               dev->worker.sock.fd >= 0 ? ADOPT_NS : 0);
+	loop_timer_arm(&dev->d->loop, &dev->worker.kill, dev->worker.sock.fd >= 0 ? ADOPT_NS : 0);
 }
 
 void adopt_again(struct device *dev)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The supervisor's files. It runs as root, so a name must not lead it elsewhere: each is opened from
- * the descriptor of its directory, and no link is followed. */
+/* The supervisor's files. It runs as root, so a name must not lead it elsewhere: each is opened
+ * from the descriptor of its directory, and no link is followed. */
 #include "daemon/at.h"
 
 #include <errno.h>

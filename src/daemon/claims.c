@@ -112,8 +112,7 @@ static int start_holder(struct daemon *d)
 	address(d, &addr);
 	unlink(addr.sun_path);
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof addr) ||
-	    (d->xen_pid && pidfd < 0))
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof addr) || (d->xen_pid && pidfd < 0))
 		rc = -errno;
 	snprintf(prog, sizeof prog, "%s/xenblkd-holder", d->program_dir);
 	if (!rc)
@@ -137,8 +136,8 @@ static void end_holder(int sock)
 		kill(peer.pid, SIGKILL);
 }
 
-/* Waits while the line is full: a holder that was just started gets many at once. For a drop, until it
- * is closed there. 0 or -errno. */
+/* Waits while the line is full: a holder that was just started gets many at once. For a drop, until
+ * it is closed there. 0 or -errno. */
 static int say(struct daemon *d, uint32_t op, const char *name, int fd)
 {
 	int sock = d->holder_fd.fd, none = -1;
@@ -179,9 +178,10 @@ static void line_again(struct daemon *d)
 	if (!rc)
 		table_each(d, put_one, &rc);
 	if (rc)
-		log_error("xenblkd-holder cannot be started: %s; should xenblkd die now, others may "
-		          "take the images of its disks",
-		          error_name(rc));
+		log_error(
+		    "xenblkd-holder cannot be started: %s; should xenblkd die now, others may "
+		    "take the images of its disks",
+		    error_name(rc));
 }
 
 /* It is gone: another one gets what we have. */

@@ -183,9 +183,10 @@ static void drop_idle(struct daemon *d)
 			continue;
 		client_free(c);
 		if (log_limit_pass(&d->limit, &dropped))
-			log_warn("control socket: %d clients are connected; the one that was silent "
-			         "for longest is dropped",
-			         CLIENTS_MAX);
+			log_warn(
+			    "control socket: %d clients are connected; the one that was silent "
+			    "for longest is dropped",
+			    CLIENTS_MAX);
 		return;
 	}
 }

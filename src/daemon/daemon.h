@@ -40,7 +40,7 @@ struct daemon {
 	struct loop_fd store_fd, signal_fd, control_fd, uevent_fd, size_fd, holder_fd;
 	int lock_fd;
 	unsigned own_domid;
-	uint64_t instance; /* of claim_owner */
+	uint64_t instance;          /* of claim_owner */
 	char run_dir[RUN_DIR_MAX];  /* absolute; for sockets and messages */
 	int run_fd;                 /* the same; its files are opened from here, see at.h */
 	char program_dir[PATH_MAX]; /* where the other programs stand */
@@ -82,8 +82,8 @@ int embedded_start(struct daemon *d, struct error *err); /* starts one unless on
 void embedded_stop(struct daemon *d); /* ends the one that xenblkd started, if no device is left */
 
 /* claims.c: the claims of images, kept in a process of their own, too. claims_start: learns what an
- * earlier supervisor had. 0 or -errno. claims_settle: all devices are known: what is left over is let
- * go of. claims_find: what was held of that disk, which is the caller's then; or -1. */
+ * earlier supervisor had. 0 or -errno. claims_settle: all devices are known: what is left over is
+ * let go of. claims_find: what was held of that disk, which is the caller's then; or -1. */
 int claims_start(struct daemon *d, struct error *err);
 void claims_settle(struct daemon *d);
 void claims_stop(struct daemon *d);
@@ -91,12 +91,13 @@ int claims_find(struct daemon *d, const char *id);
 void claims_drop(struct daemon *d, const char *id);
 
 /* leftovers.c: ends the workers, removes the folders and lets go of the images (claims_settle) of
- * devices that went while no supervisor was there. Waits for a scan that has found all of them; returns at once. */
+ * devices that went while no supervisor was there. Waits for a scan that has found all of them;
+ * returns at once. */
 void leftovers_start(struct daemon *d);
 void leftovers_stop(struct daemon *d); /* forgets those that still end */
-/* The worker that an earlier supervisor left of that disk, and a connection to it; *sock -1: it does
- * not listen. 0: there is none; -errno: something ran short, and nobody knows. One that waited to
- * replace it is ended. */
+/* The worker that an earlier supervisor left of that disk, and a connection to it; *sock -1: it
+ * does not listen. 0: there is none; -errno: something ran short, and nobody knows. One that waited
+ * to replace it is ended. */
 pid_t leftovers_find(const struct daemon *d, const char *name, int *pidfd, int *sock);
 
 /* table.c */

@@ -77,7 +77,8 @@ static void count_stuck(struct device *dev)
 {
 	struct worker *w = &dev->worker;
 	uint64_t published = peek_published(dev);
-	bool progress = dev->conn.generation != w->stuck_generation || published != w->stuck_published;
+	bool progress =
+	    dev->conn.generation != w->stuck_generation || published != w->stuck_published;
 
 	w->stuck_generation = dev->conn.generation;
 	w->stuck_published = published;
@@ -182,8 +183,8 @@ void worker_ended(struct device *dev, int code, int status)
 	describe(w, code, status, text, sizeof text);
 	patience_over(dev);
 	if (dev->image != IMAGE_FAILED)
-		dev->image = dev->image == IMAGE_CLOSING && !dev->renewing ? IMAGE_CLOSED
-		                                                          : IMAGE_NONE;
+		dev->image =
+		    dev->image == IMAGE_CLOSING && !dev->renewing ? IMAGE_CLOSED : IMAGE_NONE;
 	if (dev->image == IMAGE_CLOSED)
 		image_unclaim(dev);
 	dev->ring = RING_IDLE;

@@ -126,9 +126,10 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	snprintf(backend, sizeof backend, "%s/%u/%u", d->roots[kind], domid, devid);
 	if (devid == NO_DEVICE) {
 		if (may_complain(d, backend))
-			log_warn("%s: ignored: %u is no disk's number; see `xenblkctl attach --help` "
-			         "for names like xvda",
-			         backend, devid);
+			log_warn(
+			    "%s: ignored: %u is no disk's number; see `xenblkctl attach --help` "
+			    "for names like xvda",
+			    backend, devid);
 		return NULL;
 	}
 	rc = store_read(d->store, XBT_NULL, backend, "state", state, sizeof state);
@@ -461,7 +462,8 @@ static bool removes_itself(const struct device *dev)
 static void settled(struct device *dev)
 {
 	watch_removal(dev);
-	/* A guest may have closed it before the toolstack, which runs its script now, took it away. */
+	/* A guest may have closed it before the toolstack, which runs its script now, took it away.
+	 */
 	if (dev->claim >= 0 && dev->ours == XS_CLOSED && !dev->online && !dev->worker.pid)
 		image_unclaim(dev);
 	/* Nobody tells of a domain's name. */

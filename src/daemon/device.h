@@ -39,17 +39,17 @@ struct worker {
 	uint32_t other;      /* the version that it speaks, if that is not ours; else 0 */
 	char why_other[200]; /* why it cannot be replaced; "" if it can, or that is not known yet */
 	uint64_t start_ns;
-	unsigned streak;     /* deaths of its own doing in a row, after short lives or no progress */
-	unsigned lacks;      /* tries in a row for which something ran short */
-	unsigned unborn;     /* killed by others before they had the image, in a row */
-	unsigned stuck;      /* deaths in a row, by whatever cause, since a response was published;
-	                        0: the last one had nothing in hand */
+	unsigned streak; /* deaths of its own doing in a row, after short lives or no progress */
+	unsigned lacks;  /* tries in a row for which something ran short */
+	unsigned unborn; /* killed by others before they had the image, in a row */
+	unsigned stuck;  /* deaths in a row, by whatever cause, since a response was published;
+	                    0: the last one had nothing in hand */
 	uint64_t stuck_generation, stuck_published; /* as the last death left them */
-	bool used;           /* a ring was connected, or tried: no other can be */
-	int forbidden;       /* the call by which it says that it ends; -1: it did not */
+	bool used;               /* a ring was connected, or tried: no other can be */
+	int forbidden;           /* the call by which it says that it ends; -1: it did not */
 	struct error last_words; /* the last error that it logged */
-	char last_death[400]; /* how the last one died; "" if none did */
-	char in_hand[160];   /* and what it had in hand */
+	char last_death[400];    /* how the last one died; "" if none did */
+	char in_hand[160];       /* and what it had in hand */
 	struct loop_timer backoff;
 };
 
@@ -82,7 +82,7 @@ struct device {
 	char id[DEVICE_ID_MAX]; /* "1:xvda" */
 	char backend[STORE_PATH_MAX], frontend[STORE_PATH_MAX];
 	char folder[FOLDER_MAX]; /* for sockets and messages; files: daemon/at.h */
-	char token[64]; /* of the watch on the front end; "" if there is none */
+	char token[64];          /* of the watch on the front end; "" if there is none */
 	/* read from the store at the last update */
 	int ours, theirs;
 	int written; /* the state that we wrote last; 0: none */
@@ -100,7 +100,7 @@ struct device {
 	enum image_phase image;
 	enum ring_phase ring;
 	struct source source; /* of the image that is open or was last asked for */
-	int claim;            /* of the image, from the first open to detach, see storage/claim.h; or -1 */
+	int claim; /* of the image, from the first open to detach, see storage/claim.h; or -1 */
 	struct source claimed; /* what was wanted then */
 	bool claimed_unread;   /* its record in the folder could not be read yet */
 	struct storage_caps caps;
@@ -203,6 +203,8 @@ ring_sectors(const struct device *dev); /* what `sectors` says, in the units of 
 /* These: 0, or -errno of what cannot be read just now (store_unread). */
 int ring_told_size(struct device *dev, uint64_t *size); /* bytes, by `sectors`; 0: there is none */
 int ring_keys_changed(struct device *dev, bool *changed); /* against those connected */
+int ring_let_go(
+    struct device *dev); /* it has ended: nothing of it is taken up again; 0 or -errno */
 int ring_forget(struct device *dev); /* nothing of the connection may be taken up again */
 /* The front end starts anew: whatever ring there was, connected or not, is not the one that it will
  * offer, even if all numbers are the same (a new domain under the old one's). */
@@ -215,7 +217,7 @@ void change_check(struct device *dev); /* connected again: does the front end kn
 /* What happened to the disk of an adopted worker while nobody listened; what: enum wm_withdrawn. */
 void change_adopted(struct device *dev, uint32_t what);
 int ring_describe(struct device *dev, struct wm_connect *c); /* all but resume */
-int ring_guest_uuid(struct device *dev, char uuid[37]);       /* "" if it has none */
+int ring_guest_uuid(struct device *dev, char uuid[37]);      /* "" if it has none */
 /* The ring that an earlier supervisor connected is ours: dev->keys is what that promised. False: it
  * is not the one on record (dev->conn), or makes no sense. */
 bool ring_adopt(struct device *dev, const struct wm_connect *c);
@@ -311,8 +313,8 @@ void device_stopped(struct device *dev, const char *text);
 void device_lacks(struct device *dev, int rc, const char *text);
 void device_lacks_nothing(struct device *dev);
 void device_hold(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* dev->trouble.said is new: a line and the error node, while the disk is in use as before. _over: it
- * is "", and the node goes unless it tells of something else. */
+/* dev->trouble.said is new: a line and the error node, while the disk is in use as before. _over:
+ * it is "", and the node goes unless it tells of something else. */
 void device_trouble(struct device *dev);
 void device_trouble_over(struct device *dev);
 void device_load_error(struct device *dev); /* of an earlier supervisor, from the error node */
@@ -320,7 +322,8 @@ void device_recover(struct device *dev);    /* errors are history; warnings, too
 void device_warn(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void device_log(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* trouble.c: WM_TROUBLE; trouble_forget: the worker has ended, or is another supervisor's. Idempotent.
+/* trouble.c: WM_TROUBLE; trouble_forget: the worker has ended, or is another supervisor's.
+ * Idempotent.
  */
 void trouble_answer(struct device *dev, const struct wm *m);
 void trouble_forget(struct device *dev);

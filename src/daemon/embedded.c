@@ -60,10 +60,10 @@ static int wait_ready(struct daemon *d, pid_t pid, struct error *err)
 
 	while (!alive(d, &why)) {
 		if (waitpid(pid, &status, WNOHANG) == pid)
-			return error_set(
-			    err, -ECHILD,
-			    "the embedded Xen in %s ended at once; see its message on standard error",
-			    d->run_dir);
+			return error_set(err, -ECHILD,
+			                 "the embedded Xen in %s ended at once; see its message on "
+			                 "standard error",
+			                 d->run_dir);
 		if (clock_ns() > deadline) {
 			kill(pid, SIGKILL);
 			waitpid(pid, NULL, 0);

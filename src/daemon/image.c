@@ -132,8 +132,8 @@ void image_claimed(struct device *dev, int fd)
 	if (fd >= 0 && image_awaits_claim(dev) && !mode_agrees(dev, fd)) {
 		log_error("%s: the worker (process %d) opened the image for %s, which mode %s does "
 		          "not say; killed",
-		          dev->id, dev->worker.pid, dev->source.readonly ? "writing" : "reading only",
-		          dev->source.mode);
+		          dev->id, dev->worker.pid,
+		          dev->source.readonly ? "writing" : "reading only", dev->source.mode);
 		close(fd);
 		worker_kill(dev);
 		return;
@@ -149,9 +149,10 @@ void image_claimed(struct device *dev, int fd)
 	}
 	if (fd >= 0)
 		close(fd);
-	log_warn("%s: its worker sent no claim of the image; while no worker has it open, others may "
-	         "take it",
-	         dev->id);
+	log_warn(
+	    "%s: its worker sent no claim of the image; while no worker has it open, others may "
+	    "take it",
+	    dev->id);
 }
 
 void image_unclaim(struct device *dev)
@@ -257,8 +258,8 @@ void image_wrong_program(struct device *dev, uint32_t version)
 	device_hold(dev, "%s", err.text);
 }
 
-/* Who migrates holds the image until the guest runs here, or for good, if it does not come about. On
- * one host, or on a file system with locks across hosts, that is in our way. 1, 0 or -errno. */
+/* Who migrates holds the image until the guest runs here, or for good, if it does not come about.
+ * On one host, or on a file system with locks across hosts, that is in our way. 1, 0 or -errno. */
 static int is_incoming(struct device *dev)
 {
 	int rc = device_guest_is(dev, MIGRATION_INCOMING);
@@ -364,7 +365,8 @@ void image_answer(struct device *dev, const struct wm *m)
 	}
 	/* A worker is not trusted: its numbers are divided by, and told to the guest. */
 	if (!storage_caps_sane(&m->opened) || (dev->source.readonly && !m->opened.readonly)) {
-		failed(dev, -EPROTO, "the worker describes an image that cannot be; attach the disk again");
+		failed(dev, -EPROTO,
+		       "the worker describes an image that cannot be; attach the disk again");
 		worker_kill(dev);
 		return;
 	}

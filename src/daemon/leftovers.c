@@ -90,8 +90,8 @@ static int end_standby(const struct daemon *d, const char *name, pid_t worker)
 static void same_process(const char *name, pid_t pid, pid_t listens, int its_pidfd, int *sock)
 {
 	if (pid != listens) {
-		log_error("%s: process %d listens, its worker is %d: both are killed", name, listens,
-		          pid);
+		log_error("%s: process %d listens, its worker is %d: both are killed", name,
+		          listens, pid);
 		pidfd_send_signal(its_pidfd, SIGKILL, NULL, 0);
 		close(*sock);
 		*sock = -1;
@@ -223,9 +223,9 @@ static bool end_worker(struct daemon *d, const char *name)
 	l->exit_fd = (struct loop_fd){.fd = pidfd, .ready = ended};
 	l->kill.expired = kill_expired;
 	list_append(&d->leftovers, &l->link);
-	loop_timer_arm(&d->loop, &l->kill,
-	               sock < 0 || send(sock, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? 0
-	                                                                                   : QUIT_NS);
+	loop_timer_arm(
+	    &d->loop, &l->kill,
+	    sock < 0 || send(sock, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? 0 : QUIT_NS);
 	if (loop_add(&d->loop, &l->exit_fd, EPOLLIN)) {
 		kill_expired(&l->kill);
 		leftover_free(l);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a worker logs comes through a pipe, and becomes lines with its disk's name here: a worker that
- * a guest has taken over cannot speak for others, nor cut the log short, nor fill the disk it is on.
- * It may say much at once, and little for long. A pipe that is not read fills, and then the worker
- * drops its lines and counts them.
+ * What a worker logs comes through a pipe, and becomes lines with its disk's name here: a worker
+ * that a guest has taken over cannot speak for others, nor cut the log short, nor fill the disk it
+ * is on. It may say much at once, and little for long. A pipe that is not read fills, and then the
+ * worker drops its lines and counts them.
  */
 #include "daemon/logpipe.h"
 
@@ -110,8 +110,8 @@ static void ready(struct loop_fd *lfd, uint32_t events)
 	if (l->fd.fd < 0 || l->budget > 0)
 		return;
 	if (!l->told)
-		log_warn("%s: its worker logs too much: more than %d bytes a second are lost", l->id,
-		         RATE);
+		log_warn("%s: its worker logs too much: more than %d bytes a second are lost",
+		         l->id, RATE);
 	l->told = l->paused = true;
 	loop_del(&l->d->loop, &l->fd);
 	loop_timer_arm(&l->d->loop, &l->more, PAUSE_NS);

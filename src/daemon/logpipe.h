@@ -7,8 +7,8 @@
 
 struct logpipe;
 
-/* *write_fd: the end for the worker, which the caller closes when the worker has it. Both ends do not
- * block. NULL and errno. */
+/* *write_fd: the end for the worker, which the caller closes when the worker has it. Both ends do
+ * not block. NULL and errno. */
 struct logpipe *logpipe_new(struct daemon *d, const char *id, int *write_fd);
 /* Logs what is in it, within its limits. NULL is fine. */
 void logpipe_flush(struct logpipe *l);

@@ -70,8 +70,7 @@ static int take_lock(struct daemon *d, struct error *err)
 		return 0;
 	}
 	if (rc != -EWOULDBLOCK)
-		return error_set(err, rc, "cannot lock %s/lock: %s", d->run_dir,
-		                 error_name(rc));
+		return error_set(err, rc, "cannot lock %s/lock: %s", d->run_dir, error_name(rc));
 	ssize_t n = pread(d->lock_fd, pid, sizeof pid - 1, 0);
 	if (n > 0)
 		pid[strspn(pid, "0123456789")] = '\0';
@@ -227,9 +226,10 @@ static int start(struct daemon *d, struct error *err)
 		log_debug("no empty network for the workers: %s", error_name(d->net_fd));
 	const char *lacks = landlock_lacks(landlock_version());
 	if (*lacks)
-		log_info("this kernel's Landlock, version %d, does not keep a worker that was taken "
-		         "over from %s; what else there is does (docs/sandbox.md)",
-		         landlock_version(), lacks);
+		log_info(
+		    "this kernel's Landlock, version %d, does not keep a worker that was taken "
+		    "over from %s; what else there is does (docs/sandbox.md)",
+		    landlock_version(), lacks);
 	int heard = change_start(d);
 	if (heard)
 		log_warn("block devices that change their size are not noticed: %s; tell it with "

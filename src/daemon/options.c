@@ -52,7 +52,8 @@ static const char help[] =
     "  --embedded DIR           run on an embedded Xen in DIR, started if it is not there yet; a\n"
     "                           directory of this user's own, as of `mktemp -d`;\n"
     "                           implies --run-dir DIR\n"
-    "  --run-dir DIR            sockets, journals and statistics (default " DEFAULT_RUN_DIR "), made\n"
+    "  --run-dir DIR            sockets, journals and statistics (default " DEFAULT_RUN_DIR
+    "), made\n"
     "                           0700; refused if others could change it\n"
     "  --kinds KIND[,KIND]...   serve backend/KIND for each (default vbd,vbd3; vbd on\n"
     "                           an embedded Xen)\n"

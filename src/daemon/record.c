@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which processes are workers of a disk: by number and start time, so that a number that was given to
- * another process since is none. Two lines of fixed length in a file of the disk's folder, which has
- * its room from the start: a full run directory does not keep a worker from being replaced.
+ * Which processes are workers of a disk: by number and start time, so that a number that was given
+ * to another process since is none. Two lines of fixed length in a file of the disk's folder, which
+ * has its room from the start: a full run directory does not keep a worker from being replaced.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -63,8 +63,8 @@ int ring_keys_changed(struct device *dev, bool *changed)
 	if (store_unread(rc))
 		return rc;
 	/* Only a front end that asks for a connection must have sound keys. */
-	*changed = rc ? dev->theirs == XS_INITIALISED
-	              : memcmp(&now, &dev->conn.keys, sizeof now) != 0;
+	*changed =
+	    rc ? dev->theirs == XS_INITIALISED : memcmp(&now, &dev->conn.keys, sizeof now) != 0;
 	return 0;
 }
 
@@ -125,8 +125,8 @@ int ring_told_size(struct device *dev, uint64_t *size)
 {
 	const char *dir = dev->backend;
 	uint64_t sectors, unit;
-	int rc = store_read_u64(dev->d->store, XBT_NULL, dir, "sectors", 0, INT64_MAX / 4096,
-	                        &sectors);
+	int rc =
+	    store_read_u64(dev->d->store, XBT_NULL, dir, "sectors", 0, INT64_MAX / 4096, &sectors);
 
 	if (!rc)
 		rc = store_read_u64(dev->d->store, XBT_NULL, dir, "sector-size", 512, 4096, &unit);
@@ -187,10 +187,10 @@ static uint32_t persistent_grants(const struct device *dev, const struct setting
 	return told && set->persistent && keys->persistent ? set->max_persistent_grants : 0;
 }
 
-/* Whether this is the connection that an earlier worker of ours had, and its journal counts: 1, 0, or
- * -errno: that cannot be known now. *noted: the disk's folder says so already. */
+/* Whether this is the connection that an earlier worker of ours had, and its journal counts: 1, 0,
+ * or -errno: that cannot be known now. *noted: the disk's folder says so already. */
 static int resumes(struct device *dev, const struct ring_keys *keys, enum sector_units units,
-                    bool *noted)
+                   bool *noted)
 {
 	struct connection old;
 	int rc;

@@ -122,7 +122,8 @@ int spawn_network(void)
 
 pid_t spawn_session(const char *prog, char *const argv[])
 {
-	struct gifts g = {.prog = open(prog, O_PATH | O_CLOEXEC), .log = -1, .listener = -1, .net = -1};
+	struct gifts g = {
+	    .prog = open(prog, O_PATH | O_CLOEXEC), .log = -1, .listener = -1, .net = -1};
 	pid_t pid = g.prog < 0 ? -errno : spawn(&g, argv);
 
 	if (g.prog >= 0)

@@ -274,8 +274,8 @@ bool upgrade_take_over(struct device *dev)
 	snprintf(from, sizeof from, "%s/" NEXT_SOCK, dev->folder);
 	snprintf(to, sizeof to, "%s/" WORKER_SOCK, dev->folder);
 	pid = u->next.pid;
-	/* The next supervisor looks for it there. Killed between the two, it finds one that does not
-	 * listen, and ends it: it has no image yet. */
+	/* The next supervisor looks for it there. Killed between the two, it finds one that does
+	 * not listen, and ends it: it has no image yet. */
 	if (record_set(dev, RECORD_WORKER, pid) || rename(from, to)) {
 		standby_kill(u);
 		return false;

@@ -18,7 +18,7 @@
 #include "daemon/logpipe.h"
 #include "daemon/steps.h"
 
-#define MESSAGES_PER_ROUND 16    /* a worker that was taken over may never stop talking */
+#define MESSAGES_PER_ROUND 16 /* a worker that was taken over may never stop talking */
 /* Some answers to what it is asked, and a notice now and then: so many a second, and at once. */
 #define MESSAGES_RATE 20
 #define MESSAGES_BURST 500
@@ -116,8 +116,7 @@ static bool receive(struct device *dev)
 	struct wm m;
 	int fd = -1;
 	/* Of one that serves a guest no descriptor is taken. */
-	ssize_t n =
-	    wm_receive(dev->worker.sock.fd, &m, image_awaits_claim(dev) ? &fd : NULL);
+	ssize_t n = wm_receive(dev->worker.sock.fd, &m, image_awaits_claim(dev) ? &fd : NULL);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
@@ -399,7 +398,8 @@ int worker_spawn(struct device *dev, int prog_fd, enum record_line line, struct 
 		upgrade_step(STEP_SPAWNED, 0, s.pid);
 	rc = connect_to(dev, line, &s, &addr);
 	if (rc == -ECONNREFUSED && line == RECORD_WORKER) {
-		/* It has ended, or been killed: a death like any other, of which its pidfd tells. */
+		/* It has ended, or been killed: a death like any other, of which its pidfd tells.
+		 */
 		close(s.sock);
 		s.sock = -1;
 		rc = 0;

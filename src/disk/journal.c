@@ -201,7 +201,8 @@ void journal_fault(struct journal *j, int sig)
 bool journal_names_suspect(const void *place)
 {
 	struct journal_header h = *(const struct journal_header *)place;
-	const struct journal_slot *slot = (const void *)((const char *)place + JOURNAL_HEADER_BYTES);
+	const struct journal_slot *slot =
+	    (const void *)((const char *)place + JOURNAL_HEADER_BYTES);
 
 	if (h.magic != JOURNAL_MAGIC ||
 	    (h.version != JOURNAL_VERSION && h.version != JOURNAL_VERSION - 1) ||

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The in-flight journal of one queue: what was taken from the ring and not yet published. It lives in
- * memory that the worker mapped at its start (disk/files.h): a file on tmpfs of a fixed size, which
- * nobody extends, renames or deletes while the disk exists. Without JOURNAL_MAGIC it is empty: there
- * is no journal. The order of the stores is the crash protocol (docs/crash-recovery.md); after a
- * crash every field is untrusted.
+ * The in-flight journal of one queue: what was taken from the ring and not yet published. It lives
+ * in memory that the worker mapped at its start (disk/files.h): a file on tmpfs of a fixed size,
+ * which nobody extends, renames or deletes while the disk exists. Without JOURNAL_MAGIC it is
+ * empty: there is no journal. The order of the stores is the crash protocol
+ * (docs/crash-recovery.md); after a crash every field is untrusted.
  *
  * Counters are 64 bit and never wrap; the ring's index is their low half.
  */

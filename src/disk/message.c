@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages with a descriptor. Compiled into each program, for a test builds programs that speak another
- * version. */
+/* Messages with a descriptor. Compiled into each program, for a test builds programs that speak
+ * another version. */
 #include "disk/message.h"
 
 #include <string.h>

@@ -22,13 +22,13 @@
 #define WM_VERSION 4
 #endif
 #define WORKER_LACKS 75 /* exit status: something ran short at its start (EX_TEMPFAIL) */
-#define WM_MAX_REFS 16 /* max-ring-page-order 4 */
+#define WM_MAX_REFS 16  /* max-ring-page-order 4 */
 #define WM_MAX_QUEUES 16
 
 enum wm_type {
 	/* supervisor → worker */
-	WM_OPEN = 1,   /* open the image; the disk's claim comes along (SCM_RIGHTS) if it has one */
-	WM_CONNECT,    /* map the rings, bind the ports, start the queues; once in a worker's life */
+	WM_OPEN = 1, /* open the image; the disk's claim comes along (SCM_RIGHTS) if it has one */
+	WM_CONNECT,  /* map the rings, bind the ports, start the queues; once in a worker's life */
 	WM_DISCONNECT, /* take no more, drain, unmap, unbind, delete the journal; idempotent */
 	WM_QUIT, /* drain, close the image, exit 0; the socket's end is the answer. The journal of a
 	          * ring that was connected stays for the next worker */

@@ -25,7 +25,7 @@ struct queue_config {
 	struct wm_queue wire;
 	struct blkif_limits limits;
 	struct journal_identity identity;
-	void *journal; /* its place, see disk/journal.h; lent until queue_free */
+	void *journal;              /* its place, see disk/journal.h; lent until queue_free */
 	uint32_t persistent_grants; /* pages to keep mapped; 0: the front end does not offer it */
 	uint64_t persistent_idle_ns;
 	bool resume;
@@ -42,16 +42,17 @@ struct queue_config {
 };
 
 /*
- * A queue comes up in four steps, all by the control thread: open, spawn, attach, start. The first two
- * take what a process in its sandbox cannot get any more, descriptors and threads, and touch nothing
- * of the guest's. After a failure it can only be freed.
+ * A queue comes up in four steps, all by the control thread: open, spawn, attach, start. The first
+ * two take what a process in its sandbox cannot get any more, descriptors and threads, and touch
+ * nothing of the guest's. After a failure it can only be freed.
  */
 /* The ways to Xen, the io_uring, the eventfd. On failure nothing is left. */
 int queue_open(const struct queue_config *config, struct queue **out, struct error *err);
 /* The thread, with its queue of the storage. It waits then for queue_start. */
 int queue_spawn(struct queue *q, struct error *err);
 /* Maps the ring, makes or recovers the journal, binds the port. Nothing is taken from the ring yet.
- * On failure a journal of an older worker stays for a later try, if it is freed with keep_journal. */
+ * On failure a journal of an older worker stays for a later try, if it is freed with keep_journal.
+ */
 int queue_attach(struct queue *q, struct error *err);
 void queue_start(struct queue *q);
 /* Bytes of private memory that a queue of so many slots needs at most. */

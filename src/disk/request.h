@@ -119,9 +119,9 @@ struct queue {
 	bool running;
 	int start_rc;
 	struct error start_err;
-	sem_t ready; /* the thread is there, or start_rc says why not */
-	sem_t go;    /* it may begin, or end */
-	bool going;  /* set before go is posted: begin */
+	sem_t ready;         /* the thread is there, or start_rc says why not */
+	sem_t go;            /* it may begin, or end */
+	bool going;          /* set before go is posted: begin */
 	bool stopping;       /* atomic: set by the control thread */
 	const char *stopped; /* atomic: set by the queue's thread, why it takes no more for good */
 };

@@ -13,7 +13,8 @@
 #define SMALLEST 32 /* slots of a ring of one page */
 
 /* disk/thread.c: READ, POLL_ADD. storage/file_io.c, discard.c: READ, WRITE, FSYNC. TIMEOUT: waits
- * with an end, on kernels before 5.11, and the pauses of storage/again.c and fault.c. No flags of operations are used. */
+ * with an end, on kernels before 5.11, and the pauses of storage/again.c and fault.c. No flags of
+ * operations are used. */
 static const uint8_t operations[] = {IORING_OP_READ, IORING_OP_WRITE, IORING_OP_FSYNC,
                                      IORING_OP_POLL_ADD, IORING_OP_TIMEOUT};
 #define NR_OPERATIONS (sizeof operations / sizeof *operations)
@@ -56,7 +57,8 @@ static int setup(struct io_uring *ring, uint32_t slots)
 	return rc;
 }
 
-/* sysctl kernel.io_uring_disabled: 0 allowed, 1 to a group only, 2 to nobody; 0 if there is none. */
+/* sysctl kernel.io_uring_disabled: 0 allowed, 1 to a group only, 2 to nobody; 0 if there is none.
+ */
 static int disabled(void)
 {
 	FILE *f = fopen("/proc/sys/kernel/io_uring_disabled", "re");
@@ -78,10 +80,11 @@ static void remedy(int rc, char *text, size_t cap)
 	switch (rc) {
 	case -ENOMEM:
 		getrlimit(RLIMIT_MEMLOCK, &r);
-		snprintf(text, cap,
-		         "raise the limit of locked memory, which is %llu KiB (ulimit -l, systemd's "
-		         "LimitMEMLOCK), or free memory",
-		         (unsigned long long)r.rlim_cur / 1024);
+		snprintf(
+		    text, cap,
+		    "raise the limit of locked memory, which is %llu KiB (ulimit -l, systemd's "
+		    "LimitMEMLOCK), or free memory",
+		    (unsigned long long)r.rlim_cur / 1024);
 		return;
 	case -EINVAL:
 		snprintf(text, cap, "Linux 5.10 or newer is needed");
@@ -93,8 +96,8 @@ static void remedy(int rc, char *text, size_t cap)
 	case -EACCES:
 		value = disabled();
 		if (value)
-			snprintf(text, cap,
-			         "sysctl kernel.io_uring_disabled is %d; set it to 0", value);
+			snprintf(text, cap, "sysctl kernel.io_uring_disabled is %d; set it to 0",
+			         value);
 		else
 			snprintf(text, cap,
 			         "a seccomp profile forbids it, as Docker's default does; allow "

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See holder.h. Started by xenblkd with its listening socket as descriptor 3; with --with-process and,
- * as descriptor 4, a pidfd, it ends with that process.
+ * See holder.h. Started by xenblkd with its listening socket as descriptor 3; with --with-process
+ * and, as descriptor 4, a pidfd, it ends with that process.
  */
 #include <errno.h>
 #include <fcntl.h>

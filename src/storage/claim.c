@@ -341,7 +341,8 @@ void claim_check_name(int claim, const char *path, struct error *note)
 	if (stat(path, &named)) {
 		if (errno == ENOENT)
 			error_set(note, 0,
-			          "image %s has been renamed or removed; the disk goes on with it until it "
+			          "image %s has been renamed or removed; the disk goes on with it "
+			          "until it "
 			          "is detached; if it has no other name, its data is gone then",
 			          name);
 		return;

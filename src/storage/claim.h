@@ -12,10 +12,10 @@
  * The fence is a lock on the file description that a worker does its I/O with: the kernel drops it
  * when the last operation in flight has let go of the file.
  *
- * All locks are byte locks of open file descriptions (fcntl's F_OFD_SETLK): they exist on every file
- * system that has locks, and one kind cannot meet another (flock and byte locks are one and the same
- * thing on NFS). A block device's locks stand on the kernel's own node of it, by whatever node it was
- * named. docs/crash-recovery.md has the argument.
+ * All locks are byte locks of open file descriptions (fcntl's F_OFD_SETLK): they exist on every
+ * file system that has locks, and one kind cannot meet another (flock and byte locks are one and
+ * the same thing on NFS). A block device's locks stand on the kernel's own node of it, by whatever
+ * node it was named. docs/crash-recovery.md has the argument.
  */
 #ifndef STORAGE_CLAIM_H
 #define STORAGE_CLAIM_H
@@ -30,10 +30,11 @@
 
 struct claim_spec {
 	const struct storage_target *target;
-	struct storage_identity expected; /* what it was, for a disk in use; all 0: whatever is there */
+	struct storage_identity
+	    expected;          /* what it was, for a disk in use; all 0: whatever is there */
 	bool readonly, shared; /* shared: writers may share the image (mode "w!") */
-	/* The guest's device model opens the image beside us, on behalf of the same disk: QEMU's locks
-	 * are respected but not taken. */
+	/* The guest's device model opens the image beside us, on behalf of the same disk: QEMU's
+	 * locks are respected but not taken. */
 	bool emulated;
 	uint64_t owner; /* claim_owner of the disk */
 	bool wait;      /* for the one who has it, without limit; else -EBUSY */
@@ -46,16 +47,16 @@ uint64_t claim_owner(uint64_t instance, uint16_t domid, uint32_t devid);
 void claim_owner_disk(uint64_t owner, uint16_t *domid, uint32_t *devid);
 
 /* Finds the image and claims it: *fd is the claim, the caller's. Opens a regular file or a block
- * device, and writes nothing. Blocks for a second at most where not told to wait, unless the storage
- * does. 0; -EBUSY: somebody has it; -ESTALE: not what was expected there; or another -errno. *err
- * names the holder, if that can be known, and the remedy. Any thread. */
+ * device, and writes nothing. Blocks for a second at most where not told to wait, unless the
+ * storage does. 0; -EBUSY: somebody has it; -ESTALE: not what was expected there; or another
+ * -errno. *err names the holder, if that can be known, and the remedy. Any thread. */
 int claim_take(const struct claim_spec *spec, int *fd, struct error *err);
 
 /* What a claim (or any descriptor of an image) is. 0 or -errno. Any thread. */
 int claim_identify(int fd, struct storage_identity *out);
 
-/* *note says if the path names another file by now, or none; else it is "". The disk goes on with the
- * one that was claimed. Any thread; waits for the file system. */
+/* *note says if the path names another file by now, or none; else it is "". The disk goes on with
+ * the one that was claimed. Any thread; waits for the file system. */
 void claim_check_name(int claim, const char *path, struct error *note);
 
 /* Puts the fence of that disk on fd, the description that does its I/O: waits, without limit, until

@@ -110,9 +110,8 @@ static bool disk_find_relative(dev_t rdev, const char *what, void *arg)
 	const struct relatives *r = arg;
 	char node[STACK_NAME_MAX];
 	bool found;
-	int fd = stack_node(rdev, node, sizeof node)
-	             ? open(node, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-	             : -1;
+	int fd = stack_node(rdev, node, sizeof node) ? open(node, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+	                                             : -1;
 
 	if (fd < 0)
 		return false;

@@ -31,9 +31,9 @@ int file_caps_find(struct file *f, const struct stat *st, const struct storage_t
  * (static). Needs f->fd open with O_DIRECT. */
 bool file_direct_usable(const struct file *f, const char **why);
 
-/* An O_PATH descriptor of the target's image, which exists, is a regular file or block device and can
- * serve as a disk, as far as that is to be seen without opening it. *st is what it is. 0 or -errno
- * with *err. */
+/* An O_PATH descriptor of the target's image, which exists, is a regular file or block device and
+ * can serve as a disk, as far as that is to be seen without opening it. *st is what it is. 0 or
+ * -errno with *err. */
 int file_resolve(const struct storage_target *target, int *fd, struct stat *st, struct error *err);
 
 /* Opens what fd is a descriptor of: whatever stands at its path now. A descriptor, or -errno. */

@@ -171,9 +171,9 @@ static int regular_caps(const struct file *f, const struct stat *st,
 		return error_set(err, -EINVAL, "the size that the disk had is none");
 	/* A hint: smaller writes make the file system work harder. */
 	caps->physical_block = block < 4096 ? block : 4096;
-	/* Whether the file system makes holes, only making one tells, and an image is not for trying:
-	 * another process may be writing what would become the hole. The first discard that fails
-	 * with EOPNOTSUPP withdraws the offer. */
+	/* Whether the file system makes holes, only making one tells, and an image is not for
+	 * trying: another process may be writing what would become the hole. The first discard that
+	 * fails with EOPNOTSUPP withdraws the offer. */
 	caps->discard = !caps->readonly;
 	caps->discard_granularity = caps->discard ? block : 0;
 	return 0;

@@ -15,9 +15,9 @@
 
 /* Words: control thread while no queue is open; then each the data thread's of its queue. */
 struct lost {
-	uint64_t *word; /* LOST_QUEUES of them; atomic. 0: nothing is to be told; UINT64_MAX: a flush
-	                   is to fail; else 1 + the number of the request that tells. NULL: as if all
-	                   were 0 */
+	uint64_t *word; /* LOST_QUEUES of them; atomic. 0: nothing is to be told; UINT64_MAX: a
+	                   flush is to fail; else 1 + the number of the request that tells. NULL: as
+	                   if all were 0 */
 };
 
 /* All queues are to be told (again). Control thread. */

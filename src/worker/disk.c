@@ -118,8 +118,9 @@ int disk_open(struct worker *w, const struct wm_open *m, int *fd, struct error *
 	};
 	if (m->has_claim && *fd < 0) {
 		free(o);
-		return error_set(err, -EMFILE, "the image's descriptor did not arrive; raise the "
-		                               "limit of open files");
+		return error_set(err, -EMFILE,
+		                 "the image's descriptor did not arrive; raise the "
+		                 "limit of open files");
 	}
 	w->opening = o;
 	rc = -pthread_create(&o->thread, NULL, open_thread, o);
@@ -141,8 +142,8 @@ static void opened(struct worker *w, const struct opening *o)
 	w->image = o->identity;
 }
 
-/* To whom it belongs. The supervisor may die before it has read that, so we keep it for the next one
- * until a front end connects: who asks for that has it, and a guest must not find it here. */
+/* To whom it belongs. The supervisor may die before it has read that, so we keep it for the next
+ * one until a front end connects: who asks for that has it, and a guest must not find it here. */
 static void pass_claim(struct worker *w, struct opening *o)
 {
 	if (o->rc || !o->claimed) {
@@ -174,8 +175,7 @@ static int confine(struct worker *w, struct error *err)
 	return rc;
 }
 
-int disk_opened(struct worker *w, struct storage_caps *caps, struct error *note,
-                struct error *err)
+int disk_opened(struct worker *w, struct storage_caps *caps, struct error *note, struct error *err)
 {
 	struct opening *o = w->opening;
 	int rc = o->rc;
@@ -253,7 +253,7 @@ static unsigned suspects(const struct worker *w, const struct wm_connect *m)
 }
 
 static int open_queue(struct worker *w, const struct wm_connect *m, unsigned i,
-                         uint64_t fault_epoch, struct error *err)
+                      uint64_t fault_epoch, struct error *err)
 {
 	const char *vdev = strchr(w->name, ':');
 	struct queue_config c = {
@@ -369,8 +369,9 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 	if (!w->storage)
 		return error_set(err, -EINVAL, "no image is open");
 	if (w->used)
-		return error_set(err, -EALREADY, "this worker was connected before: a worker "
-		                                 "serves one connection");
+		return error_set(err, -EALREADY,
+		                 "this worker was connected before: a worker "
+		                 "serves one connection");
 	rc = supported(m, err);
 	if (!rc)
 		rc = check_turns(w, m, err);

@@ -13,8 +13,8 @@
 
 static struct worker *worker;
 
-/* The supervisor says by which call, then. Not on a stack: it has a size that a thread need not have
- * left. */
+/* The supervisor says by which call, then. Not on a stack: it has a size that a thread need not
+ * have left. */
 static void tell_forbidden(int call)
 {
 	static struct wm m = {.version = WM_VERSION, .type = WM_FORBIDDEN};

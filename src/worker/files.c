@@ -11,7 +11,8 @@
 
 #include "worker/worker.h"
 
-/* The name is relative to the folder. *fd: left open if it is asked for. NULL with *err and errno. */
+/* The name is relative to the folder. *fd: left open if it is asked for. NULL with *err and errno.
+ */
 static void *map_file(int dir, const char *name, size_t bytes, int *fd_out, struct error *err)
 {
 	int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -23,7 +24,8 @@ static void *map_file(int dir, const char *name, size_t bytes, int *fd_out, stru
 		rc = -errno;
 	else if (!S_ISREG(st.st_mode) || st.st_size < (off_t)bytes)
 		rc = -EINVAL;
-	if (!rc && (map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) == MAP_FAILED)
+	if (!rc &&
+	    (map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) == MAP_FAILED)
 		rc = -errno;
 	if (fd >= 0 && (rc || !fd_out))
 		close(fd);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* What a process inherits through exec, and whoever started the supervisor may have set to anything:
- * which signals are ignored, and limits. A worker's are always the same. */
+/* What a process inherits through exec, and whoever started the supervisor may have set to
+ * anything: which signals are ignored, and limits. A worker's are always the same. */
 #include <signal.h>
 #include <stddef.h>
 #include <sys/resource.h>
 
 #include "worker/worker.h"
 
-#define DESCRIPTORS 512          /* a disk with 16 queues has some 200 */
-#define STACK_BYTES (8u << 20)   /* of the main thread; the others' are what they need */
+#define DESCRIPTORS 512        /* a disk with 16 queues has some 200 */
+#define STACK_BYTES (8u << 20) /* of the main thread; the others' are what they need */
 
 /* Signals that nobody sends to end a process, but that would end it. SIGXFSZ: a write beyond the
  * limit of a file's size then fails with EFBIG, which is an error of one request. */

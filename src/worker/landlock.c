@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Landlock: nothing can be opened but the way to Xen, and, as far as the kernel knows how, nobody be
- * called or signalled. Its numbers are spelled out: headers are often older than the kernel. */
+/* Landlock: nothing can be opened but the way to Xen, and, as far as the kernel knows how, nobody
+ * be called or signalled. Its numbers are spelled out: headers are often older than the kernel. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -14,8 +14,8 @@
  * devices. */
 #define FS_READ_WRITE (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE)
 #define FS_IOCTL_DEV (1ull << 15)
-#define NET_TCP 3ull     /* bind and connect; version 4 */
-#define SCOPE_ALL 3ull   /* abstract sockets, signals; version 6 */
+#define NET_TCP 3ull   /* bind and connect; version 4 */
+#define SCOPE_ALL 3ull /* abstract sockets, signals; version 6 */
 
 struct ruleset {
 	uint64_t fs, net, scoped;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A root directory of the worker's own: an empty file system in memory, with the way to Xen mounted
- * into it, all that a worker still opens by path. Landlock and seccomp do not see whom a connect() is meant for, nor what
- * io_uring does; where no other socket and file has a name, nobody can reach it.
+ * into it, all that a worker still opens by path. Landlock and seccomp do not see whom a connect()
+ * is meant for, nor what io_uring does; where no other socket and file has a name, nobody can reach
+ * it.
  *
  * All is made ready as mounts that hang nowhere yet. Only then does the worker leave the host's
  * mounts: what is going to fail fails before that, and no copy of them is left behind.

@@ -3,13 +3,14 @@
  * What the worker gives up, in two steps.
  *
  * sandbox_enter, when the image is open: the host's file systems and network (a root directory of
- * its own, see root.c, and a network namespace with nothing in it), capabilities, every file but the
- * way to Xen (Landlock, where the kernel has it), and every system call that serving an open disk
- * does not need (seccomp; such a call is not done, and ends the worker by SIGSYS, see faults.c).
+ * its own, see root.c, and a network namespace with nothing in it), capabilities, every file but
+ * the way to Xen (Landlock, where the kernel has it), and every system call that serving an open
+ * disk does not need (seccomp; such a call is not done, and ends the worker by SIGSYS, see
+ * faults.c).
  *
  * sandbox_seal, when a front end connects, and before anything of its is mapped: whatever makes a
- * descriptor that leads somewhere. io_uring's operations are no system calls; from then on there are
- * only the rings that were made until then, which are restricted (disk/uring.h).
+ * descriptor that leads somewhere. io_uring's operations are no system calls; from then on there
+ * are only the rings that were made until then, which are restricted (disk/uring.h).
  */
 #include <cap-ng.h>
 #include <errno.h>

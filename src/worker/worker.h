@@ -53,18 +53,18 @@ struct worker {
 	uint32_t withdrawn_reported;
 	struct wm_trouble trouble_reported[WM_OPS]; /* as the supervisor knows it */
 	uint64_t trouble_ns;                        /* when it was told */
-	int net_fd;     /* a network with nothing in it, from the supervisor; -1: none */
-	bool sandboxed; /* or failed at it */
-	bool unfit;     /* failed at it */
+	int net_fd;           /* a network with nothing in it, from the supervisor; -1: none */
+	bool sandboxed;       /* or failed at it */
+	bool unfit;           /* failed at it */
 	uint64_t memory_used; /* bytes, when it went in */
-	bool used;      /* a connection was tried: no other can be */
+	bool used;            /* a connection was tried: no other can be */
 };
 
 /* session.c: messages of the supervisor */
 int session_init(struct worker *w, int listen_fd);
 void session_send(struct worker *w, const struct wm *m);
 void session_pass_claim(struct worker *w); /* if there is one, and a supervisor */
-void session_opened(struct worker *w); /* disk_open's thread has ended */
+void session_opened(struct worker *w);     /* disk_open's thread has ended */
 
 /* disk.c: what the messages ask for. 0 or -errno with *err. */
 int disk_init(struct worker *w);
@@ -72,8 +72,7 @@ int disk_init(struct worker *w);
  */
 int disk_open(struct worker *w, const struct wm_open *m, int *fd, struct error *err);
 /* The result; note: what is worth a word about an image that is open, or "". */
-int disk_opened(struct worker *w, struct storage_caps *caps, struct error *note,
-                struct error *err);
+int disk_opened(struct worker *w, struct storage_caps *caps, struct error *note, struct error *err);
 /* Whether that connection could be gone on with; fd: of its image, lent, or -1. */
 int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct error *err);
 /* Once in a worker's life: -EALREADY. */
@@ -105,7 +104,8 @@ void stats_later(struct worker *w); /* a second from now, and reports that had t
 /* Why a ring was stopped for good; false and "" if none was. */
 bool stopped_text(const struct worker *w, char *text, size_t cap);
 
-/* inherited.c: undoes what the process inherited of signals and limits. Once, before faults_init. */
+/* inherited.c: undoes what the process inherited of signals and limits. Once, before faults_init.
+ */
 void inherited_reset(void);
 
 /* faults.c: signals that are faults end the worker as ever, but leave a note in its journals */

@@ -123,11 +123,10 @@ int xen_gntshr_revoke(struct xen_gntshr *s, const uint32_t *refs, uint32_t count
  *   lose-event DOMID PORT COUNT    the next COUNT events sent to that port are dropped
  *   spurious-event DOMID PORT      that port becomes pending without a sender
  *   conflict COUNT                 the next COUNT xenstore commits fail with EAGAIN
- *   read ERRNO PATH COUNT          the next COUNT reads of nodes whose path ends with PATH fail with
- *                                  that number (5: EIO); of one PATH at a time
- *   delay-store MS                 every xenstore answer is delayed by MS (0: not any more)
- *   clear                          ends all of the above
- * 0 or -EINVAL.
+ *   read ERRNO PATH COUNT          the next COUNT reads of nodes whose path ends with PATH fail
+ * with that number (5: EIO); of one PATH at a time delay-store MS                 every xenstore
+ * answer is delayed by MS (0: not any more) clear                          ends all of the above 0
+ * or -EINVAL.
  */
 int xen_fault(struct xen_platform *p, const char *line, struct error *err);
 

@@ -46,9 +46,9 @@ int store_read(struct store *s, xs_transaction_t t, const char *dir, const char 
 /* Decimal within min..max. 0, -ENOENT, -EINVAL (no number), -ERANGE, -EMSGSIZE, … */
 int store_read_u64(struct store *s, xs_transaction_t t, const char *dir, const char *name,
                    uint64_t min, uint64_t max, uint64_t *out);
-/* Whether a read that returned rc, of these two or of store_list, tells nothing of the key: neither what
- * it is, be it nonsense, nor that there is none (nor that it is not ours to know: -EACCES). What was
- * known of it before still is, and it is to be read again. Any thread. */
+/* Whether a read that returned rc, of these two or of store_list, tells nothing of the key: neither
+ * what it is, be it nonsense, nor that there is none (nor that it is not ours to know: -EACCES).
+ * What was known of it before still is, and it is to be read again. Any thread. */
 bool store_unread(int rc);
 /* xenbus state 1..8, or XS_UNKNOWN for whatever else is there, or nothing. Never fails. */
 int store_read_state(struct store *s, xs_transaction_t t, const char *dir);

@@ -215,8 +215,7 @@ int ring_keys_read(const struct key_reader *r, enum blkif_protocol fallback, str
 {
 	uint32_t offered;
 	struct ring_keys keys = {0};
-	int rc =
-	    ring_offer_read(r, "multi-queue-max-queues", RING_MAX_QUEUES, 1, &offered, err);
+	int rc = ring_offer_read(r, "multi-queue-max-queues", RING_MAX_QUEUES, 1, &offered, err);
 
 	if (!rc)
 		rc = optional_u32(r, "multi-queue-num-queues", 1, offered ?: 1, 1, &keys.nr_queues,

@@ -10,7 +10,8 @@
 
 #define CRASH_SCRIPT_MAX 16
 #define CRASH_ANY UINT64_MAX
-#define CRASH_FORBIDDEN 1000 /* in place of a signal: a system call that no sandbox allows, getppid */
+#define CRASH_FORBIDDEN \
+	1000 /* in place of a signal: a system call that no sandbox allows, getppid */
 
 struct crash_order {
 	uint32_t step;   /* enum crash_step */

@@ -19,7 +19,7 @@ struct resume {
 	bool same;            /* the new ring has the numbers of the old one, as nobody maps that */
 	bool connected; /* it says so at once, as Linux does: our state has been 4 all along */
 	bool slowly;    /* the old ring is gone for a while before the new one is told of */
-	bool twice;     /* the worker that is to make the new ring's journal is killed before that */
+	bool twice; /* the worker that is to make the new ring's journal is killed before that */
 };
 
 static uint32_t ring_number(struct outage *o, const char *key)
@@ -234,9 +234,12 @@ static void suspended_for_a_checkpoint(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    crash_case(resumes_with_the_same_numbers), crash_case(resumes_before_it_was_answered),
-	    crash_case(resumes_with_other_numbers),    crash_case(resumes_slowly),
-	    crash_case(suspended_for_a_checkpoint),    crash_case(saved_and_restored),
+	    crash_case(resumes_with_the_same_numbers),
+	    crash_case(resumes_before_it_was_answered),
+	    crash_case(resumes_with_other_numbers),
+	    crash_case(resumes_slowly),
+	    crash_case(suspended_for_a_checkpoint),
+	    crash_case(saved_and_restored),
 	    crash_case(resumes_and_the_next_worker_dies),
 	};
 

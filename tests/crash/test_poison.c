@@ -101,7 +101,7 @@ static void every_fault_counts(void **state)
 #ifdef __SANITIZE_ADDRESS__
 	static const int signals[] = {SIGILL, SIGSYS, SIGTRAP, SIGSTKFLT};
 #else
-	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE,
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL,  SIGFPE,
 	                              SIGABRT, SIGSYS, SIGTRAP, SIGSTKFLT};
 #endif
 	for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) {
@@ -141,8 +141,8 @@ static const char *status_says(struct host *h, const char *key)
 	return text;
 }
 
-/* Whoever kills it, and for whatever reason: one that gets nowhere has an end, and somebody is told.
- * The request waits; it is not answered ERROR. */
+/* Whoever kills it, and for whatever reason: one that gets nowhere has an end, and somebody is
+ * told. The request waits; it is not answered ERROR. */
 static void kills_without_progress(void **state)
 {
 	struct crash_host *c = *state;

@@ -38,7 +38,7 @@ int try_ring_unlink(const void *path);
 int try_mknod(const void *path);
 int try_chroot(const void *path);
 int try_unshare(const void *nothing);
-int try_isatty(const void *nothing); /* of the standard error */
+int try_isatty(const void *nothing);   /* of the standard error */
 int no_directory(const void *nothing); /* EEXIST: there is a descriptor of a directory */
 
 /* Another attempt, by a thread whose process has no leader any more. */
@@ -69,7 +69,6 @@ int try_thread(const void *arg);
 /* Forbidden calls that are to have no consequences. */
 int try_ignore(const void *arg);
 int try_blocked(const void *arg);
-
 
 /* The ring to use where it is set; else each attempt makes one. */
 extern struct io_uring *sealed_ring;

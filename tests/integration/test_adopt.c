@@ -99,7 +99,8 @@ static void faults_unseen(void **state)
 	assert_string_equal(status_text(h, "1:xvda", "last_death"),
 	                    "killed by signal 7 (Bus error)");
 	/* A kill is none. The last fault must have been seen to by a worker before that. */
-	wait_until(host_worker(h, "1:xvda") > 0 && status_is(h, "1:xvda", "ring_state", "connected"));
+	wait_until(host_worker(h, "1:xvda") > 0 &&
+	           status_is(h, "1:xvda", "ring_state", "connected"));
 	t.worker = host_worker(h, "1:xvda");
 	supervisor_dies(h);
 	assert_int_equal(kill(t.worker, SIGKILL), 0);

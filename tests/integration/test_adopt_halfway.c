@@ -225,8 +225,8 @@ static void hung_in_disconnect(void **state)
 	disk_end(h, &t);
 }
 
-/* The guest has another ring, with a request in it, and the old one is let go of: nothing of that one
- * is left to be lost. */
+/* The guest has another ring, with a request in it, and the old one is let go of: nothing of that
+ * one is left to be lost. */
 static void dies_between_two_rings(void **state)
 {
 	struct xenblkfront_response rsp;
@@ -265,8 +265,8 @@ static void dies_between_two_rings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    case_of(dies_in_open),       case_of(stopped_worker),     case_of(hung_in_open),
-	    case_of(dies_in_connect),    case_of(dies_in_disconnect), case_of(hung_in_connect),
+	    case_of(dies_in_open),       case_of(stopped_worker),         case_of(hung_in_open),
+	    case_of(dies_in_connect),    case_of(dies_in_disconnect),     case_of(hung_in_connect),
 	    case_of(hung_in_disconnect), case_of(dies_between_two_rings),
 	};
 

@@ -703,7 +703,8 @@ static uint64_t fence_of(pid_t pid)
 		snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)pid, fd);
 		FILE *f = fopen(path, "re");
 		while (f && fgets(line, sizeof line, f))
-			if (sscanf(line, "lock: %*s OFDLCK ADVISORY WRITE %*s %*s %llu", &first) == 1 &&
+			if (sscanf(line, "lock: %*s OFDLCK ADVISORY WRITE %*s %*s %llu", &first) ==
+			        1 &&
 			    first >= locks_disk(RANGE_FENCE, 0)) {
 				fclose(f);
 				return first;
@@ -774,7 +775,8 @@ static void others_fence(void **state)
 	}
 }
 
-/* Whoever removes the run directory of a host whose supervisor has stopped wants none of it back. */
+/* Whoever removes the run directory of a host whose supervisor has stopped wants none of it back.
+ */
 static void run_directory_removed(void **state)
 {
 	struct host *h = *state;

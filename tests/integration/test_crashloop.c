@@ -259,10 +259,10 @@ static void error_survives(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    case_of(fails_and_recovers), case_of(backs_off),      case_of(failed_disk_goes),
-	    case_of(killed_for_ever),    case_of(error_survives),
-	    case_of(killed_at_work),     case_of(signals_that_do_nothing),
-	    case_of(limit_of_file_size),
+	    case_of(fails_and_recovers),      case_of(backs_off),
+	    case_of(failed_disk_goes),        case_of(killed_for_ever),
+	    case_of(error_survives),          case_of(killed_at_work),
+	    case_of(signals_that_do_nothing), case_of(limit_of_file_size),
 	};
 
 	return cmocka_run_group_tests_name("crashloop", tests, NULL, NULL);

@@ -246,7 +246,7 @@ int main(void)
 	    case_of(malformed_is_fatal),
 	    case_of(change_is_refused),
 	    case_of(number_of_another_device),
-    case_of(physical_device_path),
+	    case_of(physical_device_path),
 	    case_of(params_after_the_script),
 	    case_of(no_script_opens_at_once),
 	    case_of(scripts_error_opens_nothing),

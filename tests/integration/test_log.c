@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a worker logs is its disk's, whatever it writes: it forges nobody else's lines, does not fill
- * the log, and loses lines rather than wait for a reader.
+ * What a worker logs is its disk's, whatever it writes: it forges nobody else's lines, does not
+ * fill the log, and loses lines rather than wait for a reader.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -91,8 +91,8 @@ static void endless_line(void **state)
 	disk_end(h, &t);
 }
 
-/* It writes as fast as it can: the log grows by what is allowed, the supervisor answers, and when it
- * has stopped its lines are read again. */
+/* It writes as fast as it can: the log grows by what is allowed, the supervisor answers, and when
+ * it has stopped its lines are read again. */
 static void flood(void **state)
 {
 	struct host *h = *state;
@@ -117,7 +117,8 @@ static void flood(void **state)
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	off_t grown = log_size(h) - before;
-	/* A line of 23 bytes costs 123 and is logged with 16 more; 100000 at once, 10000 a second. */
+	/* A line of 23 bytes costs 123 and is logged with 16 more; 100000 at once, 10000 a second.
+	 */
 	assert_in_range(grown, 1, (110000 + 10000 * (uint64_t)ms_since(start) / 1000) / 123 * 39);
 	assert_int_equal(host_log_count(h, "its worker logs too much"), 1);
 	assert_reads(t.front, 0, SEED);

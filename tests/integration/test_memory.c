@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A disk that is used to the full stays within the limits that its worker has, and they are close to
- * what it needs. */
+/* A disk that is used to the full stays within the limits that its worker has, and they are close
+ * to what it needs. */
 #include <sys/resource.h>
 
 #include "control.h"
@@ -73,7 +73,8 @@ static void used_to_the_full(void **state)
 
 	host_attach(h, &(struct disk){.params = image}, image);
 	struct xenblkfront *f = host_front_with(
-	    h, &(struct xenblkfront_options){.queues = QUEUES, .ring_order = 4, .persistent = true});
+	    h,
+	    &(struct xenblkfront_options){.queues = QUEUES, .ring_order = 4, .persistent = true});
 	pid_t worker = host_worker(h, ID);
 	uint64_t memory = soft(worker, RLIMIT_DATA);
 	print_message("# %llu MiB for %u queues\n", (unsigned long long)(memory / MIB), QUEUES);

@@ -83,9 +83,9 @@ static bool has_fence(pid_t pid)
 		snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)pid, fd);
 		FILE *f = fopen(path, "re");
 		while (f && !found && fgets(line, sizeof line, f))
-			found =
-			    sscanf(line, "lock: %*s OFDLCK ADVISORY WRITE %*s %*s %llu", &first) == 1 &&
-			    first >= locks_disk(RANGE_FENCE, 0);
+			found = sscanf(line, "lock: %*s OFDLCK ADVISORY WRITE %*s %*s %llu",
+			               &first) == 1 &&
+			        first >= locks_disk(RANGE_FENCE, 0);
 		if (f)
 			fclose(f);
 	}

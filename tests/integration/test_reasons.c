@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What keeps a disk from working is said where people look: with its cause and what to do, at the start if it
- * can be known then, else in status, in xenstore's error node and by who attaches the disk. */
+/* What keeps a disk from working is said where people look: with its cause and what to do, at the
+ * start if it can be known then, else in status, in xenstore's error node and by who attaches the
+ * disk. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -103,7 +104,8 @@ static int attach(struct host *h, char *text, size_t cap, const char *timeout)
 	return run(text, cap, argv);
 }
 
-/* A host where io_uring is forbidden is no host for xenblkd, and it says so before it takes disks. */
+/* A host where io_uring is forbidden is no host for xenblkd, and it says so before it takes disks.
+ */
 static void refused_at_start(struct host *h, const char *what, const char *says)
 {
 	char prog[512], dir[96], worker[512], text[4096];
@@ -133,9 +135,10 @@ static void no_locked_memory(void **state)
 		print_message("skipped: the limit of locked memory does not hold for root\n");
 		skip();
 	}
-	refused_at_start(*state, "locked",
-	                 "cannot set up io_uring: Cannot allocate memory; raise the limit of locked "
-	                 "memory, which is 0 KiB (ulimit -l, systemd's LimitMEMLOCK), or free memory");
+	refused_at_start(
+	    *state, "locked",
+	    "cannot set up io_uring: Cannot allocate memory; raise the limit of locked "
+	    "memory, which is 0 KiB (ulimit -l, systemd's LimitMEMLOCK), or free memory");
 }
 
 /* Forbidden later: whoever attaches a disk hears it, at once. */
@@ -168,8 +171,8 @@ static void forbidden_to_the_next(void **state)
 	host_detach(h, 1, XVDA);
 }
 
-/* A worker that cannot start: its own last words are the reason. Something ran short, so it is tried
- * again, and whoever waits for the disk hears meanwhile what it waits for. */
+/* A worker that cannot start: its own last words are the reason. Something ran short, so it is
+ * tried again, and whoever waits for the disk hears meanwhile what it waits for. */
 static void worker_lacks(void **state)
 {
 	struct host *h = *state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The run directory and all that is in it are its owner's, whatever umask was inherited and whoever made
- * the directory. */
+/* The run directory and all that is in it are its owner's, whatever umask was inherited and whoever
+ * made the directory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -60,7 +60,8 @@ static void umasks(void **state)
 }
 
 /* xenblkd in that directory; what it says on its way out. */
-static void refused(const struct host *h, const char *dir, const char *program, const char *expected)
+static void refused(const struct host *h, const char *dir, const char *program,
+                    const char *expected)
 {
 	char path[512], text[2048] = "";
 	int out[2], status;
@@ -89,8 +90,8 @@ static void refused(const struct host *h, const char *dir, const char *program, 
 		fail_msg("%s said \"%s\", not \"%s\"", program, text, expected);
 }
 
-/* A directory that somebody else may have prepared is refused, and nothing is written there or where
- * his links lead. */
+/* A directory that somebody else may have prepared is refused, and nothing is written there or
+ * where his links lead. */
 static void prepared(void **state)
 {
 	static const char *const programs[] = {"xenblkd", "xenblkd-xen"};

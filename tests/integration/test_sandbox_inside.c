@@ -29,9 +29,9 @@
 #include "worker/worker.h"
 #include "needs.h"
 
-#define FORBIDDEN 254     /* not an errno: the attempt ended the process */
+#define FORBIDDEN 254      /* not an errno: the attempt ended the process */
 #define MEMORY (32u << 20) /* bytes that it may take once it is connected */
-#define NOT_SANDBOXED 255 /* exit status of a child that did not get there */
+#define NOT_SANDBOXED 255  /* exit status of a child that did not get there */
 
 static struct host host;
 static char folder[160], abstract_name[64];
@@ -183,8 +183,8 @@ static int try_hello(const void *arg)
 	return connect(fd, &t->addr.any, t->length) ? errno : hello(fd);
 }
 
-/* The next worker of the disk waits, still with all rights, and listens only to its supervisor: as a
- * thread of a process whose leader is gone, or as it is, no worker finds its socket. What the
+/* The next worker of the disk waits, still with all rights, and listens only to its supervisor: as
+ * a thread of a process whose leader is gone, or as it is, no worker finds its socket. What the
  * supervisor says to it goes on. */
 static void next_worker(void **state)
 {
@@ -453,7 +453,8 @@ static void no_namespaces(void **state)
 	assert_int_equal(opened, EACCES);
 }
 
-/* What Xen's libraries ask when they open /dev/xen/gntdev has an answer; it is no way to end a worker. */
+/* What Xen's libraries ask when they open /dev/xen/gntdev has an answer; it is no way to end a
+ * worker. */
 static void libraries(void **state)
 {
 	real_xen = true;
@@ -603,19 +604,30 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(control_socket),      cmocka_unit_test(xenstore),
-	    cmocka_unit_test(xenstore_from_above), cmocka_unit_test(other_worker),
-	    cmocka_unit_test(next_worker),         cmocka_unit_test(xen_socket),
-	    cmocka_unit_test(abstract_socket),     cmocka_unit_test(loopback),
-	    cmocka_unit_test(files_outside),       cmocka_unit_test(processes),
-	    cmocka_unit_test(own_folder),          cmocka_unit_test(nothing_made),
-	    cmocka_unit_test(no_calls_on_a_real_xen), cmocka_unit_test(no_way_out),
-	    cmocka_unit_test(no_signals),          cmocka_unit_test(sandbox_fails),
-	    cmocka_unit_test(caller_has_ended),    cmocka_unit_test(no_namespaces),
+	    cmocka_unit_test(control_socket),
+	    cmocka_unit_test(xenstore),
+	    cmocka_unit_test(xenstore_from_above),
+	    cmocka_unit_test(other_worker),
+	    cmocka_unit_test(next_worker),
+	    cmocka_unit_test(xen_socket),
+	    cmocka_unit_test(abstract_socket),
+	    cmocka_unit_test(loopback),
+	    cmocka_unit_test(files_outside),
+	    cmocka_unit_test(processes),
+	    cmocka_unit_test(own_folder),
+	    cmocka_unit_test(nothing_made),
+	    cmocka_unit_test(no_calls_on_a_real_xen),
+	    cmocka_unit_test(no_way_out),
+	    cmocka_unit_test(no_signals),
+	    cmocka_unit_test(sandbox_fails),
+	    cmocka_unit_test(caller_has_ended),
+	    cmocka_unit_test(no_namespaces),
 	    cmocka_unit_test(failed_half_way),
 	    cmocka_unit_test(libraries),
-	    cmocka_unit_test(sealed_calls),        cmocka_unit_test(sealed_rings),
-	    cmocka_unit_test(sealed_memory),       cmocka_unit_test(one_connection),
+	    cmocka_unit_test(sealed_calls),
+	    cmocka_unit_test(sealed_rings),
+	    cmocka_unit_test(sealed_memory),
+	    cmocka_unit_test(one_connection),
 	};
 
 	program_needs(lacks_sandbox() ?: lacks_own_root());

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What xenblkd needs runs short for a while: no disk is lost by that, the reason is said meanwhile, and
- * all goes on when there is enough again. */
+/* What xenblkd needs runs short for a while: no disk is lost by that, the reason is said meanwhile,
+ * and all goes on when there is enough again. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -69,8 +69,8 @@ static const char *make_image(struct host *h)
 	return image;
 }
 
-/* A worker dies while no descriptor is left: the disk stays connected, and its next worker comes when
- * there are some. */
+/* A worker dies while no descriptor is left: the disk stays connected, and its next worker comes
+ * when there are some. */
 static void worker_dies(void **state)
 {
 	struct host *h = *state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A key that cannot be read for a while is not a key that is gone: what was known of it stays, and the
- * disk goes on. */
+/* A key that cannot be read for a while is not a key that is gone: what was known of it stays, and
+ * the disk goes on. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -64,13 +64,23 @@ static void wait_warning(struct host *h, const char *text)
  * replaced when the key can be read again. */
 static void running(void **state)
 {
-	static const char *const keys[] = {
-	    "/device/vbd/51712/state", "/vbd/1/51712/state",  "/vbd/1/51712/online",
-	    "/vbd/1/51712/frontend",   "/vbd/1/51712/params", "/vbd/1/51712/mode",
-	    "/51712/ring-ref",         "/51712/event-channel", "/vbd/1/51712/multi-queue-max-queues",
-	    "/vbd/1/51712/feature-max-indirect-segments", "/vbd/1/51712/feature-persistent",
-	    "/vbd/1/51712/sector-size", "/51712/protocol", "/domain/1/name", "/domain/1/vm",
-	    "/51712/device-type", "/vbd/1/51712/discard-enable"};
+	static const char *const keys[] = {"/device/vbd/51712/state",
+	                                   "/vbd/1/51712/state",
+	                                   "/vbd/1/51712/online",
+	                                   "/vbd/1/51712/frontend",
+	                                   "/vbd/1/51712/params",
+	                                   "/vbd/1/51712/mode",
+	                                   "/51712/ring-ref",
+	                                   "/51712/event-channel",
+	                                   "/vbd/1/51712/multi-queue-max-queues",
+	                                   "/vbd/1/51712/feature-max-indirect-segments",
+	                                   "/vbd/1/51712/feature-persistent",
+	                                   "/vbd/1/51712/sector-size",
+	                                   "/51712/protocol",
+	                                   "/domain/1/name",
+	                                   "/domain/1/vm",
+	                                   "/51712/device-type",
+	                                   "/vbd/1/51712/discard-enable"};
 	static const int errors[] = {EIO, EBUSY, EAGAIN, ENOMEM};
 	struct host *h = *state;
 	const char *image = make_image(h);
@@ -145,8 +155,8 @@ static void found_later(void **state)
 /* Nor is it taken for one that went, by a supervisor that starts: its worker serves on. */
 static void adopted_later(void **state)
 {
-	static const char *const keys[] = {"/vbd/1/51712/state", "/51712/frontend", "/backend/vbd/1",
-	                                   "/backend/vbd",       "/domain/1/vm"};
+	static const char *const keys[] = {"/vbd/1/51712/state", "/51712/frontend",
+	                                   "/backend/vbd/1", "/backend/vbd", "/domain/1/vm"};
 	struct host *h = *state;
 	const char *image = make_image(h);
 

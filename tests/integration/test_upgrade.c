@@ -109,8 +109,8 @@ static void worker_refused(void **state)
 	end(h, f);
 }
 
-/* Another image has taken the name: the disk goes on with the one that it was attached with, and says
- * so. */
+/* Another image has taken the name: the disk goes on with the one that it was attached with, and
+ * says so. */
 static void image_renamed_over(void **state)
 {
 	struct host *h = *state;

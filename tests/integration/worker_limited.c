@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Becomes the real xenblkd-worker ($TEST_WORKER), with less than that needs: as the file $TEST_LIMIT says,
- * "uring" (io_uring is forbidden, as a container does it), "files" (no descriptors are left), "locked" (no locked
- * memory, which root is not limited in) or nothing. */
+/* Becomes the real xenblkd-worker ($TEST_WORKER), with less than that needs: as the file
+ * $TEST_LIMIT says, "uring" (io_uring is forbidden, as a container does it), "files" (no
+ * descriptors are left), "locked" (no locked memory, which root is not limited in) or nothing. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>

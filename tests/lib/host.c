@@ -163,7 +163,8 @@ static void kill_leftovers(const struct host *h)
 	char command[200];
 
 	assert_int_equal(h->dir[0], '/'); /* an empty name is in every command line */
-	snprintf(command, sizeof command, "pkill -KILL -f -- '%.63s( |$|/)' >/dev/null 2>&1", h->dir);
+	snprintf(command, sizeof command, "pkill -KILL -f -- '%.63s( |$|/)' >/dev/null 2>&1",
+	         h->dir);
 	if (system(command) == -1)
 		return;
 }

@@ -47,7 +47,7 @@ void host_stop(struct host *h);
 void host_daemon_start(struct host *h, const char *const *extra);
 extern int host_umask; /* of daemons that are started from now on; -1, as at first: the test's */
 void host_daemon_kill(struct host *h, int sig); /* waits for its end */
-pid_t host_holder(const struct host *h); /* 0: there is none */
+pid_t host_holder(const struct host *h);        /* 0: there is none */
 /* Kills the process that holds the claims of the images, and waits for its end. */
 void host_holder_kill(struct host *h);
 void host_holder_stop(struct host *h);

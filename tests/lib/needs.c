@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* See needs.h. Each of them tries it: what is forbidden, and how, differs too much to be told by a name. */
+/* See needs.h. Each of them tries it: what is forbidden, and how, differs too much to be told by a
+ * name. */
 #include "needs.h"
 
 #include <errno.h>

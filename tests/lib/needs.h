@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a test needs of the machine. A lacks_* function returns why that is missing, or NULL;
- * needs(lacks_root()) then skips the test case: call it first, before the case has started anything.
+ * needs(lacks_root()) then skips the test case: call it first, before the case has started
+ * anything.
  */
 #ifndef TESTS_LIB_NEEDS_H
 #define TESTS_LIB_NEEDS_H
@@ -23,8 +24,8 @@ const char *lacks_own_root(void);
 /* The sanitizers do not survive the sandbox, so workers do without it. */
 const char *lacks_sandbox(void);
 
-/* NULL: nothing happens. Both print the reason; one skips the case, the other the whole program: call
- * it before cmocka has announced the cases. */
+/* NULL: nothing happens. Both print the reason; one skips the case, the other the whole program:
+ * call it before cmocka has announced the cases. */
 void needs(const char *lacks);
 void program_needs(const char *lacks);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * slowfs MOUNTPOINT CONTROL: a FUSE file system with one file in memory, whose writes can be held
- * back: what they change arrives when the test lets it. It cannot make holes. CONTROL is a file with
- * a struct slowfs.
+ * back: what they change arrives when the test lets it. It cannot make holes. CONTROL is a file
+ * with a struct slowfs.
  */
 #ifndef TESTS_LIB_SLOWFS_H
 #define TESTS_LIB_SLOWFS_H

@@ -43,7 +43,8 @@ extern unsigned rig_asker;
 /* storage_target_parse, claim_take, storage_open. *out is NULL after an error. OPEN_WAIT: waits for
  * the image, and opens it as after a death. */
 int image_open(const char *path, int flags, struct storage **out, struct error *err);
-/* Each process is a disk of its own (1:this), but those that are told to be one (OPEN_OWNED: 1:7). */
+/* Each process is a disk of its own (1:this), but those that are told to be one (OPEN_OWNED: 1:7).
+ */
 uint32_t image_devid(pid_t pid);
 /* With its claim. NULL is fine. */
 void image_close(struct storage *s);

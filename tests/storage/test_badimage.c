@@ -92,7 +92,8 @@ static void shrunk_since_claim(void **state)
 
 	snprintf(spec.target.path, sizeof spec.target.path, "%s", test_path("shrunk"));
 	image_create(spec.target.path, 4096);
-	assert_int_equal(claim_take(&(struct claim_spec){.target = &spec.target}, &spec.fd, &err), 0);
+	assert_int_equal(claim_take(&(struct claim_spec){.target = &spec.target}, &spec.fd, &err),
+	                 0);
 	assert_int_equal(truncate(spec.target.path, 0), 0);
 	assert_int_equal(storage_open(&spec, &s, &err), -EINVAL);
 	assert_non_null(strstr(err.text, " is empty; give it a size"));
@@ -108,7 +109,8 @@ static void descriptor_counts(void **state)
 
 	snprintf(spec.target.path, sizeof spec.target.path, "%s", test_path("moved"));
 	image_create(spec.target.path, 4096);
-	assert_int_equal(claim_take(&(struct claim_spec){.target = &spec.target}, &spec.fd, &err), 0);
+	assert_int_equal(claim_take(&(struct claim_spec){.target = &spec.target}, &spec.fd, &err),
+	                 0);
 	assert_int_equal(unlink(spec.target.path), 0);
 	image_create(spec.target.path, 8192);
 	assert_int_equal(storage_open(&spec, &s, &err), 0);

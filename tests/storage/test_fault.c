@@ -27,7 +27,7 @@ static void words(void **state)
 	static const char *const bad[] = {"error",     "error=101", "error=-1",   "error@0=1",
 	                                  "bad=5",     "delay=10",  "delay=1/x",  "nothing=1",
 	                                  "abort=",    "seed=1,",   "torn=101/1", "cache",
-	                                  "cache=101", "noflush=0", "short@0=1", "discard=x"};
+	                                  "cache=101", "noflush=0", "short@0=1",  "discard=x"};
 	struct fault_spec s;
 	struct error err;
 

@@ -316,11 +316,16 @@ static void null_engine(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(caps),           cmocka_unit_test(direct),
-	    cmocka_unit_test(data),           cmocka_unit_test(many_at_once),
-	    cmocka_unit_test(out_of_range),   cmocka_unit_test(readonly),
-	    cmocka_unit_test(cache_dropped),  cmocka_unit_test(truncated_below),
-	    cmocka_unit_test(unlinked_below), cmocka_unit_test(null_engine),
+	    cmocka_unit_test(caps),
+	    cmocka_unit_test(direct),
+	    cmocka_unit_test(data),
+	    cmocka_unit_test(many_at_once),
+	    cmocka_unit_test(out_of_range),
+	    cmocka_unit_test(readonly),
+	    cmocka_unit_test(cache_dropped),
+	    cmocka_unit_test(truncated_below),
+	    cmocka_unit_test(unlinked_below),
+	    cmocka_unit_test(null_engine),
 	    cmocka_unit_test(flush_reaches_the_kernel),
 	};
 

@@ -12,7 +12,6 @@
 
 #define MIB (1u << 20)
 
-
 /* Writes all of the image until that fails; how much went well. */
 static uint64_t fill(struct rig *r, unsigned char *buf, int *rc)
 {

@@ -176,9 +176,9 @@ static void nothing_to_flush(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(refused_at_first),         cmocka_unit_test(told_to_each_queue),
-	    cmocka_unit_test(told_by_a_successor),      cmocka_unit_test(the_same_one_done_again),
-	    cmocka_unit_test(on_another_ring),          cmocka_unit_test(not_to_the_next),
+	    cmocka_unit_test(refused_at_first),    cmocka_unit_test(told_to_each_queue),
+	    cmocka_unit_test(told_by_a_successor), cmocka_unit_test(the_same_one_done_again),
+	    cmocka_unit_test(on_another_ring),     cmocka_unit_test(not_to_the_next),
 	    cmocka_unit_test(nothing_to_flush),
 	};
 

@@ -69,7 +69,8 @@ static void full(void **state)
 	assert_string_equal(last, text);
 	log_info("after it");
 	assert_int_equal(read(end[0], text, sizeof text - 1) > 0, 1);
-	assert_int_equal(sscanf(text, "warning: %u lines before this are lost\nafter it", &lost), 1);
+	assert_int_equal(sscanf(text, "warning: %u lines before this are lost\nafter it", &lost),
+	                 1);
 	assert_int_equal(lost, written - kept);
 	log_info("and no more");
 	assert_int_equal(drain(last), 1);

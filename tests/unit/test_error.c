@@ -65,9 +65,11 @@ static void set(void **state)
 /* What comes back by itself has a remedy; what does not, has none, and is not tried again. */
 static void transient(void **state)
 {
-	static const int passing[] = {EMFILE, ENFILE, ENOMEM, EAGAIN, ENOBUFS, ENOSPC, EDQUOT, EINTR};
-	static const int lasting[] = {0,     ENOENT, EACCES, EPERM, EIO,       EINVAL, EBUSY, ENODEV,
-	                              EROFS, ELOOP,  ENOSYS, EFBIG, ETIMEDOUT, ESTALE, ESRCH};
+	static const int passing[] = {EMFILE,  ENFILE, ENOMEM, EAGAIN,
+	                              ENOBUFS, ENOSPC, EDQUOT, EINTR};
+	static const int lasting[] = {0,      ENOENT, EACCES,    EPERM,  EIO,
+	                              EINVAL, EBUSY,  ENODEV,    EROFS,  ELOOP,
+	                              ENOSYS, EFBIG,  ETIMEDOUT, ESTALE, ESRCH};
 
 	for (size_t i = 0; i < sizeof passing / sizeof *passing; i++) {
 		assert_true(error_is_transient(passing[i]));

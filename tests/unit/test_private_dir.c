@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Whose a directory must be, and its parents, so that nobody else puts a link there for us to follow. */
+/* Whose a directory must be, and its parents, so that nobody else puts a link there for us to
+ * follow. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -33,7 +34,8 @@ static void flaws(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		struct stat st = {.st_uid = rows[i].uid, .st_gid = rows[i].gid,
+		struct stat st = {.st_uid = rows[i].uid,
+		                  .st_gid = rows[i].gid,
 		                  .st_mode = S_IFDIR | rows[i].mode};
 		const char *flaw = private_flaw(&st, 1000, rows[i].last);
 		if (!flaw != rows[i].good)
@@ -142,7 +144,7 @@ static void used_otherwise(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(flaws), cmocka_unit_test(made),
-	    cmocka_unit_test(used_otherwise),
+	                                   cmocka_unit_test(used_otherwise),
 	                                   cmocka_unit_test(refused)};
 
 	return cmocka_run_group_tests_name("private_dir", tests, NULL, NULL);

@@ -51,7 +51,8 @@ static inline int xen_process_start(struct xen_process *x)
 	int rc, ready[2];
 	char byte;
 
-	if (access(program, X_OK) || !mkdtemp(scratch_path(x->dir, sizeof x->dir, "xbf-XXXXXX")) || pipe(ready))
+	if (access(program, X_OK) || !mkdtemp(scratch_path(x->dir, sizeof x->dir, "xbf-XXXXXX")) ||
+	    pipe(ready))
 		return -errno;
 	x->pid = fork();
 	if (!x->pid) {
