@@ -291,8 +291,8 @@ static void worker_gets_lost(void **state)
 	stops_listening(h, "1:xvda");
 	supervisor_dies(h);
 	host_daemon_start(h, NULL);
+	wait_until(!process_lives(t.worker));
 	assert_reads(t.front, 0, SEED);
-	assert_false(process_lives(t.worker));
 	assert_int_not_equal(host_worker(h, "1:xvda"), t.worker);
 	assert_true(host_log_has(h, "does not answer; killed"));
 	disk_end(h, &t);
