@@ -80,7 +80,7 @@ xen-lab:
 check-xen: build-and-lab
 	@tests/xen/lab run $(SUITE) $(CASES)
 
-# The judge on every back end that the suite has, and the kills: a quarter of an hour more.
+# The judge on every back end that the suite has, and the kills.
 check-xen-long: build-and-lab
 	@tests/xen/lab run $(SUITE) $(CASES_LONG)
 
