@@ -348,9 +348,9 @@ static inline void fake_drain(struct fake *b, struct fake_queue *q)
 	uint8_t raw[BLKIF_SLOT_MAX];
 	uint32_t prod;
 
-	if (b->mood == MUTE)
-		return;
-	while ((prod = blkif_ring_arm_req(&q->ring, q->req_cons)) != q->req_cons) {
+	/* The mood is looked at after the ring: it was set before the request that it is meant for. */
+	while ((prod = blkif_ring_arm_req(&q->ring, q->req_cons)) != q->req_cons &&
+	       __atomic_load_n(&b->mood, __ATOMIC_SEQ_CST) != MUTE) {
 		uint32_t n = prod - q->req_cons, from = q->rsp_prod;
 		if (n > q->ring.slots)
 			return;

@@ -178,13 +178,13 @@ static void broken_rules(void **state)
 static void mute(void **state)
 {
 	struct fake *b = fake_start(xen.dir, HONEST);
-	struct xenblkfront *f = OPEN(.timeout_ms = 1000);
+	struct xenblkfront *f = OPEN(.timeout_ms = 500);
 	static uint8_t buf[1 << 20];
 
 	must(f, xenblkfront_connect(f));
 	b->mood = MUTE;
 	assert_int_equal(xenblkfront_read(f, 0, buf, sizeof buf), -ETIMEDOUT);
-	assert_error(f, "no response to 24 requests within 1000 ms; the back end is Connected");
+	assert_error(f, "no response to 24 requests within 500 ms; the back end is Connected");
 	assert_int_equal(xenblkfront_inflight(f), 24);
 	memset(buf, 0x77, sizeof buf);
 	/* It wakes: the late answers go nowhere, the new ones where they belong. */
