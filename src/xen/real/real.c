@@ -117,13 +117,13 @@ static uint32_t map_pages(void)
 static int probe_limits(struct xen_platform *p, struct error *err)
 {
 	struct xen_gnttab *g;
-	int rc = xen_gnttab_open(p, &g, err);
+	int rc = real_gnttab_open(p, &g, err);
 
 	if (rc)
 		return rc;
 	p->limits.grant_copy = real_gnttab_copies(g);
 	p->limits.map_pages = map_pages();
-	xen_gnttab_close(g);
+	real_gnttab_close(g);
 	return 0;
 }
 
