@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The handle of libxenblkfront: opening, closing, error text, time. */
+/* The handle of libxenblkfront: opening, closing, time. */
 #include "front/front.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,22 +11,6 @@
 #include "base/clock.h"
 
 #define DEFAULT_TIMEOUT_MS 10000
-
-int xbf_fail(struct xenblkfront *f, int rc, const char *fmt, ...)
-{
-	char text[ERROR_TEXT_MAX - 32];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	return error_set(&f->err, rc, "%u:%s: %s", f->domid, f->vdev, text);
-}
-
-void xbf_clear_error(struct xenblkfront *f)
-{
-	f->err.text[0] = 0;
-}
 
 uint64_t xbf_deadline(const struct xenblkfront *f, int timeout_ms)
 {

@@ -99,10 +99,13 @@ struct xenblkfront {
 
 #pragma GCC visibility push(hidden)
 
+/* ---- failure.c ---- */
 /* Sets the text, with the disk's name in front, and returns rc. */
 int xbf_fail(struct xenblkfront *f, int rc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void xbf_clear_error(struct xenblkfront *f);
+
+/* ---- front.c ---- */
 /* Absolute time of a time-out in ms; negative: the handle's. */
 uint64_t xbf_deadline(const struct xenblkfront *f, int timeout_ms);
 /* What poll() wants: rounded up, never negative. */
