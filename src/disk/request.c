@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One request from start to finish: its kind is a list of steps, each done by the storage or by a
- * batch of grant copies. Answers are the ring side's business (queue.c).
+ * batch of grant copies. Its answer is the ring side's business (ring_side.c).
  */
 #include "disk/request.h"
 
@@ -101,6 +101,33 @@ static void note_result(struct queue *q, const struct storage_io *io, int rc)
 		notice(q);
 }
 
+/* Done with the storage: others may have its blocks. */
+static void release(struct queue *q, struct request *r)
+{
+	uint32_t queues;
+
+	if (!r->locked)
+		return;
+	r->locked = false;
+	queues = blocks_unlock(&q->c.shared->blocks, &r->range);
+	for (unsigned i = 0; queues; i++, queues >>= 1)
+		if (queues & 1)
+			shared_wake(q->c.shared, i);
+}
+
+void request_finish(struct queue *q, struct request *r, int16_t status)
+{
+	release(q, r);
+	r->status = status;
+	fifo_put(&q->finished, r);
+}
+
+static void request_finish_bad_grant(struct queue *q, struct request *r)
+{
+	r->refusal = BLKIF_BAD_GRANT;
+	request_finish(q, r, BLKIF_RSP_ERROR);
+}
+
 static void storage_done(struct storage_io *io, int rc)
 {
 	struct request *r = container_of(io, struct request, io);
@@ -112,7 +139,7 @@ static void storage_done(struct storage_io *io, int rc)
 		note_result(q, io, rc);
 
 	if (rc)
-		queue_finish(q, r, status_of(rc));
+		request_finish(q, r, status_of(rc));
 	else
 		request_next(q, r);
 }
@@ -178,26 +205,13 @@ static bool lock_blocks(struct queue *q, struct request *r)
 	return false;
 }
 
-void request_release(struct queue *q, struct request *r)
-{
-	uint32_t queues;
-
-	if (!r->locked)
-		return;
-	r->locked = false;
-	queues = blocks_unlock(&q->c.shared->blocks, &r->range);
-	for (unsigned i = 0; queues; i++, queues >>= 1)
-		if (queues & 1)
-			shared_wake(q->c.shared, i);
-}
-
 static void request_next(struct queue *q, struct request *r)
 {
 	for (;;) {
 		bool data = r->plan.nr_segments > 0;
 		switch ((enum step)steps[r->plan.kind][r->step++]) {
 		case STEP_DONE:
-			queue_finish(q, r, BLKIF_RSP_OKAY);
+			request_finish(q, r, BLKIF_RSP_OKAY);
 			return;
 		case STEP_LOCK:
 			if (data && !lock_blocks(q, r))
@@ -303,7 +317,7 @@ static void copies_run(struct queue *q, struct fifo *batch, uint32_t n)
 		if (ok)
 			request_next(q, r);
 		else
-			queue_finish_bad_grant(q, r);
+			request_finish_bad_grant(q, r);
 	}
 }
 

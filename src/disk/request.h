@@ -131,14 +131,12 @@ bool request_prepare(struct queue *q, struct request *r); /* false: no memory fo
 void request_begin(struct queue *q, struct request *r);   /* starts its first step */
 void request_copies(struct queue *q);                     /* runs the waiting copies, both ways */
 void request_granted(struct queue *q);                    /* goes on with what has its blocks now */
-void request_release(struct queue *q, struct request *r); /* done with the storage: its blocks */
+void request_finish(struct queue *q, struct request *r, int16_t status); /* to be answered */
 
 /* ring_side.c: between the ring and the requests */
 uint32_t queue_take(struct queue *q);    /* copies new requests in; how many */
 void queue_start_ready(struct queue *q); /* starts what order allows */
-void queue_finish(struct queue *q, struct request *r, int16_t status); /* to be answered */
-void queue_finish_bad_grant(struct queue *q, struct request *r);       /* … with ERROR */
-bool queue_answer(struct queue *q); /* answers and publishes what is finished */
+bool queue_answer(struct queue *q);      /* answers and publishes what is finished */
 void queue_stop_ring(struct queue *q, const char *reason);
 void queue_replay(struct queue *q, const struct journal_recovery *rec);
 
@@ -147,10 +145,8 @@ void queue_busy(struct queue *q); /* something was done: sets idle_ns */
 void queue_tidy(struct queue *q); /* idle_ns has passed: gives back what it may, sets it anew */
 size_t queue_descriptor_bytes(const struct queue *q);
 
-/* queue.c */
-void sem_wait_for(sem_t *sem);
-
 /* thread.c */
+void sem_wait_for(sem_t *sem); /* whatever signals come */
 void *queue_thread(void *arg);
 
 #endif

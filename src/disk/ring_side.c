@@ -52,11 +52,11 @@ static void copy_descriptors(struct queue *q, const struct fifo *list)
 
 static void finish_at_once(struct queue *q, struct request *r, int16_t status)
 {
-	/* Nothing of it runs, so it holds back nobody. Counted as started, as queue_finish expects.
-	 */
+	/* Nothing of it runs, so it holds back nobody. Counted as started, as request_finish
+	 * expects. */
 	r->alone = r->suspect = false;
 	q->inflight++;
-	queue_finish(q, r, status);
+	request_finish(q, r, status);
 }
 
 /* The limits as they are now: an image can change its size, and a device take back what it
@@ -184,19 +184,6 @@ void queue_start_ready(struct queue *q)
 		crash_point(CRASH_START, r->plan.offset >> BLKIF_SECTOR_SHIFT);
 		request_begin(q, r);
 	}
-}
-
-void queue_finish(struct queue *q, struct request *r, int16_t status)
-{
-	request_release(q, r);
-	r->status = status;
-	fifo_put(&q->finished, r);
-}
-
-void queue_finish_bad_grant(struct queue *q, struct request *r)
-{
-	r->refusal = BLKIF_BAD_GRANT;
-	queue_finish(q, r, BLKIF_RSP_ERROR);
 }
 
 /* Its answer stands in the journal: no later worker comes here with it. */
