@@ -38,12 +38,6 @@ static bool try_again(const struct queue *q, int tries)
 	return true;
 }
 
-void sem_wait_for(sem_t *sem)
-{
-	while (sem_wait(sem) && errno == EINTR) {
-	}
-}
-
 size_t queue_memory(uint32_t slots, uint32_t persistent_grants)
 {
 	size_t slot = sizeof(struct request) + sizeof(uint32_t) +

@@ -210,6 +210,12 @@ static bool several_processors(void)
 	return sched_getaffinity(0, sizeof set, &set) || CPU_COUNT(&set) > 1;
 }
 
+void sem_wait_for(sem_t *sem)
+{
+	while (sem_wait(sem) && errno == EINTR) {
+	}
+}
+
 void *queue_thread(void *arg)
 {
 	struct queue *q = arg;
