@@ -145,15 +145,42 @@ static void nobody_reads(void **state)
 	disk_end(h, &t);
 }
 
+/* What the supervisor says goes into a pipe that is full. Disks and commands go on. */
+static void stderr_is_full(void **state)
+{
+	struct host *h = *state;
+	struct disk_under_test t;
+	char byte[4096] = "";
+
+	host_daemon_kill(h, SIGKILL);
+	assert_int_equal(unlink(h->log), 0);
+	assert_int_equal(mkfifo(h->log, 0600), 0);
+	int fifo = open(h->log, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	assert_true(fifo >= 0);
+	while (write(fifo, byte, sizeof byte) > 0)
+		;
+	host_daemon_start(h, NULL);
+	disk_start(h, &t);
+	for (int i = 0; i < 3; i++) {
+		kill(t.worker, SIGKILL);
+		wait_until(host_worker(h, "1:xvda") > 0 && host_worker(h, "1:xvda") != t.worker);
+		t.worker = host_worker(h, "1:xvda");
+		assert_reads(t.front, 0, SEED);
+	}
+	disk_end(h, &t);
+	host_daemon_kill(h, SIGKILL);
+	close(fifo);
+	unlink(h->log);
+	close(open(h->log, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	host_daemon_start(h, NULL);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, host_setup, host_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(lines_have_its_name),
-	    T(endless_line),
-	    T(flood),
-	    T(nobody_reads),
+	    T(lines_have_its_name), T(endless_line), T(flood), T(nobody_reads), T(stderr_is_full),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);

@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -97,11 +100,111 @@ static void no_reader(void **state)
 	assert_int_equal(drain(last), 0);
 }
 
+/* stderr is `fd` and blocks; nobody reads it. Lines are lost, and no write waits. */
+static void never_waits(int fd)
+{
+	int flags;
+
+	assert_int_equal(dup2(fd, STDERR_FILENO), STDERR_FILENO);
+	flags = fcntl(fd, F_GETFL);
+	assert_false(flags & O_NONBLOCK);
+	log_init("", false);
+	alarm(20);
+	for (unsigned i = 0; i < 30000; i++)
+		log_info("%060u", i);
+	alarm(0);
+	/* Others who write there may rely on it. */
+	assert_int_equal(fcntl(fd, F_GETFL), flags);
+}
+
+/* What is read first, after some lines and a last one. */
+static void lost_are_told(int reader)
+{
+	char text[4096];
+	unsigned lost = 0;
+	ssize_t n;
+
+	fcntl(reader, F_SETFL, O_NONBLOCK);
+	while (read(reader, text, sizeof text) > 0)
+		;
+	log_info("after it");
+	n = read(reader, text, sizeof text - 1);
+	assert_true(n > 0);
+	text[n] = '\0';
+	/* A line that was cut short is ended first. */
+	char *at = strstr(text, "warning: ");
+	assert_non_null(at);
+	assert_true(at == text || at == text + 1);
+	assert_int_equal(sscanf(at, "warning: %u lines before this are lost", &lost), 1);
+	assert_in_range(lost, 1, 29999);
+	assert_non_null(strstr(text, "\nafter it\n"));
+}
+
+static void blocking_pipe(void **state)
+{
+	int p[2];
+
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	never_waits(p[1]);
+	lost_are_told(p[0]);
+	close(p[0]);
+	close(p[1]);
+}
+
+/* /proc cannot give a description of our own. */
+static void pipe_without_proc(void **state)
+{
+	struct rlimit old, none;
+	int p[2];
+
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = (struct rlimit){.rlim_cur = 3, .rlim_max = old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	never_waits(p[1]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	lost_are_told(p[0]);
+	close(p[0]);
+	close(p[1]);
+}
+
+static void blocking_socket(void **state)
+{
+	int p[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p), 0);
+	never_waits(p[1]);
+	lost_are_told(p[0]);
+	close(p[0]);
+	close(p[1]);
+}
+
+static void halted_terminal(void **state)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave = -1;
+
+	if (master < 0 || grantpt(master) || unlockpt(master) ||
+	    (slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) {
+		print_message("no terminals here\n");
+		skip();
+	}
+	never_waits(slave);
+	close(slave);
+	close(master);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {T(full), T(no_reader)};
+	const struct CMUnitTest tests[] = {
+	    T(full),
+	    T(no_reader),
+	    T(blocking_pipe),
+	    T(pipe_without_proc),
+	    T(blocking_socket),
+	    T(halted_terminal),
+	};
 
 	return cmocka_run_group_tests_name("base_log", tests, NULL, NULL);
 }
