@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
-#include "worker/worker.h"
+#include "worker/faults.h"
 
 #ifndef SYS_SECCOMP /* si_code; an old C library does not name it */
 #define SYS_SECCOMP 1

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Under sanitizers: they have handlers of their own, which explain more. */
-#include "worker/worker.h"
+#include "worker/faults.h"
 
 void faults_init(struct worker *w)
 {

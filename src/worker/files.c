@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "worker/worker.h"
+#include "worker/files.h"
 
 /* The name is relative to the folder. *fd: left open if it is asked for. NULL with *err and errno.
  */

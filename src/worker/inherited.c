@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <sys/resource.h>
 
-#include "worker/worker.h"
+#include "worker/inherited.h"
 
 #define DESCRIPTORS 512        /* a disk with 16 queues has some 200 */
 #define STACK_BYTES (8u << 20) /* of the main thread; the others' are what they need */

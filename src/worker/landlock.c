@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/landlock.h"
-#include "worker/worker.h"
+#include "worker/landlock.h"
 
 /* Of the file system: version 1 knows 13 rights, 2 moving between folders, 3 truncating, 5 ioctl on
  * devices. */

@@ -20,7 +20,11 @@
 
 #include "base/log.h"
 #include "base/parse.h"
-#include "worker/worker.h"
+#include "worker/faults.h"
+#include "worker/image.h"
+#include "worker/inherited.h"
+#include "worker/report.h"
+#include "worker/session.h"
 
 #define LISTEN_FD 3
 #define NET_FD 4 /* where the supervisor has one: a network namespace with nothing in it */
@@ -127,17 +131,16 @@ int main(int argc, char **argv)
 		rc = xen_platform_open(w.embedded, 0, &w.platform, &err);
 	if (!rc)
 		rc = files_map(&w.files, w.dir, &err);
+	w.lost.word = w.files.lost;
 	if (!rc)
-		rc = stats_init(&w, &err);
-	if (!rc)
-		rc = disk_init(&w);
+		rc = report_init(&w, &err);
 	if (!rc)
 		rc = session_init(&w, LISTEN_FD);
 	if (!rc)
 		rc = loop_run(&w.loop);
 	if (rc)
 		log_error("%s", err.text[0] ? err.text : error_name(rc));
-	disk_close(&w);
+	image_close(&w);
 	xen_platform_close(w.platform);
 	loop_fini(&w.loop);
 	return !rc ? 0 : error_is_transient(rc) ? WORKER_LACKS : 1;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The supervisor has reason to believe that the image has changed its size. */
+#include "worker/resize.h"
+
 #include "base/log.h"
-#include "worker/worker.h"
+#include "worker/peer.h"
 
 void resize_check(struct worker *w, uint32_t serial)
 {
@@ -20,5 +22,5 @@ void resize_check(struct worker *w, uint32_t serial)
 	if (m.opened.size != before)
 		log_info("the image has %llu bytes now, it had %llu",
 		         (unsigned long long)m.opened.size, (unsigned long long)before);
-	session_send(w, &m);
+	peer_send(w, &m);
 }

@@ -19,7 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "worker/worker.h"
+#include "worker/root.h"
 
 #define ITEMS_MAX 8
 

@@ -28,7 +28,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "worker/worker.h"
+#include "worker/landlock.h"
+#include "worker/root.h"
+#include "worker/sandbox.h"
 
 static const int allowed_calls[] = {
     /* the data path */

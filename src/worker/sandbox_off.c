@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* No sandbox: for builds with sanitizers, which need what it takes away. */
-#include "worker/worker.h"
+#include "worker/sandbox.h"
 
 int sandbox_enter(const struct sandbox *s, struct error *err)
 {

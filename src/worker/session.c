@@ -4,29 +4,17 @@
  * goes, the disk is served on, and its successor connects anew.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "worker/worker.h"
-
-void session_send(struct worker *w, const struct wm *m)
-{
-	if (w->peer.fd >= 0 && send(w->peer.fd, m, sizeof *m, MSG_NOSIGNAL) != sizeof *m)
-		log_warn("cannot answer the supervisor: %s", error_name(errno));
-}
-
-void session_pass_claim(struct worker *w)
-{
-	struct wm m = {.type = WM_CLAIMED};
-
-	if (w->claim < 0 || w->peer.fd < 0)
-		return;
-	if (wm_send(w->peer.fd, &m, 0, w->claim))
-		log_warn("cannot hand over the claim of the image: %s", error_name(errno));
-}
+#include "worker/image.h"
+#include "worker/peer.h"
+#include "worker/report.h"
+#include "worker/resize.h"
+#include "worker/ring.h"
 
 static void peer_drop(struct worker *w)
 {
@@ -54,7 +42,7 @@ static void reply(struct worker *w, uint32_t serial, enum wm_type type, int rc,
 		m.type = WM_FAILED;
 	else if (caps)
 		m.opened = *caps;
-	session_send(w, &m);
+	peer_send(w, &m);
 }
 
 /* What there is, for a supervisor that did not see it come. Its first part is understood by those
@@ -78,9 +66,9 @@ static void say_state(struct worker *w, const struct wm *request)
 	/* Relaxed: what a queue withdraws after this is told by its notice. */
 	m.state.withdrawn = __atomic_load_n(&w->shared.withdrawn, __ATOMIC_RELAXED);
 	m.state.connect = w->connected;
-	stopped_text(w, m.text, sizeof m.text);
-	session_send(w, &m);
-	session_pass_claim(w);
+	report_stopped_text(w, m.text, sizeof m.text);
+	peer_send(w, &m);
+	peer_pass_claim(w);
 }
 
 /* log_fd: the supervisor reads our log there; -1: where it was. */
@@ -93,7 +81,7 @@ static void hello(struct worker *w, const struct wm *m, int log_fd)
 
 static void quit(struct worker *w)
 {
-	disk_close(w);
+	image_close(w);
 	loop_stop(&w->loop);
 }
 
@@ -106,20 +94,20 @@ static void dispatch(struct worker *w, const struct wm *m, int *fd)
 	switch ((enum wm_type)m->type) {
 	case WM_OPEN:
 		w->open_serial = m->serial;
-		rc = disk_open(w, &m->open, fd, &err);
+		rc = image_open(w, &m->open, fd, &err);
 		if (rc)
 			reply(w, m->serial, WM_OPENED, rc, &err, NULL);
 		return;
 	case WM_CONNECT:
-		rc = disk_connect(w, &m->connect, &err);
+		rc = ring_connect(w, &m->connect, &err);
 		reply(w, m->serial, WM_CONNECTED, rc, &err, NULL);
 		return;
 	case WM_DISCONNECT:
-		disk_disconnect(w, false);
+		ring_disconnect(w, false);
 		reply(w, m->serial, WM_DISCONNECTED, 0, &err, NULL);
 		return;
 	case WM_CHECK:
-		rc = disk_check(w, &m->connect, *fd, &err);
+		rc = ring_check(w, &m->connect, *fd, &err);
 		reply(w, m->serial, WM_READY, rc, &err, NULL);
 		return;
 	case WM_QUIT:
@@ -130,7 +118,7 @@ static void dispatch(struct worker *w, const struct wm *m, int *fd)
 		return;
 	case WM_HELLO:
 		hello(w, m, *fd);
-		trouble_report_again(w);
+		report_trouble_again(w);
 		return;
 	case WM_READY:
 	case WM_OPENED:
@@ -168,16 +156,24 @@ static void dispatch_foreign(struct worker *w, const struct wm *m, int fd)
 	reply(w, m->serial, WM_FAILED, -EPROTO, &err, NULL);
 }
 
-void session_opened(struct worker *w)
+static void opened(struct worker *w)
 {
 	struct storage_caps caps = {0};
 	struct error err = {""}, note = {""};
-	int rc = disk_opened(w, &caps, &note, &err);
+	int rc = image_opened(w, &caps, &note, &err);
 
 	reply(w, w->open_serial, WM_OPENED, rc, rc ? &err : &note, &caps);
 	if (w->unfit)
 		loop_stop(&w->loop);
 	end_if_useless(w);
+}
+
+static void opened_ready(struct loop_fd *lfd, uint32_t events)
+{
+	uint64_t count;
+
+	if (read(lfd->fd, &count, sizeof count) > 0)
+		opened(container_of(lfd, struct worker, opened));
 }
 
 static void peer_ready(struct loop_fd *lfd, uint32_t events)
@@ -227,5 +223,10 @@ int session_init(struct worker *w, int listen_fd)
 {
 	w->peer.fd = -1;
 	w->listener = (struct loop_fd){.fd = listen_fd, .ready = listener_ready};
-	return loop_add(&w->loop, &w->listener, EPOLLIN);
+	w->opened =
+	    (struct loop_fd){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = opened_ready};
+	if (w->opened.fd < 0)
+		return -errno;
+	int rc = loop_add(&w->loop, &w->opened, EPOLLIN);
+	return rc ? rc : loop_add(&w->loop, &w->listener, EPOLLIN);
 }

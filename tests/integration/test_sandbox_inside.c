@@ -23,10 +23,13 @@
 #include <unistd.h>
 
 #include "base/landlock.h"
+#include "blkif/abi.h"
+#include "disk/message.h"
 #include "disk/uring.h"
 #include "host.h"
 #include "sandbox_attempts.h"
-#include "worker/worker.h"
+#include "worker/root.h"
+#include "worker/sandbox.h"
 #include "needs.h"
 
 #define FORBIDDEN 254      /* not an errno: the attempt ended the process */

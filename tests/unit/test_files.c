@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "worker/worker.h"
+#include "worker/files.h"
 #include "../lib/scratch.h"
 
 #define NAME(name) #name,

@@ -1,205 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* The worker's disk: opening the image, connecting and disconnecting the rings. */
+/* Connecting the rings to the open image, and parting them. */
+#include "worker/ring.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "blkif/ring.h"
-#include "disk/uring.h"
 #include "storage/claim.h"
-#include "worker/worker.h"
+#include "worker/report.h"
+#include "worker/sandbox.h"
+#include "worker/stats_text.h"
 
 #define MEMORY_SPARE (4u << 20) /* of the control thread */
-
-/* An image on its way. Owned by the thread until it has written to w->opened, then by the main
- * thread. */
-struct opening {
-	pthread_t thread;
-	int done_fd;
-	struct claim_spec claim;
-	struct storage_spec spec;
-	bool claimed; /* by us: the claim is news for the supervisor */
-	struct storage_identity identity;
-	struct error note; /* about an image that is open; or "" */
-	struct storage *storage;
-	int rc;
-	struct error err;
-};
-
-static int open_claimed(struct opening *o)
-{
-	bool file = o->spec.target.engine == STORAGE_FILE;
-	int rc = 0;
-
-	if (file && o->spec.fd < 0) {
-		rc = claim_take(&o->claim, &o->spec.fd, &o->err);
-		o->claimed = !rc;
-	}
-	if (!rc && file && (rc = claim_identify(o->spec.fd, &o->identity)))
-		error_set(&o->err, rc, "image %.200s: %s; check its storage", o->spec.target.path,
-		          error_name(rc));
-	if (!rc)
-		rc = storage_open(&o->spec, &o->storage, &o->err);
-	if (!rc && file && !o->claimed)
-		claim_check_name(o->spec.fd, o->spec.target.path, &o->note);
-	return rc;
-}
-
-static void *open_thread(void *arg)
-{
-	struct opening *o = arg;
-	uint64_t one = 1;
-
-	o->rc = open_claimed(o);
-	/* Cannot fail; and if it did, the supervisor would end this worker in time. */
-	if (write(o->done_fd, &one, sizeof one) < 0)
-		log_error("cannot tell that the image is open: %s", error_name(errno));
-	return NULL;
-}
-
-static void opened_ready(struct loop_fd *lfd, uint32_t events)
-{
-	uint64_t count;
-
-	if (read(lfd->fd, &count, sizeof count) > 0)
-		session_opened(container_of(lfd, struct worker, opened));
-}
-
-int disk_init(struct worker *w)
-{
-	w->opened =
-	    (struct loop_fd){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = opened_ready};
-	w->lost.word = w->files.lost;
-	return w->opened.fd < 0 ? -errno : loop_add(&w->loop, &w->opened, EPOLLIN);
-}
-
-int disk_open(struct worker *w, const struct wm_open *m, int *fd, struct error *err)
-{
-	struct opening *o;
-	int rc;
-
-	if (w->storage || w->opening)
-		return error_set(err, -EBUSY, "an image is open already");
-	/* Sooner than when a guest connects, for then nobody waits for the reason. */
-	rc = uring_check(err);
-	if (rc)
-		return rc;
-	o = calloc(1, sizeof *o);
-	if (!o)
-		return error_set(err, -ENOMEM, "out of memory");
-	o->done_fd = w->opened.fd;
-	o->spec = (struct storage_spec){
-	    .target = m->target,
-	    .fd = m->has_claim ? *fd : -1,
-	    .readonly = m->readonly,
-	    .shared = m->shared,
-	    .owner = m->owner,
-	    .after_death = m->after_death,
-	    .lost = &w->lost,
-	};
-	o->spec.target.path[sizeof o->spec.target.path - 1] = 0;
-	o->spec.target.fault[sizeof o->spec.target.fault - 1] = 0;
-	o->claim = (struct claim_spec){
-	    .target = &o->spec.target,
-	    .expected = m->expected,
-	    .readonly = m->readonly,
-	    .shared = m->shared,
-	    .emulated = m->emulated,
-	    .owner = m->owner,
-	    .wait = m->wait_owner,
-	};
-	if (m->has_claim && *fd < 0) {
-		free(o);
-		return error_set(err, -EMFILE,
-		                 "the image's descriptor did not arrive; raise the "
-		                 "limit of open files");
-	}
-	w->opening = o;
-	rc = -pthread_create(&o->thread, NULL, open_thread, o);
-	if (rc) {
-		w->opening = NULL;
-		free(o);
-		return error_set(err, rc, "cannot start a thread: %s", error_name(rc));
-	}
-	if (m->has_claim)
-		*fd = -1;
-	return 0;
-}
-
-static void opened(struct worker *w, const struct opening *o)
-{
-	w->storage = o->storage;
-	w->readonly = o->spec.readonly;
-	w->image_shared = o->spec.shared;
-	w->image = o->identity;
-}
-
-/* To whom it belongs. The supervisor may die before it has read that, so we keep it for the next
- * one until a front end connects: who asks for that has it, and a guest must not find it here. */
-static void pass_claim(struct worker *w, struct opening *o)
-{
-	if (o->rc || !o->claimed) {
-		if (o->spec.fd >= 0)
-			close(o->spec.fd);
-		return;
-	}
-	w->claim = o->spec.fd;
-	session_pass_claim(w);
-}
-
-/* This thread, and all that it starts from now on: there is no other. */
-static int confine(struct worker *w, struct error *err)
-{
-	struct sandbox s = {
-	    .xen = xen_platform_paths(w->platform),
-	    .net_fd = w->net_fd,
-	};
-
-	if (w->sandboxed)
-		return 0;
-	w->sandboxed = true;
-	w->memory_used = sandbox_memory_used();
-	int rc = sandbox_enter(&s, err);
-	w->unfit = rc;
-	if (w->net_fd >= 0)
-		close(w->net_fd);
-	w->net_fd = -1;
-	return rc;
-}
-
-int disk_opened(struct worker *w, struct storage_caps *caps, struct error *note, struct error *err)
-{
-	struct opening *o = w->opening;
-	int rc = o->rc;
-
-	w->opening = NULL;
-	pthread_join(o->thread, NULL);
-	if (rc)
-		*err = o->err;
-	else
-		opened(w, o);
-	/* Before the sandbox, which may not let us. */
-	pass_claim(w, o);
-	*note = o->note;
-	free(o);
-	if (rc)
-		return rc;
-	*caps = *storage_caps(w->storage);
-	rc = files_own(&w->files, err);
-	if (!rc)
-		rc = confine(w, err);
-	if (rc)
-		disk_close(w);
-	return rc;
-}
 
 /* What the front end was told, hence what it may do. */
 static struct blkif_limits limits_of(const struct worker *w, const struct wm_connect *m)
@@ -314,7 +130,7 @@ static int supported(const struct wm_connect *m, struct error *err)
 	return 0;
 }
 
-int disk_check(struct worker *w, const struct wm_connect *m, int fd, struct error *err)
+int ring_check(struct worker *w, const struct wm_connect *m, int fd, struct error *err)
 {
 	struct blkif_ring ring;
 	int rc;
@@ -362,7 +178,7 @@ static int open_queues(struct worker *w, const struct wm_connect *m, struct erro
 	return rc ? rc : sandbox_seal(memory_needed(w, m), err);
 }
 
-int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err)
+int ring_connect(struct worker *w, const struct wm_connect *m, struct error *err)
 {
 	int rc;
 
@@ -391,7 +207,7 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 	for (unsigned i = 0; i < w->nr_queues && !rc; i++)
 		queue_start(w->queue[i]);
 	if (rc) {
-		disk_disconnect(w, m->resume);
+		ring_disconnect(w, m->resume);
 		return rc;
 	}
 	w->connected = *m;
@@ -403,7 +219,7 @@ int disk_connect(struct worker *w, const struct wm_connect *m, struct error *err
 	return 0;
 }
 
-void disk_disconnect(struct worker *w, bool keep_journal)
+void ring_disconnect(struct worker *w, bool keep_journal)
 {
 	for (unsigned i = 0; i < w->nr_queues; i++)
 		queue_stop(w->queue[i]);
@@ -419,16 +235,9 @@ void disk_disconnect(struct worker *w, bool keep_journal)
 		stats_text_write(w);
 		/* No guest is troubled by it any more. */
 		trouble_init(&w->shared.trouble);
-		trouble_report(w);
+		report_trouble(w);
 	}
 	if (keep_journal)
 		w->generation = 0;
 	w->nr_queues = 0;
-}
-
-void disk_close(struct worker *w)
-{
-	disk_disconnect(w, true);
-	storage_close(w->storage);
-	w->storage = NULL;
 }
