@@ -270,7 +270,7 @@ static int run(const struct ctl_options *opt, struct error *err)
 	case CTL_VERSION:
 		return version(opt, err);
 	case CTL_HELP:
-		fputs(ctl_help, stdout);
+		args_help(&ctl_program, stdout);
 		return 0;
 	}
 	return error_set(err, -EINVAL, "unknown command");

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/args.h"
 #include "base/error.h"
 #include "ctl/toolstack.h"
 
@@ -34,7 +35,8 @@ struct ctl_options {
 	unsigned domid;
 	uint32_t devid;
 	char id[TOOLSTACK_ID_MAX];
-	const char *target, *mode; /* attach, as typed */
+	const char *target, *vdev, *mode; /* attach, as typed */
+	unsigned mode_word;
 	bool cdrom, removable, no_discard, no_script;
 	unsigned timeout_s;
 	const char *action; /* hotplug */
@@ -45,6 +47,6 @@ struct ctl_options {
  * environment. */
 int ctl_parse(int argc, char **argv, struct ctl_options *opt, struct error *err);
 
-extern const char ctl_help[];
+extern const struct arg_program ctl_program;
 
 #endif

@@ -2,76 +2,43 @@
 /* Command line of the supervisor. */
 #include "daemon/options.h"
 
-#include <getopt.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/parse.h"
+#include "base/args.h"
 #include "daemon/config.h"
 
 #define DEFAULT_RUN_DIR "/run/xenblkd"
+#define AT(field) offsetof(struct options, field)
 
-enum {
-	OPT_EMBEDDED = 256,
-	OPT_RUN_DIR,
-	OPT_KINDS,
-	OPT_PROTOCOL,
-	OPT_NO_HOTPLUG,
-	OPT_SYSFS,
-	OPT_TEST_FAULTS,
-	OPT_CONFIG,
-	OPT_VERBOSE,
-	OPT_HELP,
-	OPT_VERSION,
-	OPT_CHECK_UPGRADE,
-	OPT_SETTING /* and one for each line of the table of settings */
+static const struct arg_option own_options[] = {
+    {"embedded", ARG_TEXT, AT(embedded), "DIR",
+     "run on an embedded Xen in DIR, started if it does not run yet; a directory of this user's "
+     "own, as of `mktemp -d`; implies --run-dir DIR"},
+    {"run-dir", ARG_TEXT, AT(run_dir), "DIR",
+     "sockets, journals and statistics (default " DEFAULT_RUN_DIR "), made 0700; refused if "
+     "others could change it"},
+    {"kinds", ARG_TEXT, AT(kinds_text), "KIND,...",
+     "serve backend/KIND for each (default vbd,vbd3; vbd on an embedded Xen)"},
+    {"default-protocol", ARG_TEXT, AT(protocol_text), "ABI",
+     "of front ends that name none: x86_32-abi, x86_64-abi or native (default x86_32-abi on x86, "
+     "as Linux has it)"},
+    {"no-hotplug", ARG_SWITCH, AT(no_hotplug), NULL,
+     "open images without waiting for a hotplug script: for a driver domain without `xl devd`, "
+     "whose disks are then also tidied up"},
+    {"config", ARG_TEXT, AT(config), "FILE",
+     "settings of all disks ([defaults]) and of single ones ([disk ID], [disk IMAGE]), by the "
+     "names below; a disk's own count most, then those of the command line"},
+    {"verbose", ARG_SWITCH, AT(verbose), NULL, "log every step"},
+    {"version", ARG_SWITCH, AT(version), NULL, "print the version"},
+    {"sysfs", ARG_TEXT, AT(sysfs), "DIR"},                                         /* for tests */
+    {"test-faults", ARG_SWITCH, AT(test_faults)},                                  /* for tests */
+    {"check-upgrade", ARG_NUMBER, AT(check_upgrade), "N", NULL, 0, 1, UINT32_MAX}, /* for xenblkd */
+    {.kind = ARG_HEADING, .help = "What front ends are offered:"},
 };
-
-static const struct option own_options[] = {
-    {"embedded", required_argument, NULL, OPT_EMBEDDED},
-    {"run-dir", required_argument, NULL, OPT_RUN_DIR},
-    {"kinds", required_argument, NULL, OPT_KINDS},
-    {"default-protocol", required_argument, NULL, OPT_PROTOCOL},
-    {"no-hotplug", no_argument, NULL, OPT_NO_HOTPLUG},
-    {"sysfs", required_argument, NULL, OPT_SYSFS},       /* for tests */
-    {"test-faults", no_argument, NULL, OPT_TEST_FAULTS}, /* for tests */
-    {"config", required_argument, NULL, OPT_CONFIG},
-    {"verbose", no_argument, NULL, OPT_VERBOSE},
-    {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION},
-    {"check-upgrade", required_argument, NULL, OPT_CHECK_UPGRADE}, /* for xenblkd itself */
-};
-#define OWN_OPTIONS (sizeof own_options / sizeof *own_options)
-#define OPTIONS_MAX (OWN_OPTIONS + SETTINGS_MAX + 1)
-
-static const char help[] =
-    "usage: xenblkd [OPTION]...\n"
-    "Serves Xen block devices from user space: one xenblkd-worker process per disk.\n"
-    "Stays in the foreground, prints \"ready\" when it has found all devices.\n"
-    "\n"
-    "  --embedded DIR           run on an embedded Xen in DIR, started if it is not there yet; a\n"
-    "                           directory of this user's own, as of `mktemp -d`;\n"
-    "                           implies --run-dir DIR\n"
-    "  --run-dir DIR            sockets, journals and statistics (default " DEFAULT_RUN_DIR
-    "), made\n"
-    "                           0700; refused if others could change it\n"
-    "  --kinds KIND[,KIND]...   serve backend/KIND for each (default vbd,vbd3; vbd on\n"
-    "                           an embedded Xen)\n"
-    "  --default-protocol ABI   of front ends that name none: x86_32-abi, x86_64-abi or native\n"
-    "                           (default x86_32-abi on x86, as Linux has it)\n"
-    "  --no-hotplug             open images without waiting for a hotplug script: for a driver\n"
-    "                           domain without `xl devd`, whose disks are then also tidied up\n"
-    "  --config FILE            settings of all disks ([defaults]) and of single ones ([disk ID],\n"
-    "                           [disk IMAGE]), by the names below; a disk's own count most, then\n"
-    "                           those of the command line\n"
-    "  --verbose                log every step\n"
-    "  --help, --version\n"
-    "\n"
-    "What front ends are offered:\n";
-
-static const char help_end[] =
-    "\n"
-    "SIGTERM ends it: workers drain and end, guests wait until it is started again.\n";
+#define OWN_OPTIONS ARG_COUNT(own_options)
+_Static_assert(OWN_OPTIONS + SETTINGS_MAX <= ARG_OPTIONS_MAX, "room for all");
 
 static int bad(const char *option, const char *value, const char *remedy)
 {
@@ -98,80 +65,54 @@ static int parse_kinds(struct options *opt, const char *list)
 	}
 }
 
-static int show_help(void)
+/* What --help and argp see: the options above, and one for each line of the table of settings. */
+static struct arg_program make_program(struct arg_option all[ARG_OPTIONS_MAX])
 {
-	fputs(help, stdout);
+	memcpy(all, own_options, sizeof own_options);
 	for (unsigned i = 0; i < settings_count; i++)
-		fputs(settings_table[i].help, stdout);
-	fputs(help_end, stdout);
-	return 0;
+		all[OWN_OPTIONS + i] = (struct arg_option){
+		    settings_table[i].name, ARG_TEXT, AT(given) + i * sizeof(const char *),
+		    settings_table[i].value, settings_table[i].help};
+	return (struct arg_program){
+	    "xenblkd",
+	    NULL,
+	    "Serves Xen block devices from user space: one xenblkd-worker process per disk. Stays "
+	    "in "
+	    "the foreground, prints \"ready\" when it has found all devices.",
+	    "SIGTERM ends it: workers drain and end, guests wait until it is started again.",
+	    all,
+	    OWN_OPTIONS + settings_count,
+	    NULL,
+	    0};
 }
 
-static int parse_setting(struct options *opt, unsigned index)
+static int check_settings(const struct options *opt)
 {
 	struct settings scratch;
 	struct error err;
 
-	opt->given[index] = optarg;
-	if (!settings_set(&scratch, index, optarg, &err))
-		return -1;
-	fprintf(stderr, "xenblkd: --%s\n", err.text);
-	return 2;
-}
-
-static int parse_one(struct options *opt, int c)
-{
-	switch (c) {
-	case OPT_EMBEDDED:
-		opt->embedded = optarg;
-		return *optarg ? -1 : bad("embedded", optarg, "is no directory");
-	case OPT_RUN_DIR:
-		opt->run_dir = optarg;
-		return *optarg ? -1 : bad("run-dir", optarg, "is no directory");
-	case OPT_KINDS:
-		return parse_kinds(opt, optarg);
-	case OPT_PROTOCOL:
-		if (blkif_protocol_parse(optarg, &opt->default_protocol))
-			return bad("default-protocol", optarg,
-			           "is unknown; x86_32-abi, x86_64-abi and native are known");
-		return -1;
-	case OPT_NO_HOTPLUG:
-		opt->no_hotplug = true;
-		return -1;
-	case OPT_SYSFS:
-		opt->sysfs = optarg;
-		return -1;
-	case OPT_TEST_FAULTS:
-		opt->test_faults = true;
-		return -1;
-	case OPT_CONFIG:
-		opt->config = optarg;
-		return -1;
-	case OPT_VERBOSE:
-		opt->verbose = true;
-		return -1;
-	case OPT_CHECK_UPGRADE:
-		if (parse_u32(optarg, 1, UINT32_MAX, &opt->check_upgrade))
-			return bad("check-upgrade", optarg, "is no number");
-		return -1;
-	case OPT_HELP:
-		return show_help();
-	case OPT_VERSION:
-		puts("xenblkd " XENBLKD_VERSION);
-		return 0;
-	}
-	if (c >= OPT_SETTING)
-		return parse_setting(opt, (unsigned)(c - OPT_SETTING));
-	fputs("xenblkd: see xenblkd --help\n", stderr);
-	return 2;
-}
-
-static void list_options(struct option all[OPTIONS_MAX])
-{
-	memcpy(all, own_options, sizeof own_options);
 	for (unsigned i = 0; i < settings_count; i++)
-		all[OWN_OPTIONS + i] = (struct option){settings_table[i].name, required_argument,
-		                                       NULL, OPT_SETTING + (int)i};
+		if (opt->given[i] && settings_set(&scratch, i, opt->given[i], &err)) {
+			fprintf(stderr, "xenblkd: --%s\n", err.text);
+			return 2;
+		}
+	return -1;
+}
+
+static int check(struct options *opt)
+{
+	if (opt->embedded && !*opt->embedded)
+		return bad("embedded", "", "name a directory");
+	if (opt->run_dir && !*opt->run_dir)
+		return bad("run-dir", "", "name a directory");
+	if (opt->protocol_text && blkif_protocol_parse(opt->protocol_text, &opt->default_protocol))
+		return bad("default-protocol", opt->protocol_text,
+		           "is unknown; x86_32-abi, x86_64-abi and native are known");
+	if (opt->embedded && opt->run_dir && strcmp(opt->embedded, opt->run_dir))
+		return bad("run-dir", opt->run_dir,
+		           "--embedded DIR implies --run-dir DIR; leave it out");
+	int rc = opt->kinds_text ? parse_kinds(opt, opt->kinds_text) : -1;
+	return rc < 0 ? check_settings(opt) : rc;
 }
 
 int options_settings(struct options *opt, struct config **config, struct error *err)
@@ -188,10 +129,11 @@ int options_settings(struct options *opt, struct config **config, struct error *
 
 int options_parse(int argc, char **argv, struct options *opt)
 {
-	struct option all[OPTIONS_MAX] = {0};
-	int c, rc = -1;
+	struct arg_option all[ARG_OPTIONS_MAX];
+	struct arg_program program = make_program(all);
+	struct error err;
+	struct args args;
 
-	list_options(all);
 	*opt = (struct options)
 	{
 		.kinds = {"vbd", "vbd3"},
@@ -201,15 +143,17 @@ int options_parse(int argc, char **argv, struct options *opt)
 		.default_protocol = BLKIF_PROTO_NATIVE,
 #endif
 	};
-	while (rc < 0 && (c = getopt_long(argc, argv, "", all, NULL)) != -1)
-		rc = parse_one(opt, c);
-	if (rc < 0 && optind < argc) {
-		fprintf(stderr, "xenblkd: \"%s\" is no option; see xenblkd --help\n", argv[optind]);
-		rc = 2;
+	if (args_parse(&program, argc, argv, opt, &args, &err)) {
+		fprintf(stderr, "xenblkd: %s\n", err.text);
+		return 2;
 	}
-	if (rc < 0 && opt->embedded && opt->run_dir && strcmp(opt->embedded, opt->run_dir))
-		rc = bad("run-dir", opt->run_dir,
-		         "--embedded DIR implies --run-dir DIR; leave it out");
+	if (args.help)
+		args_help(&program, stdout);
+	else if (opt->version)
+		puts("xenblkd " XENBLKD_VERSION);
+	if (args.help || opt->version)
+		return 0;
+	int rc = check(opt);
 	/* A machine may run a real Xen beside the embedded one: its kernel's drivers do not matter.
 	 */
 	if (!opt->embedded && !opt->sysfs)

@@ -21,8 +21,9 @@ struct options {
 	const char *sysfs; /* where the kernel tells of its drivers; NULL: not asked */
 	bool no_hotplug;   /* nobody runs hotplug scripts, or removes our nodes */
 	bool test_faults;  /* targets "fault:SPEC:TARGET" are accepted */
-	bool verbose;
-	const char *config;              /* file, or NULL */
+	bool verbose, version;
+	const char *kinds_text, *protocol_text; /* as given, or NULL */
+	const char *config;                     /* file, or NULL */
 	const char *given[SETTINGS_MAX]; /* on the command line, checked; by index into the table */
 	struct settings settings;        /* of all disks, but for what their own sections say */
 	unsigned check_upgrade; /* only say whether we could replace a xenblkd that hands over so */

@@ -16,35 +16,23 @@ static const char *const sector_sizes[] = {"device", "512", "4096"};
 static const char *const sector_units[] = {"spec", "freebsd", "windows", "minios"};
 
 const struct setting settings_table[] = {
-    {"max-queues", 1, RING_MAX_QUEUES,
-     "  --max-queues N           queues offered to each front end, 1 to 16 (default: as many as\n"
-     "                           processors)\n",
+    {"max-queues", 1, RING_MAX_QUEUES, "N",
+     "queues offered to each front end, 1 to 16 (default: as many as processors)", NULL},
+    {"max-indirect-segments", 0, BLKIF_MAX_INDIRECT_SEGS, "N",
+     "pages in one request, up to 256 (default); 0: no indirect requests", NULL},
+    {"persistent", 0, 1, "0|1",
+     "keep pages mapped for front ends that keep them granted (default 1)", NULL},
+    {"max-persistent-grants", 0, 65536, "N", "pages kept mapped for each queue (default 1056)",
      NULL},
-    {"max-indirect-segments", 0, BLKIF_MAX_INDIRECT_SEGS,
-     "  --max-indirect-segments N\n"
-     "                           pages in one request, up to 256 (default); 0: no indirect "
-     "requests\n",
-     NULL},
-    {"persistent", 0, 1,
-     "  --persistent 0|1         keep pages mapped for front ends that keep them granted\n"
-     "                           (default 1)\n",
-     NULL},
-    {"max-persistent-grants", 0, 65536,
-     "  --max-persistent-grants N\n"
-     "                           pages kept mapped for each queue (default 1056)\n",
-     NULL},
-    {"persistent-idle-seconds", 1, 86400,
-     "  --persistent-idle-seconds N\n"
-     "                           pages that are not used for so long are let go (default 60)\n",
-     NULL},
-    {"sector-size", 0, 2,
-     "  --sector-size S          device (default), 512 or 4096: what front ends are told; where "
-     "the\n"
-     "                           device's blocks are larger, they are read, changed and written\n",
+    {"persistent-idle-seconds", 1, 86400, "N",
+     "a page that is not used for so long is unmapped (default 60)", NULL},
+    {"sector-size", 0, 2, "S",
+     "device (default), 512 or 4096: what front ends are told; where the device's blocks are "
+     "larger, they are read, changed and written",
      sector_sizes},
-    {"sector-units", 0, 3,
-     "  --sector-units U         spec (default: 512 bytes), freebsd, windows or minios: which\n"
-     "                           numbers count in sectors of sector-size\n",
+    {"sector-units", 0, 3, "U",
+     "spec (default: 512 bytes), freebsd, windows or minios: which numbers count in sectors of "
+     "sector-size",
      sector_units},
 };
 

@@ -31,7 +31,7 @@ enum sector_units {
 struct setting {
 	const char *name; /* as an option "--NAME VALUE" */
 	uint32_t min, max;
-	const char *help;         /* lines for --help */
+	const char *value, *help; /* for --help */
 	const char *const *words; /* NULL: a number; else max + 1 words that stand for 0, 1, … */
 };
 

@@ -5,9 +5,14 @@
 
 #include <signal.h>
 
-static int run(const struct tool_command *cmd, const struct tool_options *o)
+static int (*const commands[])(struct xenblkfront *, const struct tool_options *) = {
+    [CMD_INFO] = tool_info,   [CMD_READ] = tool_read,       [CMD_WRITE] = tool_write,
+    [CMD_FLUSH] = tool_flush, [CMD_DISCARD] = tool_discard, [CMD_BENCH] = tool_bench,
+};
+
+static int run(const struct tool_options *o)
 {
-	bool connect = cmd->bit != CMD_INFO || o->connect;
+	bool connect = o->command != CMD_INFO || o->connect;
 	struct xenblkfront *f;
 	int rc = xenblkfront_open(&o->front, &f);
 
@@ -19,7 +24,7 @@ static int run(const struct tool_command *cmd, const struct tool_options *o)
 	}
 	/* Until here a signal ends us at once: the next connect clears up what is left. */
 	tool_hold_signals();
-	rc = cmd->run(f, o);
+	rc = commands[o->command](f, o);
 	/* A command that failed has said why; what that does to the good-bye is no news. */
 	if (connect && xenblkfront_disconnect(f) && !rc)
 		rc = tool_front_error(f);
@@ -33,16 +38,15 @@ out:
 int main(int argc, char **argv)
 {
 	struct tool_options o = {.depth = 32, .seconds = 5, .size = 4096};
-	const struct tool_command *cmd = NULL;
 	int rc;
 
 	/* A reader that closes the pipe early (head) shows as EPIPE, so that we disconnect. */
 	signal(SIGPIPE, SIG_IGN);
-	rc = tool_parse(argc, argv, &o, &cmd);
+	rc = tool_parse(argc, argv, &o);
 	if (rc)
 		return rc < 0 ? TOOL_OK : rc;
-	if (!cmd->run_alone)
-		return run(cmd, &o);
+	if (o.command != CMD_CONFORM)
+		return run(&o);
 	tool_hold_signals();
-	return cmd->run_alone(&o);
+	return tool_conform(&o);
 }

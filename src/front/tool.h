@@ -15,41 +15,35 @@ enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2 };
 
 enum bench_op { BENCH_READ, BENCH_WRITE, BENCH_MIXED };
 
+enum tool_command {
+	CMD_INFO,
+	CMD_READ,
+	CMD_WRITE,
+	CMD_FLUSH,
+	CMD_DISCARD,
+	CMD_BENCH,
+	CMD_CONFORM,
+};
+
 /* The command line. Written once by main, then read only. */
 struct tool_options {
+	unsigned command; /* enum tool_command */
 	struct xenblkfront_options front;
 	bool json, connect, progress, no_flush, secure;
 	bool list, overwrite;                 /* conform */
 	const char *group, *pattern, *revive; /* … */
 	bool have_offset, have_length;
 	uint64_t offset, length;
-	enum bench_op op;
-	bool sequential;
+	unsigned op;         /* enum bench_op */
+	unsigned sequential; /* or 0: random */
 	unsigned depth, seconds;
+	unsigned abi; /* what front.abi was made of */
 	uint64_t size;
 };
 
-enum {
-	CMD_INFO = 1,
-	CMD_READ = 2,
-	CMD_WRITE = 4,
-	CMD_FLUSH = 8,
-	CMD_DISCARD = 16,
-	CMD_BENCH = 32,
-	CMD_CONFORM = 64,
-	CMD_ALL = 127,
-};
-
-struct tool_command {
-	const char *name;
-	unsigned bit;                                                    /* CMD_* */
-	int (*run)(struct xenblkfront *f, const struct tool_options *o); /* or … */
-	int (*run_alone)(const struct tool_options *o); /* … opens its own handles */
-};
-
-/* Reads the command line. 0: *o and *cmd are set; -1: help was asked for and given; else an exit
- * status, and the reason is said. */
-int tool_parse(int argc, char **argv, struct tool_options *o, const struct tool_command **cmd);
+/* Reads the command line into *o, which has the defaults. 0; -1: help was asked for and given; else
+ * an exit status, and the reason is said. */
+int tool_parse(int argc, char **argv, struct tool_options *o);
 
 /* A command gets an open handle, connected if the command asked for it, and returns an exit status.
  * It has said what went wrong. */

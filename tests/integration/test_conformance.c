@@ -269,9 +269,9 @@ static void bad_input(void **state)
 	assert_int_equal(front(h, true, "conform --case nonsense"), 2);
 	assert_says("no case fits");
 	assert_int_equal(front(h, true, "--abi x86_32 conform"), 2);
-	assert_says("--abi does not go with conform");
+	assert_says("conform has no option --abi");
 	assert_int_equal(front(h, true, "info --list"), 2);
-	assert_says("--list does not go with info");
+	assert_says("info has no option --list");
 	assert_int_equal(front(h, true, "conform --json"), 1); /* nothing is attached */
 	assert_says("no domain 1");
 	char path[200];

@@ -12,7 +12,7 @@
 
 #include "ctl/options.h"
 
-#define WORDS 16
+#define WORDS 24
 
 /* The words of line, split at blanks; '_' stands for an empty word. */
 static int parse(const char *line, struct ctl_options *opt, struct error *err)
@@ -115,7 +115,8 @@ static void refused(void **state)
 	    {"list --frob", "--frob"},
 	    {"upgrade 7:xvda --all", "not both"},
 	    {"recover", "recover wants one ID"},
-	    {"list -x", "-x"},
+	    {"list -x", "unknown option -x"},
+	    {"list --json -xy", "unknown option -xy"},
 	    {"list more", "list wants"},
 	    {"list --force", "list has no option --force"},
 	    {"attach a --domain 1 --vdev xvda --json", "attach has no option --json"},
@@ -123,23 +124,27 @@ static void refused(void **state)
 	    {"list --run-dir", "--run-dir needs a value"},
 	    {"list --run-dir _", "run directory"},
 	    {"status", "status wants one ID"},
-	    {"status xvda", "`xvda` is no disk's ID"},
-	    {"status 0:xvda", "`0` is no guest's domain"},
-	    {"status 32752:xvda", "`32752` is no guest's domain"},
-	    {"status 1:", "`` is no virtual device"},
-	    {"status 1:xvd", "`xvd` is no virtual device"},
-	    {"status 11111111111111111:xvda", "is no disk's ID"},
+	    {"status xvda", "invalid disk ID `xvda`"},
+	    {"status 0:xvda", "invalid domain id `0`"},
+	    {"status 32752:xvda", "invalid domain id `32752`"},
+	    {"status 1:", "invalid virtual device ``"},
+	    {"status 1:xvd", "invalid virtual device `xvd`"},
+	    {"status 11111111111111111:xvda", "invalid disk ID"},
 	    {"attach --domain 1 --vdev xvda", "attach wants one TARGET"},
 	    {"attach _ --domain 1 --vdev xvda", "TARGET is empty"},
 	    {"attach a --vdev xvda", "--domain"},
 	    {"attach a --domain 1", "--vdev"},
-	    {"attach a --domain x --vdev xvda", "`x`"},
-	    {"attach a --domain -1 --vdev xvda", "`-1`"},
+	    {"attach a --domain x --vdev xvda", "invalid --domain `x`: a number from 1 to 32751"},
+	    {"attach a --domain -1 --vdev xvda", "invalid --domain `-1`"},
 	    {"attach a --domain 1 --vdev zvda", "`zvda`"},
-	    {"attach a --domain 1 --vdev xvda --mode rw", "`rw` is no mode"},
+	    {"attach a --domain 1 --vdev xvda --mode rw",
+	     "invalid --mode `rw`: r, w or w! is expected"},
 	    {"attach a --domain 1 --vdev xvda --cdrom --mode w", "--cdrom"},
-	    {"attach a --domain 1 --vdev xvda --timeout 0", "`0` is no time-out"},
+	    {"attach a --domain 1 --vdev xvda --timeout 0", "invalid --timeout `0`"},
 	    {"fault", "fault wants"},
+	    {"fault 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", "too many words"},
+	    {"list --no-", "ambiguous option --no-"},
+	    {"upgrade --all=yes", "--all takes no value"},
 	};
 	struct ctl_options opt;
 	struct error err;
@@ -152,25 +157,33 @@ static void refused(void **state)
 	}
 }
 
-/* Every option that the parser knows stands in --help, and the other way round. */
+/* Everything that the parser knows stands in --help, and the other way round. */
 static void help(void **state)
 {
 	static const char *const words[] = {
 	    "--run-dir", "--json",      "--force",      "--domain",    "--vdev",    "--mode",
 	    "--cdrom",   "--removable", "--no-discard", "--no-script", "--timeout", "list",
 	    "status",    "stats",       "attach",       "detach",      "fault",     "usage",
-	    "shutdown",  "version",     "upgrade",      "recover",     "--all"};
+	    "shutdown",  "version",     "upgrade",      "recover",     "--all",     "hotplug",
+	    "resize",    "-h, --help"};
+	char text[8192] = "";
+	FILE *to = fmemopen(text, sizeof text, "w");
 	struct ctl_options opt;
 	struct error err;
 
+	assert_non_null(to);
+	args_help(&ctl_program, to);
+	fclose(to);
+	assert_int_equal(strncmp(text, "Usage: xenblkctl [OPTION...] COMMAND\n", 37), 0);
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		assert_non_null(strstr(ctl_help, words[i]));
-	for (const char *at = ctl_help; (at = strstr(at, "--")); at += 2) {
+		assert_non_null(strstr(text, words[i]));
+	for (const char *at = text; (at = strstr(at, "--")); at += 2) {
 		char line[64];
 		size_t len = strspn(at + 2, "abcdefghijklmnopqrstuvwxyz-");
 		snprintf(line, sizeof line, "list --%.*s", (int)len, at + 2);
 		parse(line, &opt, &err);
-		assert_null(strstr(err.text, "unknown option"));
+		if (strstr(err.text, "unknown option"))
+			fail_msg("%s: %s", line, err.text);
 	}
 	assert_int_equal(parse("--help", &opt, &err), 0);
 	assert_int_equal(opt.command, CTL_HELP);

@@ -145,15 +145,15 @@ static void usage_errors(void **state)
 		const char *line, *says;
 	} cases[] = {
 	    {"%F", "no command given"},
-	    {"%F frob", "unknown command 'frob'"},
-	    {"%F info more", "'more' is too much"},
-	    {"%F info --depth 3", "--depth does not go with info"},
+	    {"%F frob", "unknown command `frob`"},
+	    {"%F info more", "info wants no argument"},
+	    {"%F info --depth 3", "info has no option --depth"},
 	    {"%F discard --offset 0", "discard needs --offset and --length"},
-	    {"%F read --length 1X", "--length takes bytes"},
-	    {"%F --domain 99999 info", "--domain takes a number from 0 to 32751"},
-	    {"%F --vdev qqq info", "'qqq' is no virtual device"},
-	    {"%F --abi arm info", "--abi is"},
-	    {"%F --ring-order 5 info", "--ring-order takes a number from 0 to 4"},
+	    {"%F read --length 1X", "invalid --length `1X`: bytes are expected"},
+	    {"%F --domain 99999 info", "invalid --domain `99999`: a number from 0 to 32751"},
+	    {"%F --vdev qqq info", "invalid --vdev `qqq`"},
+	    {"%F --abi arm info", "invalid --abi `arm`: x86_64, x86_32, native or none"},
+	    {"%F --ring-order 5 info", "invalid --ring-order `5`: a number from 0 to 4"},
 	    {"%F --bogus", "unknown option --bogus"},
 	    {"%F info --timeout", "--timeout needs a value"},
 	};

@@ -31,7 +31,7 @@ static void defaults(void **state)
 static void help_names_them(void **state)
 {
 	static const char *const rows[][2] = {
-	    {"max-queues", "1 to 16 (default: as many as\n"},
+	    {"max-queues", "1 to 16 (default: as many as processors)"},
 	    {"max-indirect-segments", "up to 256 (default)"},
 	    {"persistent", "(default 1)"},
 	    {"max-persistent-grants", "(default 1056)"},
