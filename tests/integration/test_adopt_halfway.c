@@ -2,7 +2,7 @@
 /* A supervisor dies while its worker is half-way (opens, connects, disconnects), or while the
  * worker is stopped: its successor finishes that, or does not wait for ever. */
 #include <fcntl.h>
-#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "image_lock.h"
@@ -10,31 +10,15 @@
 
 #include <xen/io/blkif.h>
 
-/* A process that is first in line for the image's lock, so that the next worker waits in OPEN.
- * Ends when `go` is closed. */
-static pid_t lock_in_line(const char *image, int *go)
+/* The worker dies, and its successor waits in OPEN until what this returns is closed. */
+static int stays_in_open(struct host *h, struct disk_under_test *t)
 {
-	int ready[2], pipes[2];
-	char byte;
+	int late = image_delay_next(h->daemon, t->worker, t->image);
 
-	/* Nor may a daemon that is started meanwhile hold an end. */
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	pid_t pid = fork();
-	if (!pid) {
-		int fd = open(image, O_RDWR | O_CLOEXEC);
-		close(pipes[1]);
-		if (write(ready[1], "r", 1) != 1 || !image_delay(fd))
-			_exit(1);
-		_exit(read(pipes[0], &byte, 1) == 0 ? 0 : 1);
-	}
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	usleep(100 * 1000); /* it waits for the lock */
-	close(ready[0]);
-	close(ready[1]);
-	close(pipes[0]);
-	*go = pipes[1];
-	return pid;
+	assert_true(late >= 0);
+	wait_until(host_worker(h, "1:xvda") > 0 && host_worker(h, "1:xvda") != t->worker &&
+	           status_is(h, "1:xvda", "image_state", "opening"));
+	return late;
 }
 
 /* Its successor finds the worker in the middle of opening, and waits for the same answer. */
@@ -42,13 +26,9 @@ static void dies_in_open(void **state)
 {
 	struct host *h = *state;
 	struct disk_under_test t;
-	int go;
 
 	disk_start(h, &t);
-	pid_t late = lock_in_line(t.image, &go);
-	assert_int_equal(kill(t.worker, SIGKILL), 0);
-	wait_until(host_worker(h, "1:xvda") > 0 && host_worker(h, "1:xvda") != t.worker &&
-	           status_is(h, "1:xvda", "image_state", "opening"));
+	int late = stays_in_open(h, &t);
 	pid_t opener = host_worker(h, "1:xvda");
 	for (int round = 0; round < 2; round++) {
 		supervisor_dies(h);
@@ -56,8 +36,7 @@ static void dies_in_open(void **state)
 		wait_until(status_is(h, "1:xvda", "image_state", "opening"));
 		assert_int_equal(host_worker(h, "1:xvda"), opener);
 	}
-	close(go);
-	assert_int_equal(waitpid(late, NULL, 0), late);
+	close(late);
 	assert_reads(t.front, 0, SEED);
 	assert_int_equal(host_worker(h, "1:xvda"), opener);
 	assert_int_equal(host_state(h, 1, XVDA), XS_CONNECTED);
@@ -93,13 +72,9 @@ static void hung_in_open(void **state)
 {
 	struct host *h = *state;
 	struct disk_under_test t;
-	int go;
 
 	disk_start(h, &t);
-	pid_t late = lock_in_line(t.image, &go);
-	assert_int_equal(kill(t.worker, SIGKILL), 0);
-	wait_until(host_worker(h, "1:xvda") > 0 && host_worker(h, "1:xvda") != t.worker &&
-	           status_is(h, "1:xvda", "image_state", "opening"));
+	int late = stays_in_open(h, &t);
 	pid_t opener = host_worker(h, "1:xvda");
 	/* It is asked after 2 s, and would be killed after 7. */
 	wait_until(strstr(status_text(h, "1:xvda", "warning"), "still opening"));
@@ -109,8 +84,7 @@ static void hung_in_open(void **state)
 	for (int i = 0; i < 2000 && !host_log_has(h, "hangs while it opens its image"); i++)
 		usleep(10000);
 	assert_true(host_log_has(h, "hangs while it opens its image"));
-	close(go);
-	assert_int_equal(waitpid(late, NULL, 0), late);
+	close(late);
 	assert_reads(t.front, 0, SEED);
 	assert_false(process_lives(opener));
 	disk_end(h, &t);
@@ -223,6 +197,50 @@ static void hung_in_disconnect(void **state)
 	assert_false(process_lives(t.worker));
 	comes_again(h, &t);
 	disk_end(h, &t);
+}
+
+/* Whether a process waits for a lock of the image. */
+static bool somebody_waits(const char *image)
+{
+	FILE *f = fopen("/proc/locks", "re");
+	char line[200], inode[32];
+	bool found = false;
+	struct stat st;
+
+	assert_non_null(f);
+	assert_int_equal(stat(image, &st), 0);
+	snprintf(inode, sizeof inode, ":%llu ", (unsigned long long)st.st_ino);
+	while (fgets(line, sizeof line, f))
+		found |= strstr(line, " -> ") && strstr(line, inode);
+	fclose(f);
+	return found;
+}
+
+/* A process that is first in line for the image's fence, so that the next worker waits in OPEN: for
+ * a worker that ends of itself. Ends when `go` is closed. */
+static pid_t lock_in_line(const char *image, int *go)
+{
+	int ready[2], pipes[2];
+	char byte;
+
+	/* Nor may a daemon that is started meanwhile hold an end. */
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		int fd = open(image, O_RDWR | O_CLOEXEC);
+		close(pipes[1]);
+		if (write(ready[1], "r", 1) != 1 || !image_delay(fd))
+			_exit(1);
+		_exit(read(pipes[0], &byte, 1) == 0 ? 0 : 1);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	wait_until(somebody_waits(image));
+	close(ready[0]);
+	close(ready[1]);
+	close(pipes[0]);
+	*go = pipes[1];
+	return pid;
 }
 
 /* The guest has another ring, with a request in it, and the old one is let go of: nothing of that

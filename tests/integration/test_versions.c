@@ -222,6 +222,8 @@ static void half_a_package(void **state)
 	make_image(&h, "a.img", SEED, image);
 	host_attach(&h, &(struct disk){.params = image}, image);
 	assert_error(&h, 1, XVDA, "1:xvda", "speaks version 1000, this xenblkd 4");
+	/* Its own line takes another way, and may come later. */
+	wait_until(host_log_has(&h, "xenblkd speaks version 4 to its workers"));
 	usleep(QUIET_MS * 1000);
 	assert_int_equal(host_log_count(&h, "xenblkd speaks version 4 to its workers"), 1);
 	host_detach(&h, 1, XVDA);
@@ -241,6 +243,7 @@ static void half_a_package_connected(void **state)
 	install(&h, build, WORKER_NEXT, "xenblkd-worker");
 	host_daemon_start(&h, NULL);
 	assert_error(&h, 1, XVDA, "1:xvda", "speaks version 1000, this xenblkd 4");
+	wait_until(host_log_has(&h, "xenblkd speaks version 4 to its workers"));
 	assert_true(host_state_stays(&h, 1, XVDA, XS_CONNECTED, QUIET_MS));
 	assert_int_equal(host_log_count(&h, "xenblkd speaks version 4 to its workers"), 1);
 	install(&h, build, "xenblkd-worker", "xenblkd-worker");

@@ -23,7 +23,7 @@
 #define XVDA 51712u
 #define XVDB 51728u
 #define WAIT_MS \
-	10000 /* how long a test waits for what must happen; generous: machines are shared */
+	30000 /* how long a test waits for what must happen; generous: machines are shared */
 
 struct host {
 	char dir[64];             /* run directory of the embedded Xen, removed by host_stop */

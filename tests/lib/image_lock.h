@@ -4,8 +4,11 @@
 #define TESTS_LIB_IMAGE_LOCK_H
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include "storage/locks.h"
 
@@ -19,6 +22,22 @@ static inline bool image_own(int fd)
 static inline bool image_delay(int fd)
 {
 	return !locks_take_many(fd, locks_disk(RANGE_FENCE, 0), LOCKS_SPAN, true, true);
+}
+
+/* Kills the worker, and has the fence before the next one of its supervisor: as if what the dead
+ * one had under way took its time. Ends when the descriptor is closed, which no child gets; -1:
+ * failed. */
+static inline int image_delay_next(pid_t supervisor, pid_t worker, const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	bool ok = fd >= 0 && !kill(supervisor, SIGSTOP);
+
+	ok = ok && !kill(worker, SIGKILL) && image_delay(fd);
+	if (!kill(supervisor, SIGCONT) && ok)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
 }
 
 /* Whether nobody owns the image or has I/O on it. */
