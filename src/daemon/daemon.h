@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/loop.h"
 #include "daemon/options.h"
+#include "daemon/systemd.h"
 #include "xen/platform.h"
 #include "xen/store.h"
 
@@ -71,6 +72,7 @@ struct daemon {
 	bool stopping;
 	int exit_status;
 	struct loop_timer stop_timer;
+	struct systemd systemd;
 };
 
 /* main.c */
@@ -145,9 +147,6 @@ void control_answer(struct daemon *d, uint64_t client, struct json_t *answer);
 void control_each_fd(struct daemon *d, void (*fn)(int fd, void *arg), void *arg);
 struct json_t *control_save(struct daemon *d, uint64_t asker);
 uint64_t control_restore(struct daemon *d, struct json_t *all); /* the asker, or 0 */
-
-/* notify.c: a message to systemd, if that started us */
-void notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Whether a line may be logged now; *dropped: how many were not since the last one. */
 bool log_limit_pass(struct log_limit *l, unsigned *dropped);

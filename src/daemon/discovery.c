@@ -166,6 +166,8 @@ void discovery_run_dirty(struct daemon *d)
 
 	/* Devices that become dirty meanwhile have their turn in the next round. */
 	list_init(&batch);
+	if (!list_empty(&d->dirty))
+		systemd_changed(d);
 	while (!list_empty(&d->dirty)) {
 		struct list *it = d->dirty.next;
 		list_remove(it);

@@ -61,6 +61,7 @@ static void report(struct device *dev, int rc)
 	char path[STORE_PATH_MAX];
 
 	limited(dev, LEVEL_ERROR, dev->error.text);
+	systemd_changed(dev->d);
 	error_path(dev, path, sizeof path);
 	dev->error_node = true;
 	rc = store_write(dev->d->store, XBT_NULL, path, "error", "%d %s", abs(rc), dev->error.text);
@@ -190,6 +191,7 @@ void device_recover(struct device *dev)
 {
 	dev->fatal = dev->fatal_image = dev->stopped = dev->held = dev->lacking = false;
 	dev->error.text[0] = dev->warned.text[0] = '\0';
+	systemd_changed(dev->d);
 	remove_node(dev);
 	put_trouble(dev);
 }

@@ -133,7 +133,7 @@ void daemon_stop(struct daemon *d)
 	if (d->stopping)
 		return;
 	d->stopping = true;
-	notify("STOPPING=1");
+	systemd_tell("STOPPING=1");
 	table_each(d, quit_worker, NULL);
 	d->stop_timer.expired = stop_expired;
 	loop_timer_arm(&d->loop, &d->stop_timer, WORKERS_QUIT_NS + 2 * NS_PER_S);
@@ -256,7 +256,7 @@ static void run(struct daemon *d)
 
 	puts("ready");
 	fflush(stdout);
-	notify("READY=1\nSTATUS=%u disk%s", d->nr_devices, d->nr_devices == 1 ? "" : "s");
+	systemd_start(d);
 	while (!rc && !d->loop.stop) {
 		rc = loop_once(&d->loop, list_empty(&d->dirty) ? -1 : 0);
 		discovery_run_dirty(d);

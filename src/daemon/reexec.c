@@ -124,7 +124,7 @@ static void become(struct daemon *d)
 		return;
 	}
 	log_info("upgrade: going on as %s", d->program);
-	notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_ns() / 1000);
+	systemd_tell("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_ns() / 1000);
 	snprintf(number, sizeof number, "%d", fd);
 	setenv(VARIABLE, number, 1);
 	keep_all(d, fd, true);
@@ -136,7 +136,7 @@ static void become(struct daemon *d)
 	keep_all(d, fd, false);
 	unsetenv(VARIABLE);
 	close(fd);
-	notify("READY=1");
+	systemd_tell("READY=1");
 	error_set(&err, 0, "cannot run %s: %s", d->program, error_name(rc));
 	refuse(err.text);
 }

@@ -2,7 +2,6 @@
 /* Live upgrade: of a worker, of the supervisor, of all; refused; and with a death at each step. */
 #include <dirent.h>
 #include <errno.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -328,49 +327,6 @@ static void everything(void **state)
 	end(h, f);
 }
 
-static void notified(int fd, const char *want)
-{
-	char text[512];
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
-	ssize_t n = recv(fd, text, sizeof text - 1, 0);
-	assert_true(n > 0);
-	text[n] = '\0';
-	if (strncmp(text, want, strlen(want)))
-		fail_msg("%s, expected %s", text, want);
-}
-
-/* What systemd is told, by a socket with a name in the file system or without one. */
-static void systemd_hears(void **state)
-{
-	struct host *h = *state;
-
-	for (int abstract = 0; abstract < 2; abstract++) {
-		struct sockaddr_un sa = {.sun_family = AF_UNIX};
-		snprintf(sa.sun_path, sizeof sa.sun_path, "%c%s/notify", abstract ? '@' : '/',
-		         h->dir + 1);
-		setenv("NOTIFY_SOCKET", sa.sun_path, 1);
-		int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		socklen_t len =
-		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(sa.sun_path));
-		if (abstract)
-			sa.sun_path[0] = '\0';
-		assert_int_equal(bind(fd, (struct sockaddr *)&sa, len), 0);
-		host_daemon_kill(h, SIGKILL);
-		host_daemon_start(h, NULL);
-		notified(fd, "READY=1\nSTATUS=0 disks");
-		assert_int_equal(ctl(h, NULL, "upgrade"), 0);
-		notified(fd, "RELOADING=1\nMONOTONIC_USEC=");
-		notified(fd, "READY=1");
-		host_daemon_kill(h, SIGTERM);
-		notified(fd, "STOPPING=1");
-		close(fd);
-		host_daemon_start(h, NULL);
-	}
-	unsetenv("NOTIFY_SOCKET");
-}
-
 /* Who asked is gone before the answer: no matter. */
 static void asker_leaves(void **state)
 {
@@ -494,9 +450,10 @@ static void dies_at_its_start(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(worker_replaced),     T(idle_disk),     T(worker_refused),    T(image_renamed_over),
-	    T(supervisor_replaced), T(no_leak),       T(everything),        T(supervisor_refused),
-	    T(asker_leaves),        T(systemd_hears), T(dies_at_each_step), T(dies_at_its_start),
+	    T(worker_replaced),    T(idle_disk),           T(worker_refused),
+	    T(image_renamed_over), T(supervisor_replaced), T(no_leak),
+	    T(everything),         T(supervisor_refused),  T(asker_leaves),
+	    T(dies_at_each_step),  T(dies_at_its_start),
 	};
 
 	return cmocka_run_group_tests_name("upgrade", tests, NULL, NULL);
