@@ -79,7 +79,7 @@ static int write_closed(struct device *dev)
 static int fatal_state(struct device *dev)
 {
 	if (!dev->fatal)
-		device_fatal(dev, -EINVAL, false,
+		device_fatal(dev, -EINVAL,
 		             "saw state %d (%s) at front end, where it makes no sense", dev->theirs,
 		             xenbus_state_name(dev->theirs));
 	return store_state_cas(dev->d->store, dev->backend, dev->ours, XS_CLOSING);

@@ -125,22 +125,11 @@ void worker_later(struct device *dev)
 	               BACKOFF_NS << shift < LACK_MAX_NS ? BACKOFF_NS << shift : LACK_MAX_NS);
 }
 
-/* The disk has failed. Connected, it stays so, and its guest waits: whatever is in flight is not
- * lost, and goes on when `recover` finds a worker that lives. */
 static void give_up(struct device *dev, unsigned deaths, const char *text)
 {
-	struct worker *w = &dev->worker;
-
-	if (dev->ours == XS_CONNECTED) {
-		device_hold(dev,
-		            "worker died %u times in a row, last: %s, with %s; the guest waits; "
-		            "`xenblkctl recover %s` tries again",
-		            deaths, text, w->in_hand, dev->id);
-		return;
-	}
 	if (!dev->fatal)
-		device_fatal(dev, -EIO, false, "worker died %u times in a row, last: %s, with %s",
-		             deaths, text, w->in_hand);
+		device_fails(dev, -EIO, false, "worker died %u times in a row, last: %s, with %s",
+		             deaths, text, dev->worker.in_hand);
 }
 
 static void note_fault(struct device *dev)

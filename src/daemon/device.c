@@ -323,7 +323,7 @@ static int read_stale(struct device *dev)
 	return 0;
 }
 
-/* An error in the image's keys is fatal only while there is no image to lose. */
+/* An error in the image's keys is one only while there is no image to lose. */
 static void check_source(struct device *dev)
 {
 	int rc = dev->wanted_rc;
@@ -333,15 +333,15 @@ static void check_source(struct device *dev)
 	bool wanted =
 	    dev->ours == XS_INITWAIT || dev->ours == XS_INITIALISED || dev->ours == XS_CONNECTED;
 
-	if (dev->fatal_image && dev->wanted.fingerprint != dev->fatal_fingerprint) {
+	if (dev->failed_image && dev->wanted.fingerprint != dev->failed_fingerprint) {
 		device_recover(dev);
 		if (dev->image == IMAGE_FAILED)
 			dev->image = IMAGE_NONE;
 	}
 	if (rc && dev->image == IMAGE_OPEN)
 		device_warn(dev, "%s; the image stays what it is", dev->wanted_error.text);
-	else if (rc && wanted && !dev->fatal)
-		device_fatal(dev, rc, true, "%s", dev->wanted_error.text);
+	else if (rc && wanted && !dev->fatal && !dev->held)
+		device_fails(dev, rc, true, "%s", dev->wanted_error.text);
 	else if (!rc && dev->image == IMAGE_OPEN && image_differs(dev))
 		device_warn(
 		    dev,
@@ -349,12 +349,10 @@ static void check_source(struct device *dev)
 		    dev->source.text);
 }
 
-/* Whether a worker may be started now. Of a disk that has failed only to see the last one's I/O
- * out, when the front end lets go. */
+/* Whether a worker may be started now. */
 static bool may_start(const struct device *dev)
 {
-	return !timer_armed(&dev->worker.backoff) && !(dev->worker.pid && dev->worker.killed) &&
-	       !(dev->held && dev->ours != XS_CLOSING);
+	return !timer_armed(&dev->worker.backoff) && !(dev->worker.pid && dev->worker.killed);
 }
 
 /* All keys that are read each time, or are stale. */
@@ -416,6 +414,7 @@ static int read_all(struct device *dev, struct snapshot *s)
 	    .fe_seen = dev->fe_seen,
 	    .online = dev->online,
 	    .fatal = dev->fatal && !dev->foreign,
+	    .held = dev->held,
 	    .foreign = dev->foreign,
 	    .retake = dev->retake,
 	    .later = timer_armed(&dev->worker.backoff),

@@ -113,16 +113,16 @@ struct device {
 	struct worker worker;
 	struct upgrade *upgrade; /* of the worker, see upgrade.c; or NULL */
 	/* trouble */
-	bool fatal, fatal_image, stopped, error_node;
-	bool unasked; /* whether an earlier supervisor's worker is there is not known yet */
-	bool lacking; /* error says what ran short */
-	bool held; /* failed while Connected: no worker is started, nothing is said to the front end
-	            */
-	uint64_t fatal_fingerprint; /* of the image's keys when it failed */
-	struct error error;         /* until it recovers */
-	struct error warning;       /* as of the last look at the keys */
-	struct error image_note;    /* what the worker found when it opened the image; or "" */
-	struct error warned;        /* what was logged last */
+	bool fatal, stopped, error_node;
+	bool unasked;      /* whether an earlier supervisor's worker is there is not known yet */
+	bool lacking;      /* error says what ran short */
+	bool held;         /* failed in use: see decide_holds */
+	bool failed_image; /* fatal or held, by its image: other keys may name a better one */
+	uint64_t failed_fingerprint; /* of the image's keys when it failed */
+	struct error error;          /* until it recovers */
+	struct error warning;        /* as of the last look at the keys */
+	struct error image_note;     /* what the worker found when it opened the image; or "" */
+	struct error warned;         /* what was logged last */
 	struct {
 		struct error now;  /* what the storage fails at; "": nothing */
 		struct error said; /* in the log and the error node */
@@ -305,14 +305,18 @@ pid_t spawn_holder(const char *prog, char *const argv[], int listen_fd, int pidf
 pid_t spawn_session(const char *prog, char *const argv[]); /* in a session of its own */
 
 /* fault.c: errors and warnings of a device: log line, error node and status, in the same words */
-void device_fatal(struct device *dev, int rc, bool image, const char *fmt, ...)
+/* What we have to serve it with fails for good; image: it is the image, or its keys. True: it is
+ * held for `xenblkctl recover`; else its front end is told (decide_holds). device_fatal: it is not
+ * to be served at all, whoever uses it. */
+bool device_fails(struct device *dev, int rc, bool image, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+void device_fatal(struct device *dev, int rc, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 void device_stopped(struct device *dev, const char *text);
 /* Something ran short (error_is_transient): the disk stays in its state, and what failed is tried
  * again after a pause. text: what failed and why. device_lacks_nothing: it works again. */
 void device_lacks(struct device *dev, int rc, const char *text);
 void device_lacks_nothing(struct device *dev);
-void device_hold(struct device *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* dev->trouble.said is new: a line and the error node, while the disk is in use as before. _over:
  * it is "", and the node goes unless it tells of something else. */
 void device_trouble(struct device *dev);

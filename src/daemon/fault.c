@@ -108,7 +108,15 @@ void device_trouble_over(struct device *dev)
 		remove_node(dev);
 }
 
-void device_fatal(struct device *dev, int rc, bool image, const char *fmt, ...)
+static void fatal(struct device *dev, int rc, const char *text)
+{
+	error_set(&dev->error, 0, "%s", text);
+	dev->fatal = true;
+	report(dev, rc);
+	upgrade_failed(dev, dev->error.text);
+}
+
+void device_fatal(struct device *dev, int rc, const char *fmt, ...)
 {
 	char text[ERROR_TEXT_MAX];
 	va_list ap;
@@ -116,12 +124,33 @@ void device_fatal(struct device *dev, int rc, bool image, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	error_set(&dev->error, 0, "%s", text);
-	dev->fatal = true;
-	dev->fatal_image = image;
-	dev->fatal_fingerprint = dev->wanted.fingerprint;
+	dev->failed_image = false;
+	fatal(dev, rc, text);
+}
+
+bool device_fails(struct device *dev, int rc, bool image, const char *fmt, ...)
+{
+	char text[ERROR_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	dev->failed_image = image;
+	dev->failed_fingerprint = dev->wanted.fingerprint;
+	if (!decide_holds(dev->ours, dev->theirs)) {
+		fatal(dev, rc, text);
+		return false;
+	}
+	dev->held = true;
+	dev->lacking = false;
+	/* What was read of the cause may be long; what to do must fit. */
+	error_set(&dev->error, 0,
+	          "%.400s; the guest waits: mend the cause, then `xenblkctl recover %s`", text,
+	          dev->id);
 	report(dev, rc);
 	upgrade_failed(dev, dev->error.text);
+	return true;
 }
 
 void device_lacks(struct device *dev, int rc, const char *text)
@@ -156,20 +185,6 @@ void device_stopped(struct device *dev, const char *text)
 	report(dev, -EIO);
 }
 
-void device_hold(struct device *dev, const char *fmt, ...)
-{
-	char text[ERROR_TEXT_MAX];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	dev->held = true;
-	error_set(&dev->error, 0, "%s", text);
-	report(dev, -EIO);
-	upgrade_failed(dev, dev->error.text);
-}
-
 /* The disk may be what it was then: failed until its front end comes again. */
 void device_load_error(struct device *dev)
 {
@@ -189,7 +204,7 @@ void device_load_error(struct device *dev)
 
 void device_recover(struct device *dev)
 {
-	dev->fatal = dev->fatal_image = dev->stopped = dev->held = dev->lacking = false;
+	dev->fatal = dev->failed_image = dev->stopped = dev->held = dev->lacking = false;
 	dev->error.text[0] = dev->warned.text[0] = '\0';
 	systemd_changed(dev->d);
 	remove_node(dev);

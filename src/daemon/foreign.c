@@ -52,7 +52,7 @@ void foreign_check(struct device *dev)
 
 	if (is && !dev->foreign) {
 		dev->retake = true;
-		device_fatal(dev, -EBUSY, false, "xen_blkback owns this device; " WAYS_OUT);
+		device_fatal(dev, -EBUSY, "xen_blkback owns this device; " WAYS_OUT);
 	} else if (!is && dev->foreign) {
 		device_recover(dev);
 		device_log(dev, "no other driver has it any more");

@@ -231,12 +231,15 @@ static void failed(struct device *dev, int rc, const char *text)
 		return;
 	}
 	folder_set_incoming(dev, false);
+	if (device_fails(dev, rc, true, "%s", text)) {
+		dev->image = IMAGE_NONE;
+		return;
+	}
 	/* Repaired, it may be another one, as long as its guest has seen none. */
 	if (!identity_noted(dev).dev)
 		image_unclaim(dev);
 	dev->image = IMAGE_FAILED;
 	dev->unfenced = dev->renewing = false;
-	device_fatal(dev, rc, true, "%s", text);
 }
 
 void image_wrong_program(struct device *dev, uint32_t version)
@@ -249,13 +252,7 @@ void image_wrong_program(struct device *dev, uint32_t version)
 	    "xenblkd-worker speaks version %u, this xenblkd %u: install both from one package, "
 	    "then `xenblkctl upgrade`",
 	    version, WM_VERSION);
-	if (dev->ours != XS_CONNECTED) {
-		failed(dev, -EPROTO, err.text);
-		return;
-	}
-	/* No reason to take the disk from its guest: it waits. */
-	dev->image = IMAGE_NONE;
-	device_hold(dev, "%s", err.text);
+	failed(dev, -EPROTO, err.text);
 }
 
 /* Who migrates holds the image until the guest runs here, or for good, if it does not come about.

@@ -325,7 +325,11 @@ static void failed(struct device *dev, int rc, bool unread, const char *text)
 		return;
 	}
 	dev->ring = RING_FAILED;
-	device_fatal(dev, rc, false, "%s", text);
+	if (!device_fails(dev, rc, false, "%s", text))
+		return;
+	/* The next attempt gets a worker that has tried nothing yet. */
+	dev->ring = RING_IDLE;
+	worker_quit(dev, QUIT_NS);
 }
 
 /* While the front end stays connected, to whatever

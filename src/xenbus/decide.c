@@ -55,6 +55,8 @@ static enum action bring_up(const struct snapshot *s)
 	 * closed, for the guest may come back. */
 	if (s->away && s->ours == XS_CONNECTED && s->ring == RING_IDLE)
 		return ACT_NOTHING;
+	if (s->held && s->ours == XS_CONNECTED)
+		return ACT_NOTHING;
 	if (s->ring == RING_FAILED || (s->ring == RING_CONNECTED && s->ring_changed))
 		return ACT_DISCONNECT_RING;
 	if (s->image != IMAGE_OPEN)
@@ -184,6 +186,15 @@ enum action decide(const struct snapshot *s)
 		return in_closed(s);
 	}
 	return ACT_NOTHING;
+}
+
+bool decide_holds(int ours, int theirs)
+{
+	/* It is leaving, has left, or comes again with another ring. */
+	bool over = theirs == XS_UNKNOWN || theirs == XS_INITIALISING || theirs == XS_CLOSING ||
+	            theirs == XS_CLOSED;
+
+	return ours == XS_CONNECTED && !over;
 }
 
 const char *image_phase_name(enum image_phase p)

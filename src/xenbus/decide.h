@@ -47,6 +47,7 @@ struct snapshot {
 	bool fe_seen; /* theirs has been 1..8 before */
 	bool online;
 	bool fatal;        /* the device failed, its error is noted */
+	bool held;         /* it cannot be served now, and its guest waits: see decide_holds */
 	bool source_ready; /* it is known what to open, and it may be opened now */
 	bool later;        /* something ran short a moment ago: no ring is connected yet */
 	bool ring_changed; /* the front end's ring keys are not those connected */
@@ -60,6 +61,12 @@ struct snapshot {
 };
 
 enum action decide(const struct snapshot *s); /* any thread */
+
+/* What serves the disk has failed for good. Whether it is held: nothing is said to the front end,
+ * whose requests wait until somebody has mended the cause and asks for another try. A guest loses
+ * its disk when it is closed, so that is for those that use none: the rest is closed. States as
+ * above, theirs also -1: not read yet. Any thread. */
+bool decide_holds(int ours, int theirs);
 
 const char *image_phase_name(enum image_phase p); /* "none" …; closing reads "closed" */
 const char *ring_phase_name(enum ring_phase p);

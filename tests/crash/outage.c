@@ -116,7 +116,8 @@ void outage_failed(struct outage *o, const char *text)
 	/* One line of it. */
 	assert_int_equal(host_log_count(o->h, text), 1);
 	assert_int_equal(outage_content(o, o->image), OUTAGE_OLD);
-	host_wait_state(o->h, 1, XVDA, XS_CLOSING);
+	host_wait_error(o->h, "1:xvda", "; the guest waits: ");
+	assert_int_equal(host_state(o->h, 1, XVDA), XS_CONNECTED);
 	xenblkfront_close(o->f);
 	o->f = host_front_connected(o->h, 1, "xvda");
 	assert_front(o->f, xenblkfront_read(o->f, OUTAGE_SECTOR * 512, buf, sizeof buf));

@@ -42,7 +42,7 @@ void outage_end(struct outage *o);
 int outage_answer(struct outage *o);
 /* What is in the image at OUTAGE_SECTOR: OUTAGE_OLD or OUTAGE_NEW, or 0 for neither. */
 int outage_content(const struct outage *o, const char *image);
-/* The disk has failed with that text; the guest, told so, connects again, and the disk works. */
+/* The disk is held with that text; the guest connects again, and the disk works. */
 void outage_failed(struct outage *o, const char *text);
 /* The front end ends in order, and the disk is detached. */
 void outage_detach(struct outage *o);

@@ -112,6 +112,19 @@ static inline void assert_fatal(struct host *h, unsigned domid, unsigned devid, 
 	host_wait_state(h, domid, devid, XS_CLOSING);
 }
 
+/* … and for it the device is held: still Connected, and whoever looks at it is told what to do. */
+static inline void assert_held(struct host *h, unsigned domid, unsigned devid, const char *id,
+                               const char *word)
+{
+	char remedy[64];
+
+	snprintf(remedy, sizeof remedy, "then `xenblkctl recover %s`", id);
+	assert_error(h, domid, devid, id, word);
+	assert_non_null(strstr(status_text(h, id, "error"), remedy));
+	assert_string_equal(status_text(h, id, "image_state"), "failed");
+	assert_true(host_state_stays(h, domid, devid, XS_CONNECTED, QUIET_MS));
+}
+
 /* ---- the other disk: 9:xvdb ---- */
 
 struct bystander {

@@ -426,7 +426,7 @@ static void number_used_anew(void **state)
 	host_daemon_start(h, NULL);
 	wait_until(!process_lives(t.worker));
 	assert_true(host_log_has(h, "the ring of another guest"));
-	assert_fatal(h, 1, XVDA, "1:xvda", "belongs to another connection");
+	assert_held(h, 1, XVDA, "1:xvda", "belongs to another connection");
 	xenblkfront_close(t.front);
 	store_rm(h->store, XBT_NULL, host_fe(1, XVDA), NULL);
 	host_detach(h, 1, XVDA);

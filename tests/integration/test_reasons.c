@@ -13,45 +13,10 @@
 
 #include "control.h"
 #include "host.h"
+#include "limited.h"
 
 #define SIZE (4ull << 20)
 #define FORBIDDEN "cannot set up io_uring: Operation not permitted; "
-
-static char limit_path[80];
-
-static void limit(const char *what)
-{
-	FILE *f = fopen(limit_path, "w");
-
-	assert_non_null(f);
-	fputs(what, f);
-	fclose(f);
-}
-
-static int setup(void **state)
-{
-	struct host *h = malloc(sizeof *h);
-	char worker[512], self[512];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-
-	assert_true(n > 0);
-	self[n] = '\0';
-	*strrchr(self, '/') = '\0';
-	snprintf(worker, sizeof worker, "%.400s/../../xenblkd-worker", self);
-	setenv("TEST_WORKER", worker, 1);
-	snprintf(limit_path, sizeof limit_path, "/tmp/xb-limit-%d", getpid());
-	setenv("TEST_LIMIT", limit_path, 1);
-	limit("");
-	host_start_with(h, "tests/integration/worker_limited", NULL);
-	*state = h;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	unlink(limit_path);
-	return host_teardown(state);
-}
 
 static void assert_says(const char *text, const char *expected)
 {
@@ -153,24 +118,6 @@ static void forbidden_at_attach(void **state)
 	host_wait_gone(h, "1:xvda");
 }
 
-/* … and under a guest: in status and in the error node, in the same words. */
-static void forbidden_to_the_next(void **state)
-{
-	struct host *h = *state;
-	const char *image = host_image(h, "a.img", SIZE);
-	char got[4096];
-
-	host_attach(h, &(struct disk){.params = image}, image);
-	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
-	assert_front(f, xenblkfront_read(f, 0, got, sizeof got));
-	limit("uring");
-	kill(host_worker(h, "1:xvda"), SIGKILL);
-	host_wait_error(h, "1:xvda", FORBIDDEN);
-	assert_says(error_node(h, 1, XVDA), FORBIDDEN);
-	xenblkfront_close(f);
-	host_detach(h, 1, XVDA);
-}
-
 /* A worker that cannot start: its own last words are the reason. Something ran short, so it is
  * tried again, and whoever waits for the disk hears meanwhile what it waits for. */
 static void worker_lacks(void **state)
@@ -219,12 +166,11 @@ static void no_number(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(forbidden_at_start, setup, teardown),
-	    cmocka_unit_test_setup_teardown(no_locked_memory, setup, teardown),
-	    cmocka_unit_test_setup_teardown(forbidden_at_attach, setup, teardown),
-	    cmocka_unit_test_setup_teardown(forbidden_to_the_next, setup, teardown),
-	    cmocka_unit_test_setup_teardown(worker_lacks, setup, teardown),
-	    cmocka_unit_test_setup_teardown(no_number, setup, teardown),
+	    cmocka_unit_test_setup_teardown(forbidden_at_start, limited_setup, limited_teardown),
+	    cmocka_unit_test_setup_teardown(no_locked_memory, limited_setup, limited_teardown),
+	    cmocka_unit_test_setup_teardown(forbidden_at_attach, limited_setup, limited_teardown),
+	    cmocka_unit_test_setup_teardown(worker_lacks, limited_setup, limited_teardown),
+	    cmocka_unit_test_setup_teardown(no_number, limited_setup, limited_teardown),
 	};
 
 	return cmocka_run_group_tests_name("reasons", tests, NULL, NULL);

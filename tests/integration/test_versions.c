@@ -80,7 +80,7 @@ static void journal_of_the_future(void **state)
 	assert_int_equal(kill(worker, SIGKILL), 0);
 	install(&h, build, "xenblkd-worker", "xenblkd-worker");
 	host_daemon_start(&h, NULL);
-	assert_fatal(&h, 1, XVDA, "1:xvda", "has version 1000, this worker knows 1 and 2");
+	assert_held(&h, 1, XVDA, "1:xvda", "has version 1000, this worker knows 1 and 2");
 	xenblkfront_close(f);
 	store_rm(h.store, XBT_NULL, host_fe(1, XVDA), NULL);
 	host_detach(&h, 1, XVDA);
@@ -182,7 +182,7 @@ static void dies(void **state)
 	host_daemon_start(&h, NULL);
 	wait_until(strstr(status_text(&h, "1:xvda", "warning"), "has version 1000"));
 	assert_int_equal(kill(worker, SIGKILL), 0);
-	assert_fatal(&h, 1, XVDA, "1:xvda", "has version 1000");
+	assert_held(&h, 1, XVDA, "1:xvda", "has version 1000");
 	xenblkfront_close(f);
 	store_rm(h.store, XBT_NULL, host_fe(1, XVDA), NULL);
 	host_detach(&h, 1, XVDA);

@@ -165,6 +165,41 @@ static void migrated_away(void **state)
 	assert_int_equal(decide(&s), ACT_CONNECT_RING);
 }
 
+/* Whoever uses a disk keeps it, whatever becomes of what serves it. */
+static void who_is_held(void **state)
+{
+	static const char *const rows[9] = {".........", ".........", ".........",
+	                                    ".........", "..HHH..HH", ".........",
+	                                    ".........", ".........", "........."};
+
+	for (int ours = 0; ours <= 8; ours++)
+		for (int theirs = 0; theirs <= 8; theirs++)
+			assert_int_equal(decide_holds(ours, theirs), rows[ours][theirs] == 'H');
+	/* Not read yet. */
+	assert_true(decide_holds(XS_CONNECTED, -1));
+	assert_false(decide_holds(-1, -1));
+}
+
+/* A disk that is held is let go of when its front end leaves, behind its last worker's I/O. */
+static void held_and_left(void **state)
+{
+	struct snapshot s = {.ours = XS_CONNECTED,
+	                     .online = true,
+	                     .source_ready = true,
+	                     .unfenced = true,
+	                     .held = true};
+
+	for (s.theirs = XS_UNKNOWN; s.theirs <= XS_CLOSED; s.theirs++) {
+		bool up = s.theirs == XS_INITIALISED || s.theirs == XS_CONNECTED;
+		bool gone =
+		    s.theirs == XS_UNKNOWN || s.theirs == XS_INITIALISING || s.theirs == XS_CLOSED;
+		if (up)
+			assert_int_equal(decide(&s), ACT_NOTHING);
+		if (gone)
+			assert_int_equal(decide(&s), ACT_OPEN_IMAGE);
+	}
+}
+
 static void table(void **state)
 {
 	for (size_t i = 0; i < sizeof planes / sizeof *planes; i++) {
@@ -187,7 +222,7 @@ static void table(void **state)
 
 static void for_all(void (*check)(const struct snapshot *))
 {
-	for (unsigned bits = 0; bits < 64; bits++)
+	for (unsigned bits = 0; bits < 128; bits++)
 		for (int ours = -1; ours <= 9; ours++)
 			for (int theirs = 0; theirs <= 8; theirs++)
 				for (int image = IMAGE_NONE; image <= IMAGE_CLOSED; image++)
@@ -201,6 +236,7 @@ static void for_all(void (*check)(const struct snapshot *))
 						    .source_ready = bits & 8,
 						    .ring_changed = bits & 16,
 						    .force = bits & 32,
+						    .held = bits & 64,
 						    .image = (enum image_phase)image,
 						    .ring = (enum ring_phase)ring,
 						};
@@ -254,6 +290,9 @@ static void check_rules(const struct snapshot *s)
 		assert_true(s->ring == RING_IDLE && (!s->online || s->ours == 0));
 	if (a == ACT_REMOVE)
 		assert_true(s->ours == 0 && s->ring == RING_IDLE);
+	/* The guest of a disk that is held waits: nothing is tried, nothing is said to it. */
+	if (s->held && !s->fatal && s->ours == XS_CONNECTED && s->theirs == XS_CONNECTED)
+		assert_int_equal(a, ACT_NOTHING);
 	/* Only the toolstack takes a connected pair apart, or the front end, or an error. */
 	if (s->ours == XS_CONNECTED && s->theirs == XS_CONNECTED && !s->fatal)
 		assert_false(writes(a));
@@ -460,10 +499,12 @@ static void walks(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(migrated_away),
-	                                   cmocka_unit_test(rules), cmocka_unit_test(converges),
-	                                   cmocka_unit_test(walks), cmocka_unit_test(foreign),
-	                                   cmocka_unit_test(fence)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(table),        cmocka_unit_test(migrated_away),
+	    cmocka_unit_test(rules),        cmocka_unit_test(converges),
+	    cmocka_unit_test(walks),        cmocka_unit_test(foreign),
+	    cmocka_unit_test(fence),        cmocka_unit_test(who_is_held),
+	    cmocka_unit_test(held_and_left)};
 
 	return cmocka_run_group_tests_name("decide", tests, NULL, NULL);
 }
