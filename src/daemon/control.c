@@ -21,6 +21,7 @@
 #define CLIENTS_MAX 128
 #define READ_CHUNK 4096
 #define ACCEPT_NS (100 * NS_PER_MS) /* until callers are taken again, after something ran short */
+#define IDLE_NS NS_PER_S            /* then a client may have to make room for a caller */
 
 /* Owned by the supervisor's thread. */
 struct client {
@@ -28,7 +29,8 @@ struct client {
 	struct loop_fd sock;
 	struct daemon *d;
 	uint64_t serial;
-	bool waiting; /* for control_answer; what it sends meanwhile stays where it is */
+	uint64_t heard_ns; /* when it connected, or its last event came */
+	bool waiting;      /* for control_answer; what it sends meanwhile stays where it is */
 	char *in;
 	size_t in_len;
 	char *out; /* NULL: nothing waits to be sent */
@@ -36,10 +38,18 @@ struct client {
 	bool last; /* no more requests: ends when out is sent */
 };
 
+/* One descriptor that is given up for a caller when there is no other. */
+static void spare_keep(struct daemon *d)
+{
+	if (d->spare_fd < 0)
+		d->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void client_free(struct client *c)
 {
 	loop_del(&c->d->loop, &c->sock);
 	close(c->sock.fd);
+	spare_keep(c->d);
 	list_remove(&c->link);
 	c->d->nr_clients--;
 	free(c->in);
@@ -146,6 +156,7 @@ static void client_ready(struct loop_fd *lfd, uint32_t events)
 
 	list_remove(&c->link);
 	list_append(&c->d->clients, &c->link);
+	c->heard_ns = clock_ns();
 	/* Only one of both is asked for: who does not read answers is not read either. */
 	if ((c->waiting && events & (EPOLLHUP | EPOLLERR)) ||
 	    (!c->out && !c->waiting && !client_read(c)) || !client_work(c) ||
@@ -170,9 +181,9 @@ void control_answer(struct daemon *d, uint64_t client, json_t *answer)
 	json_decref(answer);
 }
 
-/* Whoever asks nothing does not shut the others out: the one that has been silent for longest goes.
- * d->clients is in the order of their last words. */
-static void drop_idle(struct daemon *d)
+/* Whoever asks nothing does not shut the others out: the one that has been silent for longest goes,
+ * if that was idle_ns at least. d->clients is in the order of their last words. */
+static void drop_idle(struct daemon *d, uint64_t idle_ns, const char *why)
 {
 	unsigned dropped;
 
@@ -181,12 +192,13 @@ static void drop_idle(struct daemon *d)
 		struct client *c = container_of(it, struct client, link);
 		if (c->waiting)
 			continue;
+		if (clock_ns() - c->heard_ns < idle_ns)
+			return;
 		client_free(c);
 		if (log_limit_pass(&d->limit, &dropped))
-			log_warn(
-			    "control socket: %d clients are connected; the one that was silent "
-			    "for longest is dropped",
-			    CLIENTS_MAX);
+			log_warn("control socket: %u clients are connected, %s: the one that was "
+			         "silent for longest is dropped",
+			         d->nr_clients + 1, why);
 		return;
 	}
 }
@@ -196,14 +208,18 @@ static struct client *client_new(struct daemon *d, int fd)
 	struct client *c;
 
 	if (d->nr_clients >= CLIENTS_MAX)
-		drop_idle(d);
+		drop_idle(d, 0, "no more are allowed");
 	c = d->nr_clients < CLIENTS_MAX ? calloc(1, sizeof *c) : NULL;
 	if (!c) {
 		close(fd);
 		return NULL;
 	}
 	*c = (struct client){
-	    .d = d, .serial = ++d->last_client, .sock = {.fd = fd, .ready = client_ready}};
+	    .d = d,
+	    .serial = ++d->last_client,
+	    .heard_ns = clock_ns(),
+	    .sock = {.fd = fd, .ready = client_ready},
+	};
 	list_append(&d->clients, &c->link);
 	d->nr_clients++;
 	if (!loop_add(&d->loop, &c->sock, EPOLLIN))
@@ -216,29 +232,49 @@ static void accept_again(struct loop_timer *t)
 {
 	struct daemon *d = container_of(t, struct daemon, accept_timer);
 
+	spare_keep(d);
 	if (loop_add(&d->loop, &d->control_fd, EPOLLIN))
 		loop_timer_arm(&d->loop, t, ACCEPT_NS);
 }
 
-static void accept_ready(struct loop_fd *lfd, uint32_t events)
+/* The caller stays in the queue. Without the pause this would be a spin. */
+static void accept_later(struct daemon *d, int rc)
 {
 	unsigned dropped;
-	struct daemon *d = container_of(lfd, struct daemon, control_fd);
-	int fd = accept4(lfd->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0 && errno != EAGAIN && errno != EINTR && error_is_transient(errno)) {
-		/* The caller stays in the queue. Without the pause this would be a spin. */
-		if (log_limit_pass(&d->limit, &dropped))
-			log_warn("control socket: %s; trying again; %s", error_name(errno),
-			         error_remedy(errno));
-		loop_del(&d->loop, &d->control_fd);
-		d->accept_timer.expired = accept_again;
-		loop_timer_arm(&d->loop, &d->accept_timer, ACCEPT_NS);
-		return;
+	if (log_limit_pass(&d->limit, &dropped))
+		log_warn("control socket: %s; trying again; %s", error_name(rc), error_remedy(rc));
+	loop_del(&d->loop, &d->control_fd);
+	d->accept_timer.expired = accept_again;
+	loop_timer_arm(&d->loop, &d->accept_timer, ACCEPT_NS);
+}
+
+/* When descriptors run short, one caller at a time is served by the one that is spare, as long as
+ * it does not fall silent: whoever wants to know what is wrong can ask. */
+static int accept_client(struct daemon *d)
+{
+	int fd = accept4(d->control_fd.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
+		return fd;
+	if (d->spare_fd < 0)
+		drop_idle(d, IDLE_NS, error_name(errno));
+	if (d->spare_fd >= 0) {
+		close(d->spare_fd);
+		d->spare_fd = -1;
 	}
-	if (fd < 0)
-		return;
-	client_new(d, fd);
+	return accept4(d->control_fd.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+static void accept_ready(struct loop_fd *lfd, uint32_t events)
+{
+	struct daemon *d = container_of(lfd, struct daemon, control_fd);
+	int fd = accept_client(d);
+
+	if (fd >= 0)
+		client_new(d, fd);
+	else if (errno != EAGAIN && errno != EINTR && error_is_transient(errno))
+		accept_later(d, errno);
 }
 
 static int listener(const struct daemon *d, struct sockaddr_un *addr)
@@ -266,6 +302,7 @@ int control_start(struct daemon *d, struct error *err)
 	if (d->control_fd.fd < 0)
 		rc = d->control_fd.fd = listener(d, &addr);
 	d->control_fd.ready = accept_ready;
+	spare_keep(d);
 	if (rc >= 0)
 		rc = loop_add(&d->loop, &d->control_fd, EPOLLIN);
 	return rc ? error_set(err, rc, "cannot listen on %s: %s", addr.sun_path, error_name(rc))
@@ -368,6 +405,9 @@ void control_stop(struct daemon *d)
 		client_free(c);
 	}
 	loop_timer_cancel(&d->accept_timer);
+	if (d->spare_fd >= 0)
+		close(d->spare_fd);
+	d->spare_fd = -1;
 	if (d->control_fd.fd < 0)
 		return;
 	loop_del(&d->loop, &d->control_fd);

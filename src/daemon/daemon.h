@@ -63,6 +63,7 @@ struct daemon {
 	bool leftovers_due;                /* once all devices are known */
 	struct list leftovers;             /* workers without a device, on their way out */
 	struct loop_timer accept_timer;    /* of the control socket */
+	int spare_fd;                      /* given up for a caller of it; or -1 */
 	struct list clients;               /* of the control socket */
 	unsigned nr_clients;
 	uint64_t last_client;   /* serial */

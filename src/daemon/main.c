@@ -345,7 +345,7 @@ int main(int argc, char **argv)
 	umask(077);
 	d.argv = argv;
 	d.run_fd = d.lock_fd = d.worker_fd = d.net_fd = d.signal_fd.fd = d.control_fd.fd = -1;
-	d.uevent_fd.fd = d.size_fd.fd = d.holder_fd.fd = -1;
+	d.uevent_fd.fd = d.size_fd.fd = d.holder_fd.fd = d.spare_fd = -1;
 	d.loop.epfd = -1;
 	list_init(&d.clients);
 	list_init(&d.leftovers);

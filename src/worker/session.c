@@ -16,6 +16,8 @@
 #include "worker/resize.h"
 #include "worker/ring.h"
 
+#define ACCEPT_US 10000 /* when no descriptor is left for a caller */
+
 static void peer_drop(struct worker *w)
 {
 	if (w->peer.fd < 0)
@@ -208,8 +210,17 @@ static void listener_ready(struct loop_fd *lfd, uint32_t events)
 	struct worker *w = container_of(lfd, struct worker, listener);
 	int fd = accept4(lfd->fd, NULL, NULL, SOCK_CLOEXEC);
 
-	if (fd < 0)
+	/* Without a descriptor for it: the one before it goes first. */
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+		peer_drop(w);
+		fd = accept4(lfd->fd, NULL, NULL, SOCK_CLOEXEC);
+	}
+	if (fd < 0) {
+		/* The caller stays in the queue: no spin. Data does not come by this thread. */
+		if (errno != EAGAIN && errno != EINTR)
+			usleep(ACCEPT_US);
 		return;
+	}
 	peer_drop(w);
 	w->peer_other = false;
 	w->peer = (struct loop_fd){.fd = fd, .ready = peer_ready};

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,21 +97,29 @@ static void worker_dies(void **state)
 	host_detach(h, 1, XVDA);
 }
 
+/* The number that the daemon's next descriptor gets. */
+static int lowest_free(const struct host *h)
+{
+	char path[40], target[8];
+	int n = 0;
+
+	do
+		snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)h->daemon, ++n);
+	while (readlink(path, target, sizeof target) >= 0);
+	return n;
+}
+
 /* The same, with every number of descriptors that lets it come further: to the image, the program,
  * the process, its line. None of these places takes the disk away. */
 static void each_descriptor(void **state)
 {
 	struct host *h = *state;
 	const char *image = make_image(h);
-	char path[40], target[8];
-	int lowest = 0;
 
 	host_attach(h, &(struct disk){.params = image}, image);
 	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
 	assert_reads(f);
-	do
-		snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)h->daemon, ++lowest);
-	while (readlink(path, target, sizeof target) >= 0);
+	int lowest = lowest_free(h);
 	for (int more = 0; more < 8; more++) {
 		pid_t worker = host_worker(h, "1:xvda");
 		struct rlimit old = limit(h, RLIMIT_NOFILE, (rlim_t)(lowest + more));
@@ -209,6 +219,54 @@ static void control(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* One line of the control socket. */
+static bool asks(struct host *h, int sock)
+{
+	char answer[4096];
+
+	if (send(sock, "{\"cmd\":\"version\"}\n", 18, MSG_NOSIGNAL) != 18)
+		return false;
+	return recv(sock, answer, sizeof answer, 0) > 0;
+}
+
+static int call(struct host *h)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct timeval patience = {.tv_sec = WAIT_MS / 1000};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(addr.sun_path, sizeof addr.sun_path, "%s/control.sock", h->dir);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+	return fd;
+}
+
+/* Whoever wants to know what is wrong can ask, also while another caller sits on the descriptor
+ * that was kept for that. */
+static void control_socket(void **state)
+{
+	struct host *h = *state;
+	struct rlimit old = limit(h, RLIMIT_NOFILE, (rlim_t)lowest_free(h));
+	int idle = call(h), one;
+
+	assert_true(asks(h, idle));
+	for (int i = 0; i < 3; i++) {
+		one = call(h);
+		assert_true(asks(h, one));
+		close(one);
+	}
+	/* That one had to go. */
+	assert_false(asks(h, idle));
+	close(idle);
+	assert_true(host_log_has(h, "clients are connected, Too many open files: the one that"));
+	limit(h, RLIMIT_NOFILE, old.rlim_cur);
+	one = call(h);
+	idle = call(h);
+	assert_true(asks(h, one) && asks(h, idle));
+	close(one);
+	close(idle);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +276,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(removed_meanwhile, host_setup, host_teardown),
 	    cmocka_unit_test_setup_teardown(processes, host_setup, host_teardown),
 	    cmocka_unit_test_setup_teardown(control, host_setup, host_teardown),
+	    cmocka_unit_test_setup_teardown(control_socket, host_setup, host_teardown),
 	};
 
 	return cmocka_run_group_tests_name("shortage", tests, NULL, NULL);
