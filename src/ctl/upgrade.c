@@ -28,10 +28,15 @@ int upgrade_disk(const char *run_dir, const char *id, struct error *err)
 	json_t *r;
 	int rc = control_request(run_dir, "upgrade", id, UPGRADE_TIMEOUT_MS, &r, err);
 
-	if (!rc)
+	int64_t pid = rc ? 0 : json_integer_value(json_object_get(r, "worker_pid"));
+
+	if (pid)
 		printf("%s: worker replaced, process %" PRId64 "; its requests waited %.1f ms\n",
-		       id, (int64_t)json_integer_value(json_object_get(r, "worker_pid")),
-		       json_number_value(json_object_get(r, "pause_ms")));
+		       id, pid, json_number_value(json_object_get(r, "pause_ms")));
+	else if (!rc)
+		printf("%s: no front end is connected: the old worker has ended, the next one "
+		       "will be the installed program\n",
+		       id);
 	json_decref(r);
 	return rc;
 }

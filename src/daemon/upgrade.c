@@ -107,10 +107,16 @@ void upgrade_settled(struct device *dev)
 	if (!u || !u->drained)
 		return;
 	double ms = (double)(clock_ns() - u->start_ns) / 1e6;
-	device_log(dev, "worker %d replaced by %d in %.1f ms", u->old_pid, dev->worker.pid, ms);
-	answer(u, command_result(json_pack("{s:s, s:i, s:i, s:f}", "id", dev->id, "old_worker_pid",
-	                                   u->old_pid, "worker_pid", dev->worker.pid, "pause_ms",
-	                                   ms)));
+	/* Without a front end, none may be needed. */
+	if (dev->worker.pid)
+		device_log(dev, "worker %d replaced by %d in %.1f ms", u->old_pid, dev->worker.pid,
+		           ms);
+	else
+		device_log(dev, "worker %d ended; the next one is the installed program",
+		           u->old_pid);
+	json_t *pid = dev->worker.pid ? json_integer(dev->worker.pid) : json_null();
+	answer(u, command_result(json_pack("{s:s, s:i, s:o, s:f}", "id", dev->id, "old_worker_pid",
+	                                   u->old_pid, "worker_pid", pid, "pause_ms", ms)));
 	upgrade_free(u);
 }
 

@@ -66,6 +66,8 @@ static void idle_disk(void **state)
 	wait_image_open(h, "1:xvda");
 	pid_t worker = host_worker(h, "1:xvda");
 	assert_int_equal(ctl(h, NULL, "upgrade 1:xvda"), 0);
+	assert_non_null(
+	    strstr(ctl_said(h), "1:xvda: no front end is connected: the old worker has ended"));
 	wait_until(host_worker(h, "1:xvda") > 0 && host_worker(h, "1:xvda") != worker);
 	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
 	assert_reads(f, 0, SEED);
