@@ -31,6 +31,15 @@ void change_ask_size(struct device *dev)
 		worker_send(dev, &m, -1);
 }
 
+/* Conflicts went on: what is still to be told is told after a pause. */
+static void tell_later(struct device *dev, int rc, const char *what)
+{
+	if (rc == -EAGAIN)
+		loop_timer_arm(&dev->d->loop, &dev->resized, TELL_NS);
+	else if (rc && rc != -ESTALE && rc != -ENOENT)
+		device_warn(dev, "cannot tell the front end %s: %s", what, error_name(rc));
+}
+
 static void tell_size(struct device *dev)
 {
 	int rc;
@@ -39,19 +48,28 @@ static void tell_size(struct device *dev)
 		return;
 	dev->keys.sectors = ring_sectors(dev);
 	dev->keys.physical_sector_size = storage_physical(&dev->caps, dev->keys.sector_size);
-	dev->told_size = dev->caps.size;
 	/* Not connected yet: it will read the size when it is. */
 	rc = publish_resize(dev->d->store, dev->backend, &dev->keys);
-	if (rc && rc != -ESTALE && rc != -ENOENT)
-		device_warn(dev, "cannot tell the front end the new size: %s", error_name(rc));
+	dev->told_size = rc == -EAGAIN ? UINT64_MAX : dev->caps.size;
+	tell_later(dev, rc, "the new size");
 }
 
-static void resized_expired(struct loop_timer *t)
+static void tell_features(struct device *dev)
+{
+	int rc = publish_features(dev->d->store, dev->backend, &dev->keys);
+
+	dev->features_untold = rc == -EAGAIN;
+	tell_later(dev, rc, "which features it has lost");
+}
+
+static void tell_expired(struct loop_timer *t)
 {
 	struct device *dev = container_of(t, struct device, resized);
 
-	if (dev->image == IMAGE_OPEN && dev->told_size != dev->caps.size)
+	if (dev->image == IMAGE_OPEN && dev->told_size && dev->told_size != dev->caps.size)
 		tell_size(dev);
+	if (dev->ring == RING_CONNECTED && dev->features_untold)
+		tell_features(dev);
 }
 
 /* At most once a second, whatever a worker says: a fallen one must not keep the others' supervisor
@@ -69,7 +87,6 @@ static void resized(struct device *dev, const struct wm *m)
 	if (timer_armed(&dev->resized))
 		return;
 	tell_size(dev);
-	dev->resized.expired = resized_expired;
 	loop_timer_arm(&dev->d->loop, &dev->resized, TELL_NS);
 }
 
@@ -77,14 +94,11 @@ static void resized(struct device *dev, const struct wm *m)
 void change_check(struct device *dev)
 {
 	uint64_t told = 0;
-	int rc = 0;
 
 	/* Where it cannot be read, it is told once too often. */
 	store_read_u64(dev->d->store, XBT_NULL, dev->backend, "sectors", 0, UINT64_MAX, &told);
 	if (told != dev->keys.sectors)
-		rc = publish_resize(dev->d->store, dev->backend, &dev->keys);
-	if (rc && rc != -ESTALE && rc != -ENOENT)
-		device_warn(dev, "cannot tell the front end the new size: %s", error_name(rc));
+		tell_size(dev);
 }
 
 /* ---- features ---- */
@@ -94,7 +108,6 @@ static void withdrawn(struct device *dev, uint32_t what)
 	bool known = (!(what & WM_NO_FLUSH) || !dev->caps.flush) &&
 	             (!(what & WM_NO_DISCARD) || !dev->caps.discard) &&
 	             (!(what & WM_NO_SECURE_DISCARD) || !dev->caps.discard_secure);
-	int rc;
 
 	if (known)
 		return;
@@ -108,11 +121,13 @@ static void withdrawn(struct device *dev, uint32_t what)
 	           what & WM_NO_FLUSH ? " flush" : "", what & WM_NO_DISCARD ? " discard" : "",
 	           what & WM_NO_SECURE_DISCARD ? " secure discard" : "");
 	/* Without a ring nobody was promised anything. */
-	if (dev->ring != RING_CONNECTED)
-		return;
-	rc = publish_features(dev->d->store, dev->backend, &dev->keys);
-	if (rc && rc != -ESTALE && rc != -ENOENT)
-		device_warn(dev, "cannot withdraw features: %s", error_name(rc));
+	if (dev->ring == RING_CONNECTED)
+		tell_features(dev);
+}
+
+void change_init(struct device *dev)
+{
+	dev->resized.expired = tell_expired;
 }
 
 void change_adopted(struct device *dev, uint32_t what)

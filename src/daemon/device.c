@@ -164,6 +164,7 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	dev->worker.forbidden = -1;
 	dev->retry.expired = retry_expired;
 	dev->removal.expired = removal_expired;
+	change_init(dev);
 	vdev_name(devid, dev->vdev);
 	snprintf(dev->id, sizeof dev->id, "%u:%s", domid, dev->vdev);
 	memcpy(dev->backend, backend, sizeof backend);

@@ -135,8 +135,10 @@ struct device {
 	/* removal */
 	bool force;
 	struct loop_timer removal, retry, slow;
-	struct loop_timer resized; /* the front end was told a size less than a second ago */
-	uint64_t told_size;        /* bytes; then */
+	struct loop_timer resized; /* the front end was told a size less than a second ago, or could
+	                              not be told */
+	uint64_t told_size;        /* bytes; then. 0: nothing to tell */
+	bool features_untold;      /* which were withdrawn */
 	struct size_watch size;
 };
 
@@ -211,6 +213,7 @@ int ring_forget(struct device *dev); /* nothing of the connection may be taken u
 int ring_void(struct device *dev);
 
 /* change.c: what changes while a disk is in use. */
+void change_init(struct device *dev);
 void change_ask_size(struct device *dev); /* the worker is to look again */
 void change_answer(struct device *dev, const struct wm *m);
 void change_check(struct device *dev); /* connected again: does the front end know the size? */

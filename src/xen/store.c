@@ -17,8 +17,6 @@
 
 #include "base/parse.h"
 
-#define CAS_TRIES 100
-
 /* Owned by the thread that opened it. (libxenstore's own reader thread is its affair.) */
 struct store {
 	struct xs_handle *xs;
@@ -398,7 +396,7 @@ static int write_state_over(struct store *s, xs_transaction_t t, const char *dir
 
 int store_state_cas(struct store *s, const char *dir, int from, int to)
 {
-	for (int i = 0; i < CAS_TRIES; i++) {
+	for (int i = 0; i < STORE_TRIES; i++) {
 		xs_transaction_t t;
 		int rc = store_begin(s, &t);
 

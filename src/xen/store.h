@@ -15,6 +15,9 @@
 
 #define STORE_PATH_MAX 256   /* longest path we build or follow, with the NUL */
 #define STORE_VALUE_MAX 1024 /* longest value we accept, with the NUL; longer is -EMSGSIZE */
+/* Of a transaction that conflicts, before whoever wanted it does something else first. Each costs a
+ * few round trips for which all disks wait, and who conflicts on purpose does so each time. */
+#define STORE_TRIES 5
 
 struct store;
 
@@ -71,8 +74,9 @@ int store_end(struct store *s, xs_transaction_t t, bool commit);
 
 /*
  * Writes `to` into DIR/state only if it is `from` at that very moment (in one transaction;
- * conflicts are retried). 0; -ESTALE: it is another one now, nothing was written; -ENOENT: no such
- * node any more (a deleted node is never made anew); -errno.
+ * conflicts are retried, STORE_TRIES in all). 0; -EAGAIN: they went on, try again later; -ESTALE:
+ * it is another one now, nothing was written; -ENOENT: no such node any more (a deleted node is
+ * never made anew); -errno.
  */
 int store_state_cas(struct store *s, const char *dir, int from, int to);
 

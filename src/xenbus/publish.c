@@ -6,8 +6,6 @@
 
 #include "xenbus/keys.h"
 
-#define PUBLISH_TRIES 100
-
 /* Reads `state` within the transaction, so that a removal or another writer makes it fail: a
  * deleted node must not come back, and a toolstack's Closing must not be written over. */
 static int check_state(struct store *s, xs_transaction_t t, const char *backend, int from)
@@ -127,7 +125,7 @@ static int publish(struct store *s, const char *be, int from, enum content what,
 {
 	int rc = -EAGAIN;
 
-	for (int i = 0; rc == -EAGAIN && i < PUBLISH_TRIES; i++) {
+	for (int i = 0; rc == -EAGAIN && i < STORE_TRIES; i++) {
 		xs_transaction_t t;
 		rc = store_begin(s, &t);
 		if (rc)
@@ -159,7 +157,7 @@ int publish_removal(struct store *s, const char *backend)
 {
 	int rc = -EAGAIN;
 
-	for (int i = 0; rc == -EAGAIN && i < PUBLISH_TRIES; i++) {
+	for (int i = 0; rc == -EAGAIN && i < STORE_TRIES; i++) {
 		xs_transaction_t t;
 		rc = store_begin(s, &t);
 		if (rc)

@@ -135,13 +135,13 @@ static void state_cas_overtaken(void **state)
 static void state_cas_conflicts(void **state)
 {
 	store_write(store, XBT_NULL, ROOT, "state", "1");
-	conflicts = 99;
+	conflicts = STORE_TRIES - 1;
 	assert_int_equal(store_state_cas(store, ROOT, 1, 2), 0);
 	assert_int_equal(conflicts, 0);
 	assert_int_equal(store_read_state(store, XBT_NULL, ROOT), 2);
 	conflicts = 1000; /* it does end */
 	assert_int_equal(store_state_cas(store, ROOT, 2, 3), -EAGAIN);
-	assert_int_equal(conflicts, 900);
+	assert_int_equal(conflicts, 1000 - STORE_TRIES);
 	conflicts = 0;
 	assert_int_equal(store_read_state(store, XBT_NULL, ROOT), 2);
 	assert_int_equal(open_transactions, 0);
