@@ -35,6 +35,8 @@ static int ask(const struct ctl_options *opt, const char *cmd, void (*show)(json
 	int rc = control_request(opt->run_dir, cmd, opt->has_device ? opt->id : NULL,
 	                         CONTROL_TIMEOUT_MS, &result, err);
 
+	if (!rc)
+		sort_disks(result);
 	if (!rc && opt->json)
 		rc = print_json(result, err);
 	else if (!rc)

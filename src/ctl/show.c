@@ -5,8 +5,10 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "blkif/vdev.h"
 #include "ctl/table.h"
 #include "xen/store.h"
 
@@ -76,6 +78,40 @@ static void print(struct table *t)
 {
 	if (t && !table_print(t, stdout))
 		fprintf(stderr, "xenblkctl: out of memory\n");
+}
+
+/* xvdb comes before xvdaa, 2:xvda before 10:xvda. */
+static int by_id(const void *a, const void *b)
+{
+	const char *id[2] = {json_string_value(json_object_get(*(json_t *const *)a, "id")),
+	                     json_string_value(json_object_get(*(json_t *const *)b, "id"))};
+	unsigned domid[2] = {0, 0};
+	uint32_t devid[2] = {0, 0};
+
+	for (int i = 0; i < 2; i++) {
+		const char *colon = id[i] ? strchr(id[i], ':') : NULL;
+		if (!colon || sscanf(id[i], "%u", &domid[i]) != 1 ||
+		    vdev_parse(colon + 1, &devid[i]))
+			domid[i] = devid[i] = UINT32_MAX;
+	}
+	return domid[0] != domid[1]   ? (domid[0] < domid[1] ? -1 : 1)
+	       : devid[0] != devid[1] ? (devid[0] < devid[1] ? -1 : 1)
+	                              : 0;
+}
+
+void sort_disks(json_t *disks)
+{
+	size_t n = json_array_size(disks);
+	json_t **all = n ? calloc(n, sizeof(json_t *)) : NULL;
+
+	if (!all)
+		return; /* unsorted, but complete */
+	for (size_t i = 0; i < n; i++)
+		all[i] = json_incref(json_array_get(disks, i));
+	qsort(all, n, sizeof *all, by_id);
+	for (size_t i = 0; i < n; i++)
+		json_array_set_new(disks, i, all[i]);
+	free(all);
 }
 
 void show_list(json_t *disks)

@@ -7,6 +7,9 @@
 
 #include "xen/platform.h"
 
+/* Puts an array of disks ("id": "7:xvda") in order: by domain, then by device. */
+void sort_disks(json_t *disks);
+
 /* The control socket's results, on stdout. */
 void show_list(json_t *disks);
 void show_status(json_t *disk);

@@ -224,6 +224,9 @@ static int start(struct daemon *d, struct error *err)
 	d->net_fd = spawn_network();
 	if (d->net_fd < 0)
 		log_debug("no empty network for the workers: %s", error_name(d->net_fd));
+	if (geteuid())
+		log_warn("not root: workers cannot get a root directory and a network of their "
+		         "own; a worker that was taken over can reach sockets of this host");
 	const char *lacks = landlock_lacks(landlock_version());
 	if (*lacks)
 		log_info(

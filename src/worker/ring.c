@@ -213,7 +213,7 @@ int ring_connect(struct worker *w, const struct wm_connect *m, struct error *err
 	w->connected = *m;
 	w->connected.guest_uuid[sizeof w->connected.guest_uuid - 1] = '\0';
 	w->generation = m->generation;
-	log_info("connected: %u queue%s of %u page%s, %s", m->nr_queues,
+	log_info("mapped the rings: %u queue%s of %u page%s, %s", m->nr_queues,
 	         m->nr_queues > 1 ? "s" : "", 1u << m->order, m->order ? "s" : "",
 	         blkif_protocol_name((enum blkif_protocol)m->protocol));
 	return 0;

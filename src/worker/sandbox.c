@@ -278,8 +278,10 @@ static int host_leave(const struct sandbox *s, struct error *err)
 	if (rc && !unavailable(rc))
 		return error_set(err, rc, "cannot make a root directory of its own: %s", why.text);
 	if (rc) {
-		log_warn("no root directory of its own, sockets of others can be reached: %s",
-		         why.text);
+		/* That an ordinary user cannot, xenblkd has said, once for all workers. */
+		(geteuid() ? log_debug : log_warn)("could not isolate the file system: host "
+		                                   "sockets remain reachable: %s",
+		                                   why.text);
 		/* One line; the same reason holds for the network, or else all the better. */
 		network_leave(s);
 		return 0;
@@ -288,7 +290,8 @@ static int host_leave(const struct sandbox *s, struct error *err)
 	if (rc && !unavailable(rc))
 		return error_set(err, rc, "cannot leave the network: %s", error_name(rc));
 	if (rc)
-		log_warn("no network of its own, the host's can be reached: %s", error_name(rc));
+		log_warn("could not isolate the network: the host's remains reachable: %s",
+		         error_name(rc));
 	return 0;
 }
 

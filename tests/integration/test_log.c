@@ -62,7 +62,7 @@ static void lines_have_its_name(void **state)
 	struct disk_under_test t;
 
 	disk_start(h, &t);
-	wait_until(lines(h, "xenblkd 1:xvda: connected: 1 queue of 1 page, x86_64-abi"));
+	wait_until(lines(h, "xenblkd 1:xvda: mapped the rings: 1 queue of 1 page, x86_64-abi"));
 	says(t.worker, forged, sizeof forged - 1);
 	/* What has no end yet is no line yet. */
 	wait_until(lines(h, "xenblkd 1:xvda: nul?byte"));

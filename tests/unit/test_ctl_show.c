@@ -58,9 +58,26 @@ static void tables(void **state)
 	free(text);
 }
 
+static void disks_in_order(void **state)
+{
+	static const char *const ids[] = {"10:xvda", "2:xvdaa", "1:hda", "2:xvda", "2:xvdb"};
+	static const char *const sorted[] = {"1:hda", "2:xvda", "2:xvdb", "2:xvdaa", "10:xvda"};
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < 5; i++)
+		json_array_append_new(all, json_pack("{s:s}", "id", ids[i]));
+	sort_disks(all);
+	assert_int_equal(json_array_size(all), 5);
+	for (size_t i = 0; i < 5; i++)
+		assert_string_equal(
+		    json_string_value(json_object_get(json_array_get(all, i), "id")), sorted[i]);
+	json_decref(all);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(sizes), cmocka_unit_test(tables)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(sizes), cmocka_unit_test(tables),
+	                                   cmocka_unit_test(disks_in_order)};
 
 	return cmocka_run_group_tests_name("ctl_show", tests, NULL, NULL);
 }
