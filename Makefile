@@ -23,7 +23,8 @@ export BUILD
 all: build-it
 
 help:
-	@echo 'make                 builds the programs into build/'
+	@echo 'make                 builds programs and tests into build/'
+	@echo 'make programs        builds the programs only'
 	@echo 'make demo            shows the main job: a disk image served to a front end, end to end'
 	@echo 'make check           builds and runs all tests (TESTS=PATTERN: only some)'
 	@echo 'make check SANITIZE=1   the same under AddressSanitizer and UBSan'
@@ -49,7 +50,11 @@ $(BUILD)/build.ninja: | setup
 build-it: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
-demo: build-it
+# Without the tests, which are most of the build.
+programs: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) xenblkd xenblkd-worker xenblkd-holder xenblkd-xen xenblkctl xenblkfront
+
+demo: programs
 	@scripts/demo $(BUILD)
 
 check: build-it
@@ -90,7 +95,7 @@ demo-xen: build-and-lab
 clean:
 	rm -rf build build-asan
 
-.PHONY: all help setup build-it build-and-lab xen-programs xen-lab demo check check-surroundings model mutants torture check-xen check-xen-long demo-xen clean
+.PHONY: all help setup build-it programs build-and-lab xen-programs xen-lab demo check check-surroundings model mutants torture check-xen check-xen-long demo-xen clean
 ifndef ABREAST
 .NOTPARALLEL:
 endif
