@@ -14,6 +14,7 @@
 #include "daemon/device.h"
 #include "daemon/steps.h"
 #include "storage/claim.h"
+#include "storage/engines.h"
 
 #define QUIT_NS (5 * NS_PER_S)
 #define IDENTITY_NAME "identity"

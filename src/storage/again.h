@@ -15,7 +15,4 @@ uint64_t again_pause_ns(int rc, unsigned tries);
  * (IORING_OP_TIMEOUT). */
 void storage_done(struct storage_io *io, int rc);
 
-/* storage.c: as storage_submit, for an operation that was submitted before. */
-void storage_start(struct storage_io *io);
-
 #endif

@@ -24,9 +24,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "storage/claim_owner.h"
 #include "storage/storage.h"
-
-#define CLAIM_OWNER_BITS 60
 
 struct claim_spec {
 	const struct storage_target *target;
@@ -39,12 +38,6 @@ struct claim_spec {
 	uint64_t owner; /* claim_owner of the disk */
 	bool wait;      /* for the one who has it, without limit; else -EBUSY */
 };
-
-/* A number that is the same for each worker of a disk, and no other disk's. instance: what tells
- * those of this Xen from those of another Xen that may share storage with it. Pure. */
-uint64_t claim_owner(uint64_t instance, uint16_t domid, uint32_t devid);
-/* The other way round, without the instance. */
-void claim_owner_disk(uint64_t owner, uint16_t *domid, uint32_t *devid);
 
 /* Finds the image and claims it: *fd is the claim, the caller's. Opens a regular file or a block
  * device, and writes nothing. Blocks for a second at most where not told to wait, unless the

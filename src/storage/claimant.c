@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "blkif/vdev.h"
-#include "storage/claim.h"
+#include "storage/claim_owner.h"
 #include "storage/locks.h"
 #include "storage/stack.h"
 

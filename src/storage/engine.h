@@ -6,6 +6,11 @@
 #include "base/list.h"
 #include "storage/storage.h"
 
+/* What comes behind an engine's prefix in a TARGET: rest, which text ends with. Sets all of *out.
+ * 0, or -EINVAL with *err, which names text and what would do. Pure. */
+typedef int storage_parse(const char *text, const char *rest, struct storage_target *out,
+                          struct error *err);
+
 /* Contracts: those of the storage_* call of the same name. submit gets only what storage_submit let
  * through: within the size, and nothing that changes a read-only image. It ends each operation with
  * storage_done (again.h), and may see it again after a failure. */
@@ -34,11 +39,7 @@ struct storage_queue {
 	struct io_uring *ring;
 };
 
-extern const struct storage_ops storage_file_ops, storage_null_ops;
-
-#define STORAGE_SHORT_MAX 128
-
-/* path for an error text, so that the rest of the line still fits: a long one loses its head. */
-const char *storage_short(char buf[STORAGE_SHORT_MAX], const char *path);
+/* storage.c: as storage_submit, for an operation that was submitted before. */
+void storage_start(struct storage_io *io);
 
 #endif

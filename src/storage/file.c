@@ -8,11 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "storage/claim.h"
+#include "storage/file_caps.h"
+#include "storage/file_io.h"
 #include "storage/lost.h"
+#include "storage/open.h"
+#include "storage/short.h"
 
 /* Flushes what was written to the image before. The kernel tells each descriptor only once what the
  * page cache lost, and with this call we have been told. After a death that was the promise of the

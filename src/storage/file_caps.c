@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What an open image can do: sizes, alignment, discard. */
+#include "storage/file_caps.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/cdrom.h>
@@ -13,7 +15,8 @@
 
 #include "base/log.h"
 #include "base/parse.h"
-#include "storage/file.h"
+#include "storage/resolve.h"
+#include "storage/short.h"
 
 /* Linux 6.1; C libraries and headers know it later, so the words are counted here. */
 #define ASK_DIOALIGN 0x2000u

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The file engine's data half: reads, writes and flushes on the caller's io_uring. */
+#include "storage/file_io.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 #include "storage/again.h"
-#include "storage/file.h"
 
 /* READ, WRITE, FLUSH: what is left of it. */
 static void start(struct storage_io *io);

@@ -1,10 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /* The null engine: reads zeros, forgets writes. Measures everything but the storage. */
+#include "storage/null.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "storage/again.h"
+
+int null_parse(const char *text, const char *size, struct storage_target *out, struct error *err)
+{
+	uint64_t v;
+
+	if (parse_size(size, &v) || !v || v % 512 || v > INT64_MAX)
+		return error_set(
+		    err, -EINVAL,
+		    "target \"%s\": the size must be a multiple of 512 below 8388608T; "
+		    "give it in bytes or with K, M, G or T, as in null:1G",
+		    target_quote(text).text);
+	*out = (struct storage_target){.engine = STORAGE_NULL, .size = v};
+	return 0;
+}
 
 static int null_open(const struct storage_spec *spec, struct storage **out, struct error *err)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening an image that is known already, and why that can fail. */
+#include "storage/open.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -7,7 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "storage/file.h"
+#include "storage/short.h"
 
 int file_reopen(int fd, int flags)
 {

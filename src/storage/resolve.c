@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What can be known of an image without opening it. */
+#include "storage/resolve.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "storage/file.h"
+#include "storage/short.h"
 
 static int open_error(int rc, const char *path, struct error *err)
 {

@@ -3,42 +3,9 @@
 #include "storage/storage.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
-#include "storage/again.h"
 #include "storage/engine.h"
-#include "storage/fault.h"
 #include "storage/lost.h"
-
-static const struct storage_ops *engine_ops(enum storage_engine engine)
-{
-	switch (engine) {
-	case STORAGE_FILE:
-		return &storage_file_ops;
-	case STORAGE_NULL:
-		return &storage_null_ops;
-	}
-	return NULL;
-}
-
-int storage_open(const struct storage_spec *spec, struct storage **out, struct error *err)
-{
-	const struct storage_ops *ops = engine_ops(spec->target.engine);
-
-	if (!ops)
-		return error_set(err, -EINVAL, "storage engine %d does not exist",
-		                 (int)spec->target.engine);
-	int rc = ops->open(spec, out, err);
-	if (rc)
-		return rc;
-	(*out)->ops = ops;
-	if (spec->target.fault[0] && (rc = fault_wrap(spec->target.fault, out, err))) {
-		storage_close(*out);
-		*out = NULL;
-	}
-	return rc;
-}
 
 const struct storage_caps *storage_caps(const struct storage *s)
 {
@@ -136,39 +103,4 @@ void storage_submit(struct storage_queue *q, struct storage_io *io)
 	io->queue = q;
 	io->tries = 0;
 	storage_start(io);
-}
-
-const char *storage_short(char buf[STORAGE_SHORT_MAX], const char *path)
-{
-	size_t len = strlen(path);
-
-	if (len < STORAGE_SHORT_MAX)
-		return path;
-	snprintf(buf, STORAGE_SHORT_MAX, "...%s", path + len - (STORAGE_SHORT_MAX - 4));
-	return buf;
-}
-
-uint32_t storage_physical(const struct storage_caps *c, uint32_t sector)
-{
-	uint32_t block = sector;
-
-	if (!sector)
-		return 0;
-	uint64_t size = c->size - c->size % sector;
-
-	while (block <= c->physical_block / 2 && size % (block * 2) == 0)
-		block *= 2;
-	return block;
-}
-
-bool storage_caps_sane(const struct storage_caps *c)
-{
-	if (c->logical_block != 512 && c->logical_block != 1024 && c->logical_block != 2048 &&
-	    c->logical_block != 4096)
-		return false;
-	if (c->physical_block < c->logical_block)
-		return false;
-	if (!c->size || c->size % c->logical_block || c->size > INT64_MAX)
-		return false;
-	return !c->discard || c->discard_granularity >= 512;
 }

@@ -3,10 +3,10 @@
  * The storage engine contract. A storage is one open image; a storage queue is one data thread's
  * access to it. Control calls may block and explain themselves; data calls do neither.
  *
- * Life: storage_open → storage_queue_open per data thread → storage_submit … → drained →
- * storage_queue_close → storage_close. Open and close: control thread. Queue calls: the thread that
- * owns the io_uring. The engine owns nothing of the caller's but what it was lent in a storage_io
- * between submit and done.
+ * Life: storage_open (engines.h) → storage_queue_open per data thread → storage_submit … → drained
+ * → storage_queue_close → storage_close. Open and close: control thread. Queue calls: the thread
+ * that owns the io_uring. The engine owns nothing of the caller's but what it was lent in a
+ * storage_io between submit and done.
  */
 #ifndef STORAGE_STORAGE_H
 #define STORAGE_STORAGE_H
@@ -17,39 +17,12 @@
 
 #include "base/error.h"
 #include "base/uring.h"
+#include "storage/caps.h"
+#include "storage/target.h"
 
 struct storage;
 struct storage_queue;
 struct lost;
-
-#define STORAGE_TARGET_MAX 1024
-#define STORAGE_FAULT_MAX 256
-
-enum storage_engine {
-	STORAGE_FILE, /* regular file or block device */
-	STORAGE_NULL, /* reads zeros, forgets writes; "null:SIZE" */
-};
-
-/* A parsed TARGET. */
-struct storage_target {
-	enum storage_engine engine;
-	char path[STORAGE_TARGET_MAX]; /* FILE: absolute */
-	/* NULL: bytes. FILE: not 0 if a guest uses the disk already, which had that many bytes.
-	 * Then no size of the image is refused: it is rounded down, and an empty one leaves this
-	 * one. */
-	uint64_t size;
-	uint64_t rdev; /* FILE: the block device that the path must be; 0: any image */
-	/* For tests: faults of storage/fault.h on top; "": none. No text in xenstore leads here
-	 * unless the supervisor was started with --test-faults. */
-	char fault[STORAGE_FAULT_MAX];
-};
-
-/*
- * "/path", "aio:/path", "raw:/path", "phy:/path", "null:SIZE". A leading "aio:" (libxl's prefix for
- * raw) is stripped before anything else. 0; -EINVAL: not understood, -ENOTSUP: a known scheme
- * (qcow2, vhd, nbd, nbd+unix, rbd) that is not built in; *err names the text and what would do.
- */
-int storage_target_parse(const char *text, struct storage_target *out, struct error *err);
 
 /* What an image is. Of a file: device and inode number. Of a block device: its number, and which of
  * the disks behind that number it is (the kernel's diskseq; 0: the kernel is too old to tell).
@@ -71,28 +44,6 @@ struct storage_spec {
 	                     to its front end */
 };
 
-struct storage_caps {
-	uint64_t size;           /* bytes, a multiple of logical_block; see storage_size */
-	uint32_t logical_block;  /* bytes: the unit that requests must keep to; 512 or 4096 */
-	uint32_t physical_block; /* bytes; see storage_physical */
-	bool readonly;
-	bool flush; /* FLUSH works */
-	/* Worth an attempt: the first one may fail with -EOPNOTSUPP, then all do. */
-	bool discard, discard_secure;
-	uint32_t discard_granularity, discard_alignment; /* bytes, granularity > 0 if discard */
-	bool rotational, removable, cdrom;
-	bool direct;           /* O_DIRECT in use */
-	uint32_t major, minor; /* of a block device, else 0 */
-	uint64_t diskseq; /* which of those that had this number; 0: no block device, old kernel */
-};
-
-/*
- * Opens through the claim, waits for the fence without limit, flushes and drops the page cache,
- * finds the capabilities. What cannot be flushed is an error, or, after a death, the matter of
- * storage_submit. Changes nothing in the image, whatever its size is and whoever else writes to it.
- * O_DIRECT, or buffered with a log line saying why. 0 or -errno with *err.
- */
-int storage_open(const struct storage_spec *spec, struct storage **out, struct error *err);
 const struct storage_caps *storage_caps(const struct storage *s);
 /* The size now, in bytes; any thread. */
 uint64_t storage_size(const struct storage *s);
@@ -100,13 +51,6 @@ uint64_t storage_size(const struct storage *s);
  * operations beyond it are refused from then on. 0 or -errno with *err: the size stays. Control
  * thread, at any time. */
 int storage_resize(struct storage *s, struct error *err);
-/* Whether an engine could have found them: none is zero that is divided by, and they fit each
- * other. Pure; for numbers that come from another process. */
-bool storage_caps_sane(const struct storage_caps *c);
-/* What to show as physical sector of a disk of such capabilities in sectors of that size (512 to
- * 4096): the largest power of two that divides the disk's size in whole sectors, at most
- * physical_block, at least a sector. Of 0, which is nothing that is known: 0. Pure. */
-uint32_t storage_physical(const struct storage_caps *c, uint32_t sector);
 void storage_close(struct storage *s); /* NULL is fine; queues are closed before */
 
 /* ring: the caller's io_uring, on which the engine may queue SQEs with a struct uring_op as user

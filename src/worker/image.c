@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "disk/uring.h"
 #include "storage/claim.h"
+#include "storage/engines.h"
 #include "worker/peer.h"
 #include "worker/ring.h"
 #include "worker/sandbox.h"

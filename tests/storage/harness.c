@@ -18,6 +18,7 @@
 
 #include "base/list.h"
 #include "storage/claim.h"
+#include "storage/engines.h"
 #include "../lib/scratch.h"
 #include "../lib/needs.h"
 

@@ -12,6 +12,7 @@
 
 #include "harness.h"
 #include "storage/claim.h"
+#include "storage/engines.h"
 #include "../lib/needs.h"
 
 static unsigned open_fds(void)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "harness.h"
+#include "storage/engines.h"
 
 #define FORMS \
 	"give a path from the root (/srv/disk.img), aio:/PATH, raw:/PATH, phy:/PATH or null:SIZE"

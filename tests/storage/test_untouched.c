@@ -11,6 +11,7 @@
 
 #include "harness.h"
 #include "storage/claim.h"
+#include "storage/engines.h"
 
 #define OPENS 40
 #define STEP 4096
