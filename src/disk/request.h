@@ -129,9 +129,12 @@ struct queue {
 /* request.c: one request between start and finish */
 bool request_prepare(struct queue *q, struct request *r); /* false: no memory for it now */
 void request_begin(struct queue *q, struct request *r);   /* starts its first step */
-void request_copies(struct queue *q);                     /* runs the waiting copies, both ways */
+void request_next(struct queue *q, struct request *r);    /* its next step */
 void request_granted(struct queue *q);                    /* goes on with what has its blocks now */
 void request_finish(struct queue *q, struct request *r, int16_t status); /* to be answered */
+
+/* copies.c: data from and to the guest's pages */
+void queue_copies(struct queue *q); /* runs the waiting copies, both ways */
 
 /* ring_side.c: between the ring and the requests */
 uint32_t queue_take(struct queue *q);    /* copies new requests in; how many */

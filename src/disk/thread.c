@@ -75,11 +75,11 @@ static bool work(struct queue *q)
 	if (q->block_waiters)
 		request_granted(q);
 	queue_start_ready(q);
-	request_copies(q);
+	queue_copies(q);
 	if (io_uring_sq_ready(&q->uring))
 		submitted(q, io_uring_submit(&q->uring));
 	moved |= uring_reap(&q->uring) > 0;
-	request_copies(q);
+	queue_copies(q);
 	moved |= queue_answer(q);
 	return moved;
 }

@@ -44,7 +44,7 @@ static uint32_t take(struct fixture *x)
 	blkif_ring_push_req(&x->ring, x->req - 1, x->req);
 	n = queue_take(x->queue);
 	queue_start_ready(x->queue);
-	request_copies(x->queue);
+	queue_copies(x->queue);
 	return n;
 }
 
@@ -54,7 +54,7 @@ static void finish(struct fixture *x)
 	for (unsigned i = 0; i < device.nr_held; i++)
 		device.held[i]->done(device.held[i], 0);
 	device.nr_held = 0;
-	request_copies(x->queue);
+	queue_copies(x->queue);
 }
 
 static struct blkif_rsp answer(struct fixture *x)
