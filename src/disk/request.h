@@ -136,6 +136,12 @@ void request_finish(struct queue *q, struct request *r, int16_t status); /* to b
 /* copies.c: data from and to the guest's pages */
 void queue_copies(struct queue *q); /* runs the waiting copies, both ways */
 
+/* accept.c: between taking and starting */
+/* At most COPY_BATCH requests, which were decoded: what is to be done with each, in their order. */
+void queue_accept(struct queue *q, struct fifo *list);
+/* Of a request that was not started. */
+void request_finish_at_once(struct queue *q, struct request *r, int16_t status);
+
 /* ring_side.c: between the ring and the requests */
 uint32_t queue_take(struct queue *q);    /* copies new requests in; how many */
 void queue_start_ready(struct queue *q); /* starts what order allows */
