@@ -74,7 +74,9 @@ struct xen_copy {
 };
 
 /* Copies each piece on its own; look at every status. Returns 0, or -errno if the whole call
- * failed (then every status is negative, too). No allocation, no lock. */
+ * failed: then every status is negative, too, and nobody knows which pieces were copied. -ENOMEM,
+ * -EAGAIN, -ENOBUFS, -EINTR: the kernel was short of memory, another call may do. No allocation, no
+ * lock. */
 int xen_gnttab_copy(struct xen_gnttab *g, uint16_t domid, struct xen_copy *pieces, uint32_t n);
 
 /* ---- event channels ---- */
@@ -124,9 +126,12 @@ int xen_gntshr_revoke(struct xen_gntshr *s, const uint32_t *refs, uint32_t count
  *   spurious-event DOMID PORT      that port becomes pending without a sender
  *   conflict COUNT                 the next COUNT xenstore commits fail with EAGAIN
  *   read ERRNO PATH COUNT          the next COUNT reads of nodes whose path ends with PATH fail
- * with that number (5: EIO); of one PATH at a time delay-store MS                 every xenstore
- * answer is delayed by MS (0: not any more) clear                          ends all of the above 0
- * or -EINVAL.
+ *                                  with that number (5: EIO); of one PATH at a time
+ *   refuse-copies DOMID ERRNO COUNT  the next COUNT calls of xen_gnttab_copy with that domain fail
+ *                                  as a whole with that number (12: ENOMEM), half done
+ *   delay-store MS                 every xenstore answer is delayed by MS (0: not any more)
+ *   clear                          ends all of the above
+ * 0 or -EINVAL.
  */
 int xen_fault(struct xen_platform *p, const char *line, struct error *err);
 

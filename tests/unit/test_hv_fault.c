@@ -70,6 +70,44 @@ static void grant_fails_count_times(void **state)
 	xen_gntshr_close(s);
 }
 
+static void copies_refused(void **state)
+{
+	struct hv_test *t = *state;
+	struct xen_gntshr *s = hv_gntshr(t->front);
+	struct xen_gnttab *g = hv_gnttab(t->back);
+	uint32_t refs[2];
+	char buf[2][8];
+	char *page = hv_pages(s, 2, true, refs);
+	void *addr;
+
+	memset(page, 'g', 2 * XEN_PAGE_SIZE);
+	struct xen_copy c[2] = {{.local = buf[0], .ref = refs[0], .length = 8},
+	                        {.local = buf[1], .ref = refs[1], .length = 8}};
+	hv_fault_set(t, "refuse-copies %u %d 2", FRONT, ENOMEM);
+	for (int i = 0; i < 2; i++) {
+		memset(buf, 0, sizeof buf);
+		assert_int_equal(xen_gnttab_copy(g, FRONT, c, 2), -ENOMEM);
+		assert_true(c[0].status < 0 && c[1].status < 0);
+		/* Half done, as a kernel may leave it. */
+		assert_int_equal(buf[0][0], 'g');
+		assert_int_equal(buf[1][0], 0);
+		/* Maps are another matter. */
+		assert_int_equal(xen_gnttab_map(g, FRONT, 2, refs, true, &addr), 0);
+		assert_int_equal(xen_gnttab_unmap(g, addr, 2), 0);
+	}
+	assert_int_equal(xen_gnttab_copy(g, FRONT, c, 2), 0);
+	assert_int_equal(buf[1][0], 'g');
+	hv_fault_set(t, "refuse-copies %u %d 5", FRONT, EAGAIN);
+	assert_int_equal(xen_gnttab_copy(g, FRONT, c, 2), -EAGAIN);
+	hv_fault_set(t, "refuse-copies %u %d 0", FRONT, EAGAIN);
+	assert_int_equal(xen_gnttab_copy(g, FRONT, c, 2), 0);
+	hv_fault_set(t, "refuse-copies %u %d 5", FRONT, EAGAIN);
+	hv_fault_set(t, "clear");
+	assert_int_equal(xen_gnttab_copy(g, FRONT, c, 2), 0);
+	xen_gnttab_close(g);
+	xen_gntshr_close(s);
+}
+
 static void lost_and_spurious_events(void **state)
 {
 	struct hv_test *t = *state;
@@ -197,6 +235,10 @@ static void words_that_are_refused(void **state)
 	                                  "grant 7 8 -1 1 1",
 	                                  "grant 7 8 -1 1 1 1 1 1",
 	                                  "grant 7 8 -40000 1",
+	                                  "refuse-copies 7 12",
+	                                  "refuse-copies 7 0 1",
+	                                  "refuse-copies 7 5000 1",
+	                                  "refuse-copies 9 12 1",
 	                                  "lose-event 7 1 1",
 	                                  "lose-event 9 1 1",
 	                                  "spurious-event 7 0",
@@ -215,10 +257,11 @@ static void words_that_are_refused(void **state)
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_int_equal(xen_fault(t->back, bad[i], &err), -EINVAL);
-	assert_string_equal(
-	    err.text, "fault 'no-such-fault 1' refused: use grant DOMID REF STATUS COUNT, "
-	              "lose-event DOMID PORT COUNT, spurious-event DOMID PORT, conflict COUNT, "
-	              "delay-store MS or clear, of a domain and port that exist");
+	assert_string_equal(err.text,
+	                    "fault 'no-such-fault 1' refused: use grant DOMID REF STATUS COUNT, "
+	                    "refuse-copies DOMID ERRNO COUNT, lose-event DOMID PORT COUNT, "
+	                    "spurious-event DOMID PORT, conflict COUNT, "
+	                    "delay-store MS or clear, of a domain and port that exist");
 	memset(longer, ' ', sizeof longer - 1);
 	longer[sizeof longer - 1] = '\0';
 	memcpy(longer, "clear", 5);
@@ -228,9 +271,12 @@ static void words_that_are_refused(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    HV_TEST(grant_fails_count_times), HV_TEST(lost_and_spurious_events),
-	    HV_TEST(store_conflicts), HV_TEST(store_delays), HV_TEST(words_that_are_refused)};
+	const struct CMUnitTest tests[] = {HV_TEST(grant_fails_count_times),
+	                                   HV_TEST(copies_refused),
+	                                   HV_TEST(lost_and_spurious_events),
+	                                   HV_TEST(store_conflicts),
+	                                   HV_TEST(store_delays),
+	                                   HV_TEST(words_that_are_refused)};
 
 	return cmocka_run_group_tests_name("hv_fault", tests, NULL, NULL);
 }

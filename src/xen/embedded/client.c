@@ -72,12 +72,12 @@ static int embedded_fault(struct xen_platform *p, const char *line, struct error
 	int rc = length > HV_TEXT_MAX ? -EINVAL : locked_call(embedded_of(p), &call);
 
 	if (rc == -EINVAL)
-		return error_set(
-		    err, rc,
-		    "fault '%.80s' refused: use grant DOMID REF STATUS COUNT, lose-event "
-		    "DOMID PORT COUNT, spurious-event DOMID PORT, conflict COUNT, "
-		    "delay-store MS or clear, of a domain and port that exist",
-		    line);
+		return error_set(err, rc,
+		                 "fault '%.80s' refused: use grant DOMID REF STATUS COUNT, "
+		                 "refuse-copies DOMID ERRNO COUNT, lose-event DOMID PORT COUNT, "
+		                 "spurious-event DOMID PORT, conflict COUNT, "
+		                 "delay-store MS or clear, of a domain and port that exist",
+		                 line);
 	return rc ? error_set(err, rc, "fault '%.80s' failed: %s", line, error_name(rc)) : 0;
 }
 

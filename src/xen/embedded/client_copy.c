@@ -59,6 +59,14 @@ static int16_t copy_piece(struct gnttab *g, const struct peer *peer, const struc
 	return status;
 }
 
+/* The next batch is to fail as a whole: -errno, or 0 if others used the fault up. */
+static int take_refusal(struct gnttab *g, uint16_t domid)
+{
+	struct client_call call = {.req = {.op = HV_TAKE_REFUSAL, .domid = domid}};
+
+	return client_call(g->sock, &call, 0) ? 0 : -(int)call.reply.id;
+}
+
 static int peer_memory(struct peer *peer)
 {
 	if (peer->memory)
@@ -94,7 +102,12 @@ int embedded_gnttab_copy(struct xen_gnttab *base, uint16_t domid, struct xen_cop
 		fail_all(pieces, n, GNTST_general_error);
 		return rc;
 	}
-	for (uint32_t i = 0; i < n; i++)
+	if (atomic_load_explicit(&peer->table->refuse, memory_order_relaxed))
+		rc = take_refusal(g, domid);
+	/* A kernel can run short in the middle of a batch. */
+	for (uint32_t i = 0; i < (rc ? n / 2 : n); i++)
 		pieces[i].status = copy_piece(g, peer, &pieces[i]);
-	return 0;
+	if (rc)
+		fail_all(pieces, n, GNTST_general_error);
+	return rc;
 }

@@ -53,6 +53,8 @@ struct hv_domain {
 	struct hv_share **ref_share; /* which share a reference belongs to */
 	struct hv_ids ports;         /* of struct hv_port */
 	struct hv_listener store;
+	uint32_t refusals; /* of batches of copies, still to come, with refusal_errno */
+	int refusal_errno;
 };
 
 /* Owned by the connection that made it. */
@@ -202,6 +204,8 @@ struct hv_end *hv_port_end(const struct hv_port *p);
 int hv_fault(struct hv *hv, const char *text);
 /* The fault of one use of that grant: GNTST_* < 0, or 0. */
 int hv_fault_take(struct hv *hv, struct hv_domain *d, uint32_t ref);
+/* How the next batch of copies from or to that domain fails: an errno, or 0. */
+int hv_refusal_take(struct hv_domain *d);
 void hv_faults_forget(struct hv *hv, int domid); /* -1: of all */
 
 /* ---- hv_store.c ---- */

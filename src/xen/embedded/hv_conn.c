@@ -73,6 +73,15 @@ static int op_take_fault(struct hv_call *call)
 	return 0;
 }
 
+static int op_take_refusal(struct hv_call *call)
+{
+	struct hv_domain *d = hv_domain_find(call->conn->hv, call->req.domid);
+
+	if (d)
+		call->reply.id = (uint32_t)hv_refusal_take(d);
+	return 0;
+}
+
 /* What a kind of handle may ask for. */
 static bool op_allowed(enum hv_kind kind, uint32_t op)
 {
@@ -83,6 +92,7 @@ static bool op_allowed(enum hv_kind kind, uint32_t op)
 	case HV_MAP:
 	case HV_UNMAP:
 	case HV_TAKE_FAULT:
+	case HV_TAKE_REFUSAL:
 		return kind == HV_GNTTAB;
 	case HV_SHARE:
 	case HV_UNSHARE:
@@ -124,6 +134,8 @@ static int dispatch(struct hv_call *call)
 		return hv_unmap(c, call->req.arg);
 	case HV_TAKE_FAULT:
 		return op_take_fault(call);
+	case HV_TAKE_REFUSAL:
+		return op_take_refusal(call);
 	case HV_SHARE:
 		return hv_share(call);
 	case HV_UNSHARE:

@@ -54,6 +54,23 @@ int hv_fault_take(struct hv *hv, struct hv_domain *d, uint32_t ref)
 	return status;
 }
 
+static void refuse(struct hv_domain *d, int error, uint32_t count)
+{
+	d->refusal_errno = error;
+	d->refusals = count;
+	/* Only this process writes to the table; copiers see it before their next batch. */
+	atomic_store(&d->table->refuse, count != 0);
+}
+
+int hv_refusal_take(struct hv_domain *d)
+{
+	if (!d->refusals)
+		return 0;
+	int error = d->refusal_errno;
+	refuse(d, error, d->refusals - 1);
+	return error;
+}
+
 void hv_faults_forget(struct hv *hv, int domid)
 {
 	list_for_each(it, tmp, &hv->faults)
@@ -102,6 +119,18 @@ static int fault_grant(struct hv *hv, char **word)
 	    .domid = d->domid, .ref = ref, .count = count, .status = (int16_t) - (int)status};
 	list_append(&hv->faults, &f->link);
 	return fault_flag(d, ref, true);
+}
+
+/* refuse-copies DOMID ERRNO COUNT */
+static int fault_refuse_copies(struct hv *hv, char **word)
+{
+	struct hv_domain *d = parse_domain(hv, word[0]);
+	uint32_t error, count;
+
+	if (!d || parse_u32(word[1], 1, 4095, &error) || parse_u32(word[2], 0, UINT32_MAX, &count))
+		return -EINVAL;
+	refuse(d, (int)error, count);
+	return 0;
 }
 
 static int fault_lose_event(struct hv *hv, char **word)
@@ -159,6 +188,9 @@ static int fault_delay_store(struct hv *hv, char **word)
 static int fault_clear(struct hv *hv, char **word)
 {
 	hv_faults_forget(hv, -1);
+	for (size_t i = 0; i < sizeof hv->domains / sizeof *hv->domains; i++)
+		if (hv->domains[i])
+			refuse(hv->domains[i], 0, 0);
 	list_for_each(it, tmp, &hv->conns)
 	{
 		struct hv_conn *c = container_of(it, struct hv_conn, link);
@@ -180,6 +212,7 @@ int hv_fault(struct hv *hv, const char *text)
 		int (*fn)(struct hv *hv, char **word);
 	} kinds[] = {
 	    {"grant", 4, fault_grant},
+	    {"refuse-copies", 3, fault_refuse_copies},
 	    {"lose-event", 3, fault_lose_event},
 	    {"spurious-event", 2, fault_spurious_event},
 	    {"conflict", 1, fault_conflict},

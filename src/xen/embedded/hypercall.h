@@ -51,6 +51,7 @@ enum hv_op {
 	HV_DOMAIN_DESTROY, /* domid */
 	HV_FAULT,          /* payload: text */
 	HV_USAGE,          /* Reply: struct xen_usage as words */
+	HV_TAKE_REFUSAL,   /* domid. Reply: id = errno for one batch of copies, 0: none is left */
 };
 
 struct hv_request {
@@ -96,7 +97,8 @@ static inline uint16_t hv_grant_domid(uint64_t entry)
 
 struct hv_table {
 	_Atomic uint32_t dead; /* this incarnation of the domain is gone: throw the mapping away */
-	uint8_t pad[HV_PAGE - 4];
+	_Atomic uint32_t refuse; /* ask HV_TAKE_REFUSAL before each batch of copies */
+	uint8_t pad[HV_PAGE - 8];
 	_Atomic uint64_t entry[HV_REFS];
 };
 
