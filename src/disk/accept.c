@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of a request that was taken: its descriptors are copied, it is checked, and waits
  * for its turn or is refused. */
+#include "base/clock.h"
 #include "disk/request.h"
 
-/* Copies the descriptors of all indirect requests in the list, once: what is checked later is what
- * was copied here. */
-static void copy_descriptors(struct queue *q, const struct fifo *list)
+/* Copies the descriptors of the first requests of q->taken: what is checked later is what was
+ * copied here. How many of these can be accepted: those before the first that has to be tried
+ * again. */
+static uint32_t copy_descriptors(struct queue *q)
 {
-	uint32_t n = 0;
+	uint32_t n = 0, all = 0, ready;
+	struct request *r;
 
-	for (struct request *r = list->head; r; r = r->next) {
+	for (r = q->taken.head; r && all < COPY_BATCH; r = r->next, all++) {
 		uint32_t count = blkif_descriptors(&r->req, &q->c.limits);
 		r->seg = r->req.seg;
 		r->nr_copies = 0;
@@ -24,12 +27,17 @@ static void copy_descriptors(struct queue *q, const struct fifo *list)
 		                                   .length = (uint16_t)(count * sizeof *seg)};
 		q->descriptors_touched = true;
 	}
-	if (n)
-		xen_gnttab_copy(q->gnttab, q->c.domid, q->copies, n);
+	int rc = n ? xen_gnttab_copy(q->gnttab, q->c.domid, q->copies, n) : 0;
+	ready = all;
 	n = 0;
-	for (struct request *r = list->head; r; r = r->next)
+	r = q->taken.head;
+	for (uint32_t i = 0; i < all; i++, r = r->next) {
 		if (r->nr_copies)
 			r->unreadable = q->copies[n++].status != 0;
+		if (r->unreadable && copies_again(r, rc) && ready > i)
+			ready = i;
+	}
+	return ready;
 }
 
 void request_finish_at_once(struct queue *q, struct request *r, int16_t status)
@@ -67,6 +75,7 @@ static void accept_one(struct queue *q, struct request *r, const struct blkif_li
 
 	r->refusal = (uint8_t)why;
 	r->started = r->waited = false;
+	r->tries = 0;
 	if (why) {
 		request_finish_at_once(q, r, blkif_refusal_status(why));
 		return;
@@ -75,12 +84,15 @@ static void accept_one(struct queue *q, struct request *r, const struct blkif_li
 	fifo_put(&q->waiting, r);
 }
 
-void queue_accept(struct queue *q, struct fifo *list)
+/* All wait behind the first one that does, or a barrier could be overtaken. */
+void queue_accept(struct queue *q)
 {
-	struct blkif_limits lim = limits_now(q);
-	struct request *r;
+	struct blkif_limits lim;
 
-	copy_descriptors(q, list);
-	while ((r = fifo_get(list)))
-		accept_one(q, r, &lim);
+	if (!q->taken.head)
+		return;
+	lim = limits_now(q);
+	while (q->taken.head && q->taken.head->due_ns <= clock_ns())
+		for (uint32_t n = copy_descriptors(q); n; n--)
+			accept_one(q, fifo_get(&q->taken), &lim);
 }

@@ -3,31 +3,76 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/shortage.h"
 #include "disk/request.h"
 
-static void finish_bad_grant(struct queue *q, struct request *r)
+bool copies_again(struct request *r, int rc)
 {
-	r->refusal = BLKIF_BAD_GRANT;
+	uint64_t ns = shortage_pause_ns(rc, r->tries);
+
+	if (!ns)
+		return false;
+	r->tries++;
+	r->due_ns = clock_ns() + ns;
+	return true;
+}
+
+uint64_t queue_copies_due(const struct queue *q)
+{
+	uint64_t due = q->taken.head ? q->taken.head->due_ns : 0;
+
+	for (const struct request *r = q->parked.head; r; r = r->next)
+		if (!due || r->due_ns < due)
+			due = r->due_ns;
+	return due;
+}
+
+/* Puts back what has waited long enough. */
+static void unpark(struct queue *q)
+{
+	struct request *r = q->parked.head, *next;
+	uint64_t now = clock_ns();
+
+	fifo_init(&q->parked);
+	for (; r; r = next) {
+		next = r->next;
+		if (r->due_ns > now)
+			fifo_put(&q->parked, r);
+		else
+			fifo_put(r->plan.kind == BLKIF_KIND_READ ? &q->copy_out : &q->copy_in, r);
+	}
+}
+
+/* The guest's fault, or, if the kernel was short of memory for too long, the host's. */
+static void finish_failed(struct queue *q, struct request *r, int rc)
+{
+	if (shortage_pause_ns(rc, 0))
+		request_note_failed(q, r, rc);
+	else
+		r->refusal = BLKIF_BAD_GRANT;
 	request_finish(q, r, BLKIF_RSP_ERROR);
 }
 
 /* Runs the copies of the requests of the batch, as many as are in q->copies, and lets each go on.
+ * If the kernel had no memory for them, they are parked; what it did of them does no harm to do
+ * again.
  */
 static void copies_run(struct queue *q, struct fifo *batch, uint32_t n)
 {
 	struct xen_copy *c = q->copies;
 	struct request *r;
 
-	if (n)
-		xen_gnttab_copy(q->gnttab, q->c.domid, c, n);
+	int rc = n ? xen_gnttab_copy(q->gnttab, q->c.domid, c, n) : 0;
 	while ((r = fifo_get(batch))) {
 		bool ok = true;
 		for (unsigned i = 0; i < r->nr_copies; i++)
 			ok &= (c++)->status == 0;
 		if (ok)
 			request_next(q, r);
+		else if (copies_again(r, rc))
+			fifo_put(&q->parked, r);
 		else
-			finish_bad_grant(q, r);
+			finish_failed(q, r, rc);
 	}
 }
 
@@ -82,6 +127,8 @@ static void copies_flush(struct queue *q, struct fifo *list, bool to_guest)
 
 void queue_copies(struct queue *q)
 {
+	if (q->parked.head)
+		unpark(q);
 	/* A null engine's write is done at once and never comes back here; a flush that was done at
 	 * once makes a new copy-in, hence the loop. */
 	while (q->copy_in.head)

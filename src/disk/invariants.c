@@ -60,8 +60,8 @@ static uint32_t see_list(const struct queue *q, struct seen *seen, const struct 
 	return seen->count - before;
 }
 
-/* Each slot is free, waits, is being copied, is finished, or is in nobody's list: then the storage
- * has it, or it waits for its blocks. */
+/* Each slot is free, waits, is being copied or about to be, is finished, or is in nobody's list:
+ * then the storage has it, or it waits for its blocks. */
 static void check_slots(const struct queue *q)
 {
 	struct seen seen = {.count = 0};
@@ -69,9 +69,10 @@ static void check_slots(const struct queue *q)
 
 	for (uint32_t i = 0; i < q->nr_free; i++)
 		see(q, &seen, q->free_slots[i], JOURNAL_FREE);
+	see_list(q, &seen, &q->taken);
 	see_list(q, &seen, &q->waiting);
 	listed = see_list(q, &seen, &q->copy_in) + see_list(q, &seen, &q->copy_out) +
-	         see_list(q, &seen, &q->finished);
+	         see_list(q, &seen, &q->parked) + see_list(q, &seen, &q->finished);
 	MUST(q, !q->answered.head, "an answer is not published");
 	MUST(q, listed <= q->inflight, "more requests on lists than in flight");
 	MUST(q, q->ring.slots - seen.count == q->inflight - listed,

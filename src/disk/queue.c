@@ -68,7 +68,9 @@ static int queue_alloc(struct queue *q, struct error *err)
 		q->request[i].slot = i;
 		q->request[i].queue = q;
 	}
+	fifo_init(&q->taken);
 	fifo_init(&q->waiting);
+	fifo_init(&q->parked);
 	fifo_init(&q->copy_in);
 	fifo_init(&q->copy_out);
 	fifo_init(&q->finished);

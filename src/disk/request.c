@@ -99,6 +99,15 @@ static void note_result(struct queue *q, const struct storage_io *io, int rc)
 		notice(q);
 }
 
+void request_note_failed(struct queue *q, const struct request *r, int rc)
+{
+	enum storage_op op = r->plan.kind == BLKIF_KIND_READ ? STORAGE_READ : STORAGE_WRITE;
+	uint64_t sector = r->plan.offset >> BLKIF_SECTOR_SHIFT;
+
+	if (trouble_note(&q->c.shared->trouble, op, rc, sector, clock_ns()))
+		notice(q);
+}
+
 /* Done with the storage: others may have its blocks. */
 static void release(struct queue *q, struct request *r)
 {

@@ -32,6 +32,8 @@ struct request {
 	int16_t status;
 	uint16_t nr_copies; /* pieces of it in the batch of copies */
 	uint8_t step;       /* index into the kind's steps */
+	uint8_t tries;      /* how often the kernel had no memory for its copies */
+	uint64_t due_ns;    /* when these are tried again */
 	bool unreadable;    /* its descriptors could not be copied */
 	bool locked;        /* range is held or waited for */
 	bool started;       /* passed its turn: it was not finished before */
@@ -94,8 +96,10 @@ struct queue {
 	struct blkif_seg *descriptors; /* of indirect requests: BLKIF_MAX_INDIRECT_SEGS per slot */
 	bool descriptors_touched;
 	struct grants grants; /* persistent ones; off unless the front end has the feature */
-	struct fifo waiting;  /* taken, not started, in order */
+	struct fifo taken;    /* not accepted yet, in order */
+	struct fifo waiting;  /* accepted, not started, in order */
 	struct fifo copy_in, copy_out, finished;
+	struct fifo parked;   /* the kernel had no memory for their copies: until due_ns of each */
 	struct fifo answered; /* responses written, not published: their slots are freed then */
 	uint32_t inflight;    /* started, not answered */
 	bool alone_running;
@@ -133,12 +137,20 @@ void request_next(struct queue *q, struct request *r);    /* its next step */
 void request_granted(struct queue *q);                    /* goes on with what has its blocks now */
 void request_finish(struct queue *q, struct request *r, int16_t status); /* to be answered */
 
+/* Tells those who look after the host, as if the storage had failed it with rc (-errno). */
+void request_note_failed(struct queue *q, const struct request *r, int rc);
+
 /* copies.c: data from and to the guest's pages */
 void queue_copies(struct queue *q); /* runs the waiting copies, both ways */
+/* r's copies failed. True: for want of memory, by rc, and they are to be tried again at r->due_ns.
+ */
+bool copies_again(struct request *r, int rc);
+/* When the next copies are to be tried again, by clock_ns; 0: none are. */
+uint64_t queue_copies_due(const struct queue *q);
 
 /* accept.c: between taking and starting */
-/* At most COPY_BATCH requests, which were decoded: what is to be done with each, in their order. */
-void queue_accept(struct queue *q, struct fifo *list);
+/* Decides what becomes of each request of q->taken, in their order, as far as there is memory. */
+void queue_accept(struct queue *q);
 /* Of a request that was not started. */
 void request_finish_at_once(struct queue *q, struct request *r, int16_t status);
 

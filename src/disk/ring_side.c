@@ -38,12 +38,16 @@ static void count_taken(struct queue *q, const struct blkif_req *req)
 		COUNT(st->ds_req, 1);
 }
 
+static void put_taken(struct queue *q, struct request *r)
+{
+	r->tries = 0;
+	r->due_ns = 0;
+	fifo_put(&q->taken, r);
+}
+
 /* Copies, journals and decodes the next n requests. */
 static void take_some(struct queue *q, uint32_t n)
 {
-	struct fifo list;
-
-	fifo_init(&list);
 	while (n--) {
 		struct request *r = &q->request[q->free_slots[--q->nr_free]];
 		blkif_ring_copy_req(&q->ring, (uint32_t)q->cons, q->journal.slot[r->slot].raw);
@@ -52,12 +56,11 @@ static void take_some(struct queue *q, uint32_t n)
 		blkif_decode_req(q->ring.proto, q->journal.slot[r->slot].raw, &r->req);
 		count_taken(q, &r->req);
 		r->alone = r->suspect = r->replayed = false;
-		fifo_put(&list, r);
+		put_taken(q, r);
 	}
-	queue_accept(q, &list);
 }
 
-uint32_t queue_take(struct queue *q)
+static uint32_t take_new(struct queue *q)
 {
 	uint32_t prod, n;
 
@@ -71,10 +74,16 @@ uint32_t queue_take(struct queue *q)
 		return 0;
 	}
 	MUST(q, n <= q->nr_free, "more requests to take than slots are free");
-	for (uint32_t left = n, part; left; left -= part) {
-		part = left < COPY_BATCH ? left : COPY_BATCH;
-		take_some(q, part);
-	}
+	take_some(q, n);
+	return n;
+}
+
+uint32_t queue_take(struct queue *q)
+{
+	uint32_t n = take_new(q);
+
+	/* Also what was taken before, and could not be accepted. */
+	queue_accept(q);
 	return n;
 }
 
@@ -181,10 +190,6 @@ bool queue_answer(struct queue *q)
  * before the answer, and if it did, or took them back, it gets an error. */
 static void replay_taken(struct queue *q, const struct journal_recovery *rec)
 {
-	struct fifo list;
-	uint32_t n = 0;
-
-	fifo_init(&list);
 	for (uint32_t i = 0; i < rec->nr_taken; i++) {
 		struct request *r = &q->request[rec->taken[i]];
 		const struct journal_slot *s = &q->journal.slot[r->slot];
@@ -193,9 +198,7 @@ static void replay_taken(struct queue *q, const struct journal_recovery *rec)
 		r->alone = r->suspect = s->attempts > 0;
 		r->replayed = true;
 		if (s->attempts < 3) {
-			fifo_put(&list, r);
-			if (++n % COPY_BATCH == 0)
-				queue_accept(q, &list);
+			put_taken(q, r);
 			continue;
 		}
 		/* Poison: three workers died by a fault with this one in hand. */
@@ -203,7 +206,7 @@ static void replay_taken(struct queue *q, const struct journal_recovery *rec)
 		r->refusal = BLKIF_OK;
 		request_finish_at_once(q, r, BLKIF_RSP_ERROR);
 	}
-	queue_accept(q, &list);
+	queue_accept(q);
 }
 
 void queue_replay(struct queue *q, const struct journal_recovery *rec)

@@ -132,7 +132,13 @@ static void wait_for_memory(struct queue *q)
 	io_uring_wait_cqe_timeout(&q->uring, &cqe, &ts);
 }
 
-/* Until something completes, or until there is something to tidy up. */
+/* Of two times, 0 being none. */
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+	return a && (!b || a < b) ? a : b;
+}
+
+/* Until something completes, or there is something to tidy up, or to copy. */
 static void wait_in_uring(struct queue *q)
 {
 	struct io_uring_cqe *cqe;
@@ -145,17 +151,18 @@ static void wait_in_uring(struct queue *q)
 		q->refused = io_uring_sq_ready(&q->uring) ? q->refused : 0;
 		return;
 	}
-	if (!q->idle_ns) {
+	uint64_t until = earliest(q->idle_ns, queue_copies_due(q));
+	if (!until) {
 		submitted(q, io_uring_submit_and_wait(&q->uring, 1));
 		return;
 	}
 	now = clock_ns();
-	uint64_t ns = q->idle_ns > now ? q->idle_ns - now : 0;
+	uint64_t ns = until > now ? until - now : 0;
 	struct __kernel_timespec ts = {.tv_sec = (long long)(ns / NS_PER_S),
 	                               .tv_nsec = (long long)(ns % NS_PER_S)};
 	rc = io_uring_submit_and_wait_timeout(&q->uring, &cqe, 1, &ts, NULL);
 	submitted(q, rc);
-	if (rc == -ETIME)
+	if (rc == -ETIME && q->idle_ns && q->idle_ns <= clock_ns())
 		queue_tidy(q);
 }
 
@@ -186,7 +193,8 @@ static void sleep_until_event(struct queue *q)
 
 static bool drained(const struct queue *q)
 {
-	return __atomic_load_n(&q->stopping, __ATOMIC_ACQUIRE) && !q->inflight && !q->waiting.head;
+	return __atomic_load_n(&q->stopping, __ATOMIC_ACQUIRE) && !q->inflight &&
+	       !q->waiting.head && !q->taken.head;
 }
 
 static int thread_setup(struct queue *q)

@@ -21,7 +21,7 @@ static int setup_by_hand(void **state)
 	struct fixture *x;
 
 	by_hand = true;
-	configure = offer;
+	configure = configure ?: offer;
 	if (setup(state))
 		return -1;
 	x = *state;
