@@ -33,6 +33,7 @@ help:
 	@echo 'make check-surroundings   as root: some tests as an ordinary user, without CAP_SYS_ADMIN, in a chroot, without io_uring'
 	@echo 'make model            searches the model of the crash protocol (spin; some minutes)'
 	@echo 'make torture          kills workers and xenblkd under load (KILLS=1000, SEED=N to repeat)'
+	@echo 'make soak            50 disks and one supervisor, to which everything happens at random (MINUTES=30, SEED=N to repeat)'
 	@echo 'make check-xen       boots a real Xen under QEMU and runs tests/xen in it (SUITE=trixie, CASES=FILES)'
 	@echo 'make check-xen-long  the same there with what takes long: kills, and the conformance suite on every back end there'
 	@echo 'make demo-xen        the same there: a guest boots from a disk that xenblkd serves'
@@ -72,6 +73,9 @@ mutants: setup
 torture: build-it
 	@KILLS=$(or $(KILLS),1000) SEED=$(SEED) BAR=1 $(BUILD)/tests/integration/test_torture
 
+soak: build-it
+	@SOAK_SECONDS=$$(($(or $(MINUTES),30) * 60)) SEED=$(SEED) BAR=1 $(BUILD)/tests/integration/test_soak
+
 # Both take their time at first, and one waits for the disk and the network while the other computes.
 build-and-lab: $(BUILD)/build.ninja
 	@$(MAKE) --no-print-directory -j2 ABREAST=1 xen-programs xen-lab
@@ -95,7 +99,7 @@ demo-xen: build-and-lab
 clean:
 	rm -rf build build-asan
 
-.PHONY: all help setup build-it programs build-and-lab xen-programs xen-lab demo check check-surroundings model mutants torture check-xen check-xen-long demo-xen clean
+.PHONY: all help setup build-it programs build-and-lab xen-programs xen-lab demo check check-surroundings model mutants torture soak check-xen check-xen-long demo-xen clean
 ifndef ABREAST
 .NOTPARALLEL:
 endif
