@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The store as a whole: birth, domains, connections, framing of what clients send. */
+/* The store as a whole: birth, connections, framing of what clients send. */
 #include "xen/embedded/xsd.h"
 
 #include <stdio.h>
@@ -7,33 +7,6 @@
 #include <string.h>
 
 #include "xen/embedded/xsd_store.h"
-
-struct xsd_domain *xsd_domain_of(struct xsd *x, uint16_t domid)
-{
-	struct xsd_domain *d = x->domain[domid];
-
-	if (!d) {
-		d = x->domain[domid] = calloc(1, sizeof *d);
-		if (d)
-			d->domid = domid;
-	}
-	return d;
-}
-
-struct xsd_perms **xsd_special_perms(struct xsd *x, const char *path)
-{
-	return path[1] == 'i' ? &x->introduce_perms : &x->release_perms;
-}
-
-uint8_t xsd_allowed(const struct xsd_domain *d, const struct xsd_perms *perms)
-{
-	uint8_t bits;
-
-	if (xsd_privileged(d))
-		return XSD_READ | XSD_WRITE | XSD_OWNER;
-	bits = xsd_perms_of(perms, d->domid);
-	return d->has_target ? bits | xsd_perms_of(perms, d->target) : bits;
-}
 
 static int seed(struct xsd *x, const char *path)
 {
@@ -179,35 +152,6 @@ int xsd_input(struct xsd_conn *c, const void *data, size_t n)
 	rc = c->dead;
 	xsd_out_flush_ready(x);
 	return rc;
-}
-
-bool xsd_set_introduced(struct xsd *x, struct xsd_domain *d, bool introduced)
-{
-	if (d->introduced == introduced)
-		return false;
-	d->introduced = introduced;
-	if (!introduced) {
-		d->nodes = 0;
-		d->has_target = false;
-	}
-	xsd_watch_fire_special(x, introduced ? "@introduceDomain" : "@releaseDomain");
-	return true;
-}
-
-void xsd_domain_introduced(struct xsd *x, uint16_t domid)
-{
-	struct xsd_domain *d = xsd_domain_of(x, domid);
-
-	if (d && xsd_set_introduced(x, d, true))
-		xsd_out_flush_ready(x);
-}
-
-void xsd_domain_released(struct xsd *x, uint16_t domid)
-{
-	struct xsd_domain *d = xsd_domain_of(x, domid);
-
-	if (d && xsd_set_introduced(x, d, false))
-		xsd_out_flush_ready(x);
 }
 
 void xsd_fault_conflicts(struct xsd *x, unsigned n)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One request while it is served, and the handlers that do not deal with nodes. */
+/* One request while it is served: its arguments and reply (xsd_message.c), and the handlers that do
+ * not deal with nodes (xsd_session.c). */
 #ifndef XEN_EMBEDDED_XSD_REQUEST_H
 #define XEN_EMBEDDED_XSD_REQUEST_H
 
@@ -16,8 +17,10 @@ struct xsd_request {
 	char path[XSD_PATH_CAP];
 };
 
+/* xsd_message.c */
 void xsd_reply(struct xsd_request *rq, const void *data, size_t n);
 void xsd_reply_ok(struct xsd_request *rq);
+void xsd_reply_error(struct xsd_request *rq, int rc); /* -errno */
 /* Splits the payload into NUL-terminated strings. Their number, or -EINVAL. */
 int xsd_args(const struct xsd_request *rq, const char **arg, unsigned min, unsigned max);
 int xsd_args_path(struct xsd_request *rq, const char *path); /* into rq->path; 0 or -EINVAL */

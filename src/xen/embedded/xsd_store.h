@@ -137,7 +137,7 @@ struct xsd {
 	struct xsd_domain *domain[UINT16_MAX + 1];
 };
 
-/* xsd.c */
+/* xsd_domain.c */
 struct xsd_domain *xsd_domain_of(struct xsd *x, uint16_t domid); /* NULL: no memory */
 struct xsd_perms **xsd_special_perms(struct xsd *x, const char *path);
 static inline bool xsd_privileged(const struct xsd_domain *d)
@@ -145,8 +145,6 @@ static inline bool xsd_privileged(const struct xsd_domain *d)
 	return d->domid == 0;
 }
 uint8_t xsd_allowed(const struct xsd_domain *d, const struct xsd_perms *perms);
-/* As the public pair, but without calling anybody's output_ready. False: it was so already. */
-bool xsd_set_introduced(struct xsd *x, struct xsd_domain *d, bool introduced);
 
 /* xsd_acct.c */
 int xsd_acct_add(struct xsd_acct *a, struct xsd_domain *d, long delta);    /* 0 or -ENOMEM */
@@ -185,6 +183,10 @@ void xsd_watch_del_all(struct xsd_conn *c);
 void xsd_watch_initial(struct xsd_watch *w);
 void xsd_watch_fire_changes(struct xsd *x);                   /* and clears x->changes */
 void xsd_watch_fire_special(struct xsd *x, const char *path); /* "@…" */
+
+/* xsd_introduce.c */
+/* As the public pair, but without calling anybody's output_ready. False: it was so already. */
+bool xsd_set_introduced(struct xsd *x, struct xsd_domain *d, bool introduced);
 
 /* xsd_out.c */
 /* One message. After a failure (no memory, limit) the connection is dead. */
