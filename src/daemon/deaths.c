@@ -41,8 +41,8 @@ static void describe(const struct worker *w, int code, int status, char *text, s
 		describe_call(w->forbidden, call, sizeof call);
 	if (!code)
 		snprintf(text, cap, "cause unknown, as an earlier xenblkd had started it");
-	else if (w->hung)
-		snprintf(text, cap, "it hung and was killed");
+	else if (w->blamed)
+		snprintf(text, cap, "%s and was killed", w->blamed);
 	else if (code == CLD_EXITED && status == 127)
 		snprintf(text, cap, "could not be started, or exit status 127");
 	else if (code == CLD_EXITED && status && w->last_words.text[0])
@@ -69,7 +69,7 @@ static bool is_fault(int code, int status)
 /* Whether it died of itself. */
 static bool own_doing(const struct worker *w, int code, int status)
 {
-	return w->hung || code == CLD_EXITED || is_fault(code, status);
+	return w->blamed || code == CLD_EXITED || is_fault(code, status);
 }
 
 /* How often in a row workers died over the same requests, this time included. */
@@ -92,7 +92,7 @@ static void count_stuck(struct device *dev)
  * nowhere. Of somebody else's: only of those that got nowhere. */
 static bool count(struct worker *w, bool own)
 {
-	bool short_life = w->hung || clock_ns() - w->start_ns < WORKER_LIFE_NS;
+	bool short_life = w->blamed || clock_ns() - w->start_ns < WORKER_LIFE_NS;
 
 	if (!own)
 		return w->stuck >= WORKER_KILLS;
@@ -162,7 +162,7 @@ void worker_ended(struct device *dev, int code, int status)
 	struct worker *w = &dev->worker;
 	bool ringed = dev->ring != RING_IDLE, useful = dev->image == IMAGE_OPEN;
 	/* An adopted one that ends at once was at it already, or had nothing. */
-	bool expected = (w->killed && !w->hung) || w->was_adopting;
+	bool expected = (w->killed && !w->blamed) || w->was_adopting;
 	char text[sizeof w->last_death];
 
 	find_cause(dev, &code, &status);

@@ -35,7 +35,8 @@ struct worker {
 	bool killed;                                    /* by us: no fault of its own */
 	bool adopting;       /* an earlier supervisor's; it was asked what it has got */
 	bool was_adopting;   /* when it ended */
-	bool pinged, hung;   /* see patience.c */
+	bool pinged;         /* see patience.c */
+	const char *blamed;  /* killed by us for what it did: "it hung"; or NULL */
 	uint32_t other;      /* the version that it speaks, if that is not ours; else 0 */
 	char why_other[200]; /* why it cannot be replaced; "" if it can, or that is not known yet */
 	uint64_t start_ns;
@@ -267,6 +268,8 @@ int worker_line(struct device *dev, const struct spawned *s);
 uint32_t worker_send(struct device *dev, struct wm *m, int fd);
 void worker_quit(struct device *dev, uint64_t kill_after_ns);
 void worker_kill(struct device *dev);
+/* … for what it did, which counts as a death of its own doing. what: "it hung"; static. */
+void worker_blame(struct device *dev, const char *what);
 void worker_abandon(struct device *dev); /* closes our ends; the process goes on */
 
 /* adopt.c: the worker that an earlier supervisor left. 1: it was asked; 0: there is none; -errno:

@@ -118,25 +118,30 @@ bool image_awaits_claim(const struct device *dev)
 	       (dev->image == IMAGE_OPENING || dev->image == IMAGE_OPEN);
 }
 
-/* Opened as the disk's mode says, and not as somebody told the worker. */
-static bool mode_agrees(const struct device *dev, int fd)
+/* A claim that is open in another mode than the disk's would be a read-only disk that is written.
+ */
+static void check_kept_mode(struct device *dev)
 {
-	int flags = fcntl(fd, F_GETFL);
-
-	return flags >= 0 && ((flags & O_ACCMODE) == O_RDONLY) == dev->source.readonly;
+	if (dev->claim < 0 || claim_has_mode(dev->claim, dev->source.readonly))
+		return;
+	log_error("%s: the claim of the image that was kept is not open as mode %s says: it is let "
+	          "go of, and the image claimed again",
+	          dev->id, dev->source.mode);
+	close(dev->claim);
+	dev->claim = -1;
+	claims_drop(dev->d, dev->id);
 }
 
 void image_claimed(struct device *dev, int fd)
 {
 	struct stat st;
 
-	if (fd >= 0 && image_awaits_claim(dev) && !mode_agrees(dev, fd)) {
-		log_error("%s: the worker (process %d) opened the image for %s, which mode %s does "
-		          "not say; killed",
-		          dev->id, dev->worker.pid,
-		          dev->source.readonly ? "writing" : "reading only", dev->source.mode);
+	if (fd >= 0 && image_awaits_claim(dev) && !claim_has_mode(fd, dev->source.readonly)) {
+		log_error("%s: the worker (process %d) sent a claim that is not open as mode %s "
+		          "says; killed",
+		          dev->id, dev->worker.pid, dev->source.mode);
 		close(fd);
-		worker_kill(dev);
+		worker_blame(dev, "it claimed the image in another mode than the disk's");
 		return;
 	}
 	if (fd >= 0 && image_awaits_claim(dev) && !fstat(fd, &st) &&
@@ -291,6 +296,7 @@ void image_open(struct device *dev)
 	dev->claimed_unread = false;
 	if (rc || !source_same(&dev->claimed, &dev->source))
 		image_unclaim(dev);
+	check_kept_mode(dev);
 	rc = find_target(dev, size, &m.open.target, &err);
 	if (!rc)
 		rc = worker_start(dev, &err);

@@ -20,9 +20,7 @@ static void hung(struct device *dev, const char *at)
 {
 	log_error("%s: the worker (process %d) hangs while it %s; killed", dev->id, dev->worker.pid,
 	          at);
-	worker_kill(dev);
-	/* That is its own doing: in a row, it is a crash loop. */
-	dev->worker.hung = true;
+	worker_blame(dev, "it hung");
 }
 
 static void expired(struct loop_timer *t)

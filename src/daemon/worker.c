@@ -106,8 +106,7 @@ static void talks_too_much(struct device *dev)
 	log_error("%s: the worker (process %d) sends more than %d messages a second; killed",
 	          dev->id, dev->worker.pid, MESSAGES_RATE);
 	sock_close(dev);
-	worker_kill(dev);
-	dev->worker.hung = true;
+	worker_blame(dev, "it sent too many messages");
 }
 
 /* One message. False when there is none, or no more. */
@@ -216,6 +215,14 @@ void worker_kill(struct device *dev)
 	pidfd_send_signal(dev->worker.exit_fd.fd, SIGKILL, NULL, 0);
 }
 
+void worker_blame(struct device *dev, const char *what)
+{
+	if (!dev->worker.pid)
+		return;
+	dev->worker.blamed = what;
+	worker_kill(dev);
+}
+
 void worker_quit(struct device *dev, uint64_t kill_after_ns)
 {
 	struct wm m = {.type = WM_QUIT};
@@ -305,7 +312,8 @@ int worker_line(struct device *dev, const struct spawned *s)
 	w->exit_fd = (struct loop_fd){.fd = s->pidfd, .ready = exit_ready};
 	w->sock = (struct loop_fd){.fd = s->sock, .ready = sock_ready};
 	w->kill.expired = kill_expired;
-	w->killed = w->pinged = w->hung = false;
+	w->killed = w->pinged = false;
+	w->blamed = NULL;
 	w->start_ns = w->budget_ns = clock_ns();
 	w->budget = MESSAGES_BURST * 1000;
 	w->other = 0;

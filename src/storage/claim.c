@@ -44,6 +44,13 @@ int claim_identify(int fd, struct storage_identity *out)
 	return 0;
 }
 
+bool claim_has_mode(int fd, bool readonly)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_ACCMODE) == (readonly ? O_RDONLY : O_RDWR);
+}
+
 /* One attempt. */
 struct attempt {
 	const struct claim_spec *spec;

@@ -45,6 +45,10 @@ struct claim_spec {
  * -errno. *err names the holder, if that can be known, and the remedy. Any thread. */
 int claim_take(const struct claim_spec *spec, int *fd, struct error *err);
 
+/* Whether it is open exactly as a disk of that mode opens its image: for reading only, or for both.
+ * Any thread. */
+bool claim_has_mode(int fd, bool readonly);
+
 /* What a claim (or any descriptor of an image) is. 0 or -errno. Any thread. */
 int claim_identify(int fd, struct storage_identity *out);
 

@@ -61,24 +61,12 @@ static void *open_thread(void *arg)
 	return NULL;
 }
 
-int image_open(struct worker *w, const struct wm_open *m, int *fd, struct error *err)
+static void specify(struct worker *w, struct opening *o, const struct wm_open *m, int fd)
 {
-	struct opening *o;
-	int rc;
-
-	if (w->storage || w->opening)
-		return error_set(err, -EBUSY, "an image is open already");
-	/* Sooner than when a guest connects, for then nobody waits for the reason. */
-	rc = uring_check(err);
-	if (rc)
-		return rc;
-	o = calloc(1, sizeof *o);
-	if (!o)
-		return error_set(err, -ENOMEM, "out of memory");
 	o->done_fd = w->opened.fd;
 	o->spec = (struct storage_spec){
 	    .target = m->target,
-	    .fd = m->has_claim ? *fd : -1,
+	    .fd = fd,
 	    .readonly = m->readonly,
 	    .shared = m->shared,
 	    .owner = m->owner,
@@ -96,12 +84,41 @@ int image_open(struct worker *w, const struct wm_open *m, int *fd, struct error 
 	    .owner = m->owner,
 	    .wait = m->wait_owner,
 	};
-	if (m->has_claim && *fd < 0) {
-		free(o);
+}
+
+/* The claim that came along. What the supervisor says is checked, too: nobody's word alone makes a
+ * disk writable. */
+static int check_claim(const struct wm_open *m, int fd, struct error *err)
+{
+	if (fd < 0)
 		return error_set(err, -EMFILE,
 		                 "the image's descriptor did not arrive; raise the "
 		                 "limit of open files");
-	}
+	if (claim_has_mode(fd, m->readonly))
+		return 0;
+	return error_set(err, -EINVAL,
+	                 "the image's claim is not open as a %s disk's must be; detach the disk, "
+	                 "then attach it again",
+	                 m->readonly ? "read-only" : "writable");
+}
+
+int image_open(struct worker *w, const struct wm_open *m, int *fd, struct error *err)
+{
+	struct opening *o;
+	int rc;
+
+	if (w->storage || w->opening)
+		return error_set(err, -EBUSY, "an image is open already");
+	rc = m->has_claim ? check_claim(m, *fd, err) : 0;
+	/* Sooner than when a guest connects, for then nobody waits for the reason. */
+	if (!rc)
+		rc = uring_check(err);
+	if (rc)
+		return rc;
+	o = calloc(1, sizeof *o);
+	if (!o)
+		return error_set(err, -ENOMEM, "out of memory");
+	specify(w, o, m, m->has_claim ? *fd : -1);
 	w->opening = o;
 	rc = -pthread_create(&o->thread, NULL, open_thread, o);
 	if (rc) {

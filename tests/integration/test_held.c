@@ -46,6 +46,9 @@ static void held(struct host *h, void (*cause)(struct host *h, bool on), const c
 	assert_int_equal(kill(worker, SIGKILL), 0);
 	assert_held(h, 1, XVDA, ID, says);
 	wait_until(!host_worker(h, ID));
+	/* Nobody tries again by himself. */
+	usleep(QUIET_MS * 1000);
+	assert_int_equal(host_log_count(h, "; the guest waits: "), 1);
 	recover(h);
 	assert_held(h, 1, XVDA, ID, says);
 	assert_true(xenblkfront_reap(f, &rsp, 1, 0) <= 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Becomes the real xenblkd-worker ($TEST_WORKER), with less than that needs: as the file
  * $TEST_LIMIT says, a system call that is forbidden (see the table), "files" (no descriptors are
- * left), "locked" (no locked memory, which root is not limited in) or nothing. */
+ * left), "locked" (no locked memory, which root is not limited in) or nothing; or does not become
+ * it, and lies. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -14,6 +15,8 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "worker_liar.h"
 
 static const struct call {
 	const char *name;
@@ -60,6 +63,7 @@ int main(int argc, char **argv)
 		return 1;
 	if (!strcmp(what, "locked") && setrlimit(RLIMIT_MEMLOCK, &none))
 		return 1;
+	lie(what);
 	execv(worker ?: "", argv);
 	perror("TEST_WORKER");
 	return 1;
