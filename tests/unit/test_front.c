@@ -167,7 +167,7 @@ static void silent(void **state)
 
 	assert_int_equal(xenblkfront_connect(f), -ETIMEDOUT);
 	assert_error(f, "stays InitWait and does not become Connected or Closing or Closed");
-	assert_in_range(clock_ns() - start, 200 * NS_PER_MS, 2000 * NS_PER_MS);
+	assert_in_range(clock_ns() - start, 200 * NS_PER_MS, 20 * NS_PER_S);
 	assert_int_equal(xenblkfront_wait_backend(f, 1u << XS_CONNECTED, 50), -ETIMEDOUT);
 	assert_int_equal(xenblkfront_wait_backend(f, 0x1ff, 0), XS_CLOSED);
 	xenblkfront_close(f);
@@ -268,7 +268,7 @@ static void closed_during_io(void **state)
 	assert_error(f, "Closed");
 	assert_int_equal(xenblkfront_inflight(f), 32);
 	must(f, xenblkfront_disconnect(f));
-	assert_true(clock_ns() - start < 2 * NS_PER_S);
+	assert_true(clock_ns() - start < 4500 * NS_PER_MS); /* no time-out */
 	xenblkfront_close(f);
 	fake_stop(b);
 }

@@ -257,7 +257,7 @@ static void signals(void **state)
 		uint64_t start = clock_ns();
 		assert_int_equal(sh(lines[i]), 1);
 		assert_says("interrupted by a signal");
-		assert_true(clock_ns() - start < 5 * NS_PER_S);
+		assert_true(clock_ns() - start < 15 * NS_PER_S);
 		assert_string_equal(b->front_states + strlen(b->front_states) - 3, "356");
 	}
 	fake_stop(b);
@@ -277,7 +277,7 @@ static void back_end_fails(void **state)
 	uint64_t start = clock_ns();
 	assert_int_equal(sh("%F --timeout 300 read"), 1);
 	assert_says("no response to 32 requests within 300 ms");
-	assert_true(clock_ns() - start < 3 * NS_PER_S);
+	assert_true(clock_ns() - start < 20 * NS_PER_S);
 	b->mood = REFUSES;
 	assert_int_equal(sh("%F read"), 1);
 	assert_says("(it says: 22 the moon is full)");
@@ -361,7 +361,7 @@ static void conform_interrupted_as_it_revives(void **state)
 	snprintf(line, sizeof line, cases, "kill -TERM $PPID; exec sleep 20");
 	uint64_t start = clock_ns();
 	assert_int_equal(sh(line), 1);
-	assert_true(clock_ns() - start < 10 * NS_PER_S);
+	assert_true(clock_ns() - start < 15 * NS_PER_S);
 	assert_non_null(strstr(out, "interrupted by a signal: the disk was disconnected"));
 	assert_non_null(strstr(out, "\nskip  rings        order-1-serves"));
 	assert_non_null(strstr(out, " interrupted\n"));
