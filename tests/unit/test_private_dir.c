@@ -16,6 +16,22 @@
 
 #include "base/private_dir.h"
 
+/* In the place of libc's: between opening a directory and asking for its name. */
+static const char *replace, *by;
+
+char *realpath(const char *restrict path, char *restrict real)
+{
+	char aside[80];
+
+	if (replace) {
+		snprintf(aside, sizeof aside, "%s.aside", replace);
+		assert_int_equal(rename(replace, aside), 0);
+		assert_int_equal(rename(by, replace), 0);
+		replace = NULL;
+	}
+	return strcpy(real, path);
+}
+
 static void flaws(void **state)
 {
 	static const struct {
@@ -141,11 +157,37 @@ static void used_otherwise(void **state)
 	assert_int_equal(rmdir(top), 0);
 }
 
+/* Its descriptor would be of one directory, its name of another. */
+static void replaced_meanwhile(void **state)
+{
+	char top[] = "/tmp/xb-test-dir-XXXXXX", path[64], other[64], aside[72], real[64];
+	struct error err = {""};
+
+	assert_non_null(mkdtemp(top));
+	snprintf(path, sizeof path, "%s/a", top);
+	snprintf(other, sizeof other, "%s/b", top);
+	snprintf(aside, sizeof aside, "%s.aside", path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(mkdir(other, 0700), 0);
+	replace = path;
+	by = other;
+	assert_int_equal(private_dir(path, real, sizeof real, &err), -ESTALE);
+	assert_non_null(strstr(err.text, "/a is being replaced; "));
+	assert_null(replace);
+	/* The one that is there now is as good as any. */
+	int fd = private_dir(path, real, sizeof real, &err);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(rmdir(aside), 0);
+	assert_int_equal(rmdir(top), 0);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(flaws), cmocka_unit_test(made),
-	                                   cmocka_unit_test(used_otherwise),
-	                                   cmocka_unit_test(refused)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(flaws), cmocka_unit_test(made), cmocka_unit_test(used_otherwise),
+	    cmocka_unit_test(replaced_meanwhile), cmocka_unit_test(refused)};
 
 	return cmocka_run_group_tests_name("private_dir", tests, NULL, NULL);
 }
