@@ -2,13 +2,13 @@
 /*
  * Log lines on stderr. One write per line, so that lines of several processes do not mix.
  *
- * Whoever reads stderr may stop: a pipe fills, a terminal is halted by ^S. No write may wait for
- * that. O_NONBLOCK belongs to the open file description, which stderr shares with the shell and
+ * The reader of stderr may stop: a pipe fills, ^S halts a terminal. No write may wait for that.
+ * O_NONBLOCK belongs to the open file description, which stderr shares with the shell and
  * with others that log there, so it is not set on stderr itself. A pipe or terminal is opened a
- * second time instead (by /proc), without blocking: that description is ours alone. Where that is
- * refused (another user's pipe, no /proc), poll says before each line whether there is room; only
- * another writer could take that room in between. A socket, which is what systemd gives, takes the
- * flag with each call. Regular files never wait for a reader.
+ * second time instead (by /proc), without blocking: no other process shares that description. Where
+ * that is refused (another user's pipe, no /proc), poll says before each line whether there is
+ * room; only another writer could take that room in between. A socket, which is what systemd gives,
+ * takes the flag with each call. Regular files never wait for a reader.
  */
 #include "base/log.h"
 

@@ -15,7 +15,7 @@ void log_init(const char *ident, bool debug);
 int log_move(int fd);
 
 /* All of these: any thread, preserve errno, print "IDENT: [level: ]text", and never wait for
- * whoever reads stderr. A line that it does not take at once is dropped, counted, and the number of
+ * the reader of stderr. A line that it does not take at once is dropped, counted, and the number of
  * them said before the next one that it takes. */
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -9,7 +9,7 @@
 
 #include "base/list.h"
 
-/* A descriptor that the loop watches; embedded in its owner. fd stays the owner's to close, after
+/* A descriptor that the loop watches; embedded in its owner. The owner closes fd, after
  * loop_del. */
 struct loop_fd {
 	int fd;

@@ -21,7 +21,7 @@ const char *private_flaw(const struct stat *st, uid_t us, bool last)
 		return "belongs to";
 	if (st->st_mode & S_IWOTH && (last || !(st->st_mode & S_ISVTX)))
 		return "can be written by everybody and belongs to";
-	/* Whoever is in root's group is root's trustee. */
+	/* root trusts the members of its group. */
 	if (st->st_mode & S_IWGRP && (last || (st->st_gid && !(st->st_mode & S_ISVTX))))
 		return "can be written by its group and belongs to";
 	return NULL;

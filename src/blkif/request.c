@@ -3,14 +3,14 @@
  * Is this request allowed, and what does it ask for?
  *
  * Order of checks; the first that fails gives the reason:
- *   1 unknown-op     operation is none of 0 … 6, or the reserved 4
+ *   1 unknown-op     operation above 6, or the reserved 4
  *   2 unsupported    known, but this disk does not offer it at all, or to this front end
  *     bad-indirect   the inner operation of an indirect request is neither READ nor WRITE
  *   3 read-only      it would change data; asked before the request's shape, because on such a disk
  *                    no shape of it could succeed
  *   4 bad-segments   count of segments: 1 … 11, indirect 1 … the limit, and 0 only for flush and
  *                    barrier
- *   5 bad-segment    any segment that is no range within its page
+ *   5 bad-segment    any segment that is not a range within its page
  *   6 misaligned     sector, any segment's start or its length; for discards the length
  *   7 out-of-range   end beyond the disk
  * A discard has no segments: instead of 4 and 5 it must not be empty (bad-discard). Granularity and
@@ -68,9 +68,9 @@ const char *blkif_refusal_text(enum blkif_refusal r)
 	case BLKIF_BAD_SEGMENTS:
 		return "it has no segments, or more than are offered";
 	case BLKIF_BAD_SEGMENT:
-		return "a segment is no range within its page";
+		return "a segment is not a range within its page";
 	case BLKIF_MISALIGNED:
-		return "it does not begin and end at sectors of the disk's size";
+		return "it does not begin and end at a sector of the disk";
 	case BLKIF_OUT_OF_RANGE:
 		return "it reaches beyond the end of the disk";
 	case BLKIF_READONLY:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Checks a decoded request against the disk and says what is to be done: a pure function over the
- * private copy. Rules: xen/io/blkif.h; the order of checks is ours, documented in request.c.
+ * Checks a decoded request against the disk and says what to do: a pure function over the private
+ * copy. Rules: xen/io/blkif.h, which leaves the order of checks open: request.c documents it.
  */
 #ifndef BLKIF_REQUEST_H
 #define BLKIF_REQUEST_H

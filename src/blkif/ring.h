@@ -35,7 +35,7 @@ uint32_t blkif_ring_req_prod(const struct blkif_ring *r);
 void blkif_ring_copy_req(const struct blkif_ring *r, uint32_t idx, void *dst);
 /* Writes the response of index idx into its slot (not yet visible: blkif_ring_publish). */
 void blkif_ring_put_rsp(struct blkif_ring *r, uint32_t idx, const struct blkif_rsp *rsp);
-/* rsp_prod as it stands in the ring (our own store, or what the guest made of it). */
+/* rsp_prod as it is in the ring (the back end's own store, or what the guest made of it). */
 uint32_t blkif_ring_rsp_prod(const struct blkif_ring *r);
 /* Makes responses before `to` visible (release) and tells whether the front end wants an event,
  * given that `from` was published before (ring.h RING_PUSH_RESPONSES_AND_CHECK_NOTIFY). */
@@ -57,7 +57,7 @@ uint32_t blkif_ring_arm_rsp(struct blkif_ring *r, uint32_t cons); /* as blkif_ri
 
 /* ---- tests: a hostile front end, and one that looks closely ---- */
 
-/* The four indices as they stand; each is read once, not all at one moment. */
+/* The four indices; each is read once, not all at one moment. */
 struct blkif_ring_indices {
 	uint32_t req_prod, req_event, rsp_prod, rsp_event;
 };

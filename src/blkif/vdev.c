@@ -143,7 +143,7 @@ void vdev_name(uint32_t devid, char *name)
 
 		if (rest >= s->disks << s->shift)
 			continue;
-		/* Several numbers may stand for one disk; only one of them gets the name. */
+		/* Several numbers may mean one disk; only one of them gets the name. */
 		if (to_number(s->prefix, disk, partition, &back) || back != devid)
 			continue;
 		write_name(s->prefix, disk, partition, name);

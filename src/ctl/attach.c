@@ -53,7 +53,7 @@ static int check_open(struct toolstack *ts, void *arg)
 		return *why ? error_set(w->err, -EREMOTEIO, "%s", why)
 		            : error_set(w->err, -EREMOTEIO, "the back end's state is %s",
 		                        xenbus_state_name(state));
-	/* Whoever waits wants to know for what. */
+	/* The user who waits wants to know for what. */
 	if (ts->waits && strcmp(why, w->said.text))
 		ts->waits(w->id, why);
 	error_set(&w->said, 0, "%s", why);
@@ -140,7 +140,7 @@ int toolstack_hotplug(struct toolstack *ts, const struct toolstack_disk *disk, u
 		rc = script_begins(ts, disk, p.back, &local);
 	if (!rc) {
 		rc = wait_open(ts, &w, open_ms);
-		/* What the waiting noted on the way is no error if it came right. */
+		/* Once the image is open, the reasons for having waited are not errors. */
 		if (!rc)
 			local.text[0] = '\0';
 		if (!disk->no_script) {
@@ -216,7 +216,7 @@ static int remove_front(struct toolstack *ts, xs_transaction_t t, void *arg)
 	return store_rm(ts->store, t, arg, NULL);
 }
 
-/* The daemon no longer lists the device, or is no longer there. */
+/* The daemon has stopped listing the device, or does not run. */
 static int check_let_go(struct toolstack *ts, void *arg)
 {
 	json_t *status;
@@ -226,7 +226,7 @@ static int check_let_go(struct toolstack *ts, void *arg)
 	return rc ? 1 : 0;
 }
 
-/* The image is closed, or the device unknown, or there is no daemon that could hold it. */
+/* The image is closed, or the device unknown, or no daemon runs that could hold it. */
 static int check_released(struct toolstack *ts, void *arg)
 {
 	json_t *status;
@@ -285,7 +285,7 @@ static int close_disk(struct toolstack *ts, unsigned domid, uint32_t devid, cons
 	int rc = daemon_runs(ts, &why);
 
 	if (rc == -ENOENT || rc == -ECONNREFUSED) {
-		/* Nobody would answer: say so now, not after libxl's ten seconds. */
+		/* No daemon will answer: say so now, not after libxl's ten seconds. */
 		if (!force)
 			return error_set(err, rc, "cannot detach %s: %s", id, why.text);
 		ms = 0;

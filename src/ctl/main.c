@@ -178,15 +178,15 @@ static int shut_down(const struct ctl_options *opt, struct error *err)
 	json_decref(result);
 	if (rc)
 		return rc;
-	/* It answers before it drains its disks; whoever asked wants to know when it is done. */
+	/* It answers before it drains its disks; the user wants to know when it is done. */
 	while (!control_request(opt->run_dir, "version", NULL, CONTROL_TIMEOUT_MS, &result, NULL)) {
 		json_decref(result);
 		if (clock_ns() > deadline)
 			return error_set(
 			    err, -ETIMEDOUT,
 			    "xenblkd in %s has not ended after %d s: the storage of its "
-			    "disks does not finish their requests; they may be "
-			    "killed, their journals keep what was taken",
+			    "disks does not finish their requests; kill xenblkd and its "
+			    "workers if you must: journals keep what was taken",
 			    opt->run_dir, SHUTDOWN_MS / 1000);
 		usleep(20000);
 	}

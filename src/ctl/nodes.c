@@ -119,7 +119,7 @@ unsigned toolstack_copy_nodes(const struct toolstack_disk *disk, struct toolstac
 	return n;
 }
 
-/* Length of a format prefix behind which a path may stand. */
+/* Length of a format prefix that may be before a path. */
 static size_t format_prefix(const char *text)
 {
 	static const char *const formats[] = {"aio:", "raw:", "phy:", "qcow2:", "vhd:", "vmdk:"};

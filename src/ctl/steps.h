@@ -12,9 +12,9 @@ struct toolstack {
 	struct xen_platform *xen;
 	struct store *store;
 	char *run_dir;
-	unsigned own_domid; /* of this domain: its back ends are ours */
+	unsigned own_domid; /* of this domain, whose back ends it serves */
 	int cancel_fd;
-	void (*waits)(const char *id, const char *for_what); /* NULL: nobody is told */
+	void (*waits)(const char *id, const char *for_what); /* NULL: waits are not reported */
 };
 
 /* Runs step in a transaction until it is committed; step may run several times. */

@@ -30,7 +30,7 @@ int toolstack_open(const char *run_dir, int cancel_fd, struct toolstack **out, s
 	if (access(path, F_OK)) {
 		rc = error_set(
 		    err, -errno,
-		    "%s is no embedded Xen: xenstored.sock: %s; name the directory of a "
+		    "no embedded Xen in %s: xenstored.sock: %s; name the directory of a "
 		    "running `xenblkd --embedded DIR` with --run-dir DIR (on a real Xen, xl "
 		    "block-attach and block-detach do this)",
 		    run_dir, error_name(errno));

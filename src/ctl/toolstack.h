@@ -115,8 +115,8 @@ unsigned toolstack_copy_nodes(const struct toolstack_disk *disk, struct toolstac
 #define TOOLSTACK_ID_MAX 32
 void toolstack_id(unsigned domid, uint32_t devid, char *id);
 
-/* A TARGET as typed, relative paths made absolute; out has STORAGE_TARGET_MAX bytes. A directory
- * that is not there is no error here: opening says it better. -ENAMETOOLONG. */
+/* A TARGET as typed, relative paths made absolute; out has STORAGE_TARGET_MAX bytes. A missing
+ * directory is not an error here: opening says it better. -ENAMETOOLONG. */
 int toolstack_target(const char *text, char *out, struct error *err);
 
 #endif

@@ -16,7 +16,7 @@ static void state_path(const char *dir, char *path)
 	snprintf(path, STORE_PATH_MAX, "%.*s/state", STORE_PATH_MAX - 8, dir);
 }
 
-/* The toolstack may have made the device anew elsewhere since the last look. */
+/* Since the last look the toolstack may have removed the device and made it again elsewhere. */
 static void forget_back(struct xenblkfront *f)
 {
 	char path[STORE_PATH_MAX];
@@ -44,7 +44,7 @@ int xbf_locate(struct xenblkfront *f)
 	if (rc < 0)
 		return xbf_fail(f, rc, "cannot read %s/backend: %s", f->front, error_name(rc));
 	if (back[0] != '/')
-		return xbf_fail(f, -EINVAL, "%s/backend is no path: '%s'", f->front, back);
+		return xbf_fail(f, -EINVAL, "%s/backend is not a path: '%s'", f->front, back);
 	rc = store_read_u64(f->store, XBT_NULL, f->front, "backend-id", 0, XEN_DOMID_MAX, &id);
 	if (rc)
 		return xbf_fail(f, rc, "cannot read %s/backend-id: %s", f->front, error_name(rc));
@@ -88,7 +88,7 @@ static const char *mask_text(unsigned mask, char *buf, size_t cap)
 	size_t n = 0;
 
 	snprintf(buf, cap, "Unknown");
-	/* Nobody waits for a back end to vanish when something better is possible. */
+	/* Waiting for a back end to vanish is named only where nothing else is awaited. */
 	for (int s = XS_INITIALISING; s <= XS_RECONFIGURED && n < cap; s++)
 		if (mask & XBF_BIT(s))
 			n += (size_t)snprintf(buf + n, cap - n, "%s%s", n ? " or " : "",
@@ -128,7 +128,7 @@ int xbf_switch_state(struct xenblkfront *f, int state)
 {
 	int rc = -ESTALE;
 
-	/* The toolstack may write our state as well; the last word here is ours. */
+	/* The toolstack may write the front end's state as well; this write wins. */
 	for (int i = 0; i < MAX_CONFLICTS && rc == -ESTALE; i++) {
 		int from = store_read_state(f->store, XBT_NULL, f->front);
 		rc = store_state_cas(f->store, f->front, from, state);
@@ -214,9 +214,10 @@ int xbf_read_info(struct xenblkfront *f, struct xenblkfront_info *out)
 	return 0;
 }
 
-/* ---- our keys ---- */
+/* ---- the front end's keys ---- */
 
-/* Names that an earlier driver in this guest may have left and that would contradict ours. */
+/* Names that an earlier driver in this guest may have left and that would contradict what this one
+ * writes. */
 static bool is_ring_key(const char *name)
 {
 	static const char *const whole[] = {"ring-page-order",    "event-channel",

@@ -132,7 +132,7 @@ static int wait_state(struct xenblkfront *f, unsigned mask)
 	return xbf_wait_state(f, mask, xbf_deadline(f, -1));
 }
 
-/* The walk of a guest that boots anew (kexec, or the next run of a program) over what an earlier
+/* The walk of a guest that boots again (kexec, or the next run of a program) over what an earlier
  * driver left; it enters at the step that the back end has reached. 0: the back end is in InitWait.
  */
 static int reset_walk(struct xenblkfront *f, int back)
@@ -266,7 +266,7 @@ int xenblkfront_connect(struct xenblkfront *f)
 /* Those of the selected queue. */
 static int wait_queue(struct xenblkfront *f, uint64_t deadline)
 {
-	struct xenblkfront_response rsp[16]; /* whosever they are: nobody waits for them any more */
+	struct xenblkfront_response rsp[16]; /* thrown away: their callers have given up */
 
 	/* A ring that we forged need not answer. */
 	if (f->q->poked)
@@ -312,7 +312,7 @@ static int closing_walk(struct xenblkfront *f)
 	rc = rc ?: wait_state(f, M_GONE);
 	if (rc != -ENOENT)
 		return rc < 0 ? rc : 0;
-	/* Removed by the toolstack meanwhile: there is nobody left to say good-bye to. */
+	/* Removed by the toolstack meanwhile: no back end is left to say good-bye to. */
 	xbf_clear_error(f);
 	return 0;
 }
@@ -328,8 +328,8 @@ int xenblkfront_disconnect(struct xenblkfront *f)
 		return 0;
 	if (f->stuck)
 		lose_patience(f);
-	/* Whatever fails, the walk goes on: a device left half-way helps nobody. A mad back end
-	 * need not answer. */
+	/* Whatever fails, the walk goes on: a device left half-way cannot be connected again. A
+	 * broken back end need not answer. */
 	rc = f->broken ? 0 : wait_in_flight(f);
 	kept = f->err;
 	if (rc)

@@ -60,9 +60,10 @@ static int set_options(struct xenblkfront *f, const struct xenblkfront_options *
 		                 opt->domid, XEN_DOMID_MAX);
 	f->domid = (uint16_t)opt->domid;
 	if (!opt->vdev || vdev_parse(opt->vdev, &f->devid))
-		return error_set(&f->err, -EINVAL,
-		                 "'%s' is no virtual device: use a name like xvda or a number",
-		                 opt->vdev ?: "");
+		return error_set(
+		    &f->err, -EINVAL,
+		    "invalid virtual device '%s': a name like xvda or a number is expected",
+		    opt->vdev ?: "");
 	vdev_name(f->devid, f->vdev);
 	rc = set_abi(f, opt->abi);
 	if (rc)

@@ -181,7 +181,7 @@ static int collect(struct xenblkfront *f, struct job *job)
 	return n;
 }
 
-/* Nobody waits for these any more; their answers are swallowed later. */
+/* The caller has given these up; their answers are swallowed later. */
 static void abandon(struct xenblkfront *f)
 {
 	for (uint32_t i = 0; i < f->q->ring.slots; i++)

@@ -25,7 +25,7 @@ static int run(const struct tool_options *o)
 	/* Until here a signal ends us at once: the next connect clears up what is left. */
 	tool_hold_signals();
 	rc = commands[o->command](f, o);
-	/* A command that failed has said why; what that does to the good-bye is no news. */
+	/* A command that failed has said why; that the good-bye then fails adds nothing. */
 	if (connect && xenblkfront_disconnect(f) && !rc)
 		rc = tool_front_error(f);
 	if (tool_interrupted())

@@ -19,7 +19,7 @@
 struct judge {
 	const struct tool_options *o;
 	json_t *cases; /* NULL: a table, as it goes */
-	bool live;     /* which case runs stands on stderr */
+	bool live;     /* stderr shows which case runs */
 	bool broken;   /* JSON ran out of memory */
 	unsigned total, done, count[3];
 };
@@ -86,7 +86,7 @@ static bool revive(void *arg, const struct conform_case *k, struct error *why)
 	hide(j);
 	pid_t pid = fork();
 	if (pid == 0) {
-		sigset_t none; /* what we hold, and ignore, is ours alone */
+		sigset_t none; /* the command must not inherit what the tool holds and ignores */
 
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);

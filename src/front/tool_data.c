@@ -189,7 +189,7 @@ static int check_all_taken(uint64_t room)
 	return 0;
 }
 
-/* *disk_failed: there is no point in a flush. */
+/* *disk_failed: a flush would be pointless. */
 static int copy_in(struct xenblkfront *f, const struct tool_options *o, uint64_t room,
                    uint32_t sector_size, struct progress *p, bool *disk_failed)
 {

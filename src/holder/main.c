@@ -108,7 +108,7 @@ static void setup(void)
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	prctl(PR_SET_NAME, "xenblkd-holder");
-	/* It says nothing, and outlives whoever reads what its starter says. */
+	/* It says nothing, and outlives the reader of its starter's output. */
 	if (null >= 0) {
 		dup2(null, STDOUT_FILENO);
 		dup2(null, STDERR_FILENO);
@@ -151,7 +151,7 @@ static int name_watch(struct name *n, const char *dir)
 	return fd;
 }
 
-/* Without it, nobody will ever fetch what we hold. */
+/* Without the socket's name, no process can fetch the claims that it holds. */
 static bool name_is_lost(const struct name *n)
 {
 	struct stat now;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The life cycle of a device as a table: one function per state of ours. */
+/* The life cycle of a device as a table: one function per state of the back end. */
 #include "xenbus/decide.h"
 
 #include "xen/store.h"
@@ -113,8 +113,8 @@ static enum action in_connected(const struct snapshot *s)
 		/* The ring goes on: it may still have something to write. */
 		return ACT_WRITE_CLOSING;
 	case XS_INITIALISING:
-		/* A new kernel, or one that was reset while nobody was there to answer: it waits
-		 * for InitWait, and will offer another ring. */
+		/* A new kernel, or one that was reset while no worker was there to answer: it
+		 * waits for InitWait, and will offer another ring. */
 	case XS_CLOSED:
 	case XS_UNKNOWN:
 		return close_down(s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What to do next with a device: a pure, total function from what is known to one action.
- * The caller performs the action, reads everything anew and asks again until it is ACT_NOTHING.
+ * The caller performs the action, reads everything and asks again until it is ACT_NOTHING.
  * State tables: xen/io/xenbus.h, and the walks of the front ends in use.
  */
 #ifndef XENBUS_DECIDE_H

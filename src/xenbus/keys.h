@@ -15,7 +15,7 @@
 #define RING_MAX_ORDER 4 /* max-ring-page-order that we advertise */
 #define RING_MAX_REFS (1u << RING_MAX_ORDER)
 #define RING_MAX_QUEUES 16 /* largest multi-queue-max-queues that we advertise */
-#define KEY_QUOTE 40       /* at most so much of a key's text stands in a message */
+#define KEY_QUOTE 40       /* at most so much of a key's text goes into a message */
 
 /* Where keys are read. get: as store_read, length or -errno (-ENOENT: absent). dirs: lent. */
 struct key_reader {

@@ -20,7 +20,7 @@ static int check_state(struct store *s, xs_transaction_t t, const char *backend,
 static int write_initwait(struct store *s, xs_transaction_t t, const char *be,
                           const struct offer_keys *o)
 {
-	/* Promises of a driver that had the device before us are not ours. */
+	/* What a driver that had the device before promised does not bind this one. */
 	static const char *const foreign[] = {
 	    "feature-persistent",     "feature-max-indirect-segments",
 	    "multi-queue-max-queues", "feature-large-sector-size",

@@ -23,7 +23,7 @@ static void print_text(uint64_t *h, const char *text)
 	while (*text++);
 }
 
-/* text is "" if the key is absent or unusable; absent is no error. */
+/* text is "" if the key is absent or unusable; absent is not an error. */
 static int key(const struct key_reader *r, const char *dir, const char *name, char *text,
                size_t cap, uint64_t *h, struct error *err)
 {
@@ -69,7 +69,8 @@ static int read_texts(const struct key_reader *r, struct texts *t, uint64_t *h, 
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
 		rc = key(r, keys[i].dir, keys[i].name, keys[i].text, keys[i].cap, h,
 		         first ? &later : err);
-		/* The front end owns its copy of device-type: nonsense there is no reason to fail.
+		/* The front end owns its copy of device-type: nonsense there is not a reason to
+		 * fail.
 		 */
 		if (rc && !first && (keys[i].dir == be || store_unread(rc)))
 			first = rc;

@@ -18,7 +18,7 @@ enum source_kind {
 struct source {
 	enum source_kind kind;
 	uint32_t major, minor;      /* DEVICE */
-	char text[STORE_VALUE_MAX]; /* as it stands in the key; WAIT: params, or "" */
+	char text[STORE_VALUE_MAX]; /* the key's; WAIT: params, or "" */
 	char mode[16];              /* "" if not known */
 	bool readonly, shared;
 	unsigned info;        /* VDISK_* of the keys; those of the image come on top */

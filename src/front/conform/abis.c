@@ -69,7 +69,7 @@ static void sector_64_bits(struct cf *c)
 	cf_want(c, &r, BLKIF_RSP_ERROR, "reading sector 2^32, beyond the end");
 }
 
-/* Where a response's members stand in the slot, byte by byte. */
+/* Where a response's members are in the slot, byte by byte. */
 static void response_layout(struct cf *c)
 {
 	uint64_t id = 0x8877665544332211;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Group hostile: nonsense in the front end's keys. Where a ring cannot be had from them, the back
- * end must not be Connected; elsewhere it is enough that the disk can be connected anew. */
+ * end must not be Connected; elsewhere it is enough that the disk can be connected again. */
 #include <stdio.h>
 #include <string.h>
 
@@ -118,11 +118,11 @@ static void keys_change_while_connected(struct cf *c)
 
 #define REF "blkif.h: ring-ref: <uint32_t>, a grant reference"
 #define PORT "blkif.h: event-channel: <uint32_t>, an event channel"
-#define ORDER                                                                             \
-	"convention: a ring-page-order that is no number is refused, or taken as absent " \
-	"(xen-blkback); the disk can be connected anew"
+#define ORDER                                                                                \
+	"convention: a ring-page-order that is not a number is refused, or taken as absent " \
+	"(xen-blkback); the disk can be connected again"
 #define QUEUES "blkif.h: multi-queue-num-queues: greater than zero, no more than the maximum"
-#define BEAR "convention: the disk can be connected anew, whatever the keys were"
+#define BEAR "convention: the disk can be connected again, whatever the keys were"
 #define KEY(name, key, text, source, run)       \
 	{                                       \
 		name, source, run, 0, key, text \

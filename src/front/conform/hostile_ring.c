@@ -243,7 +243,7 @@ static void indirect_garbage(struct cf *c)
 }
 
 #define OVERFLOW "ring.h: RING_REQUEST_PROD_OVERFLOW: ill-behaved front end; the host must bear it"
-#define BEAR "convention: whatever a guest does, the disk can be connected anew afterwards"
+#define BEAR "convention: whatever a guest does, the disk can be connected again afterwards"
 
 const struct conform_case conform_hostile_ring[] = {
     {"req-prod-one-over", OVERFLOW, req_prod_jumps, 33},

@@ -71,7 +71,7 @@ static void back_to_initialising(struct cf *c)
 	xenblkfront_wait_backend(c->f, CF_STATE(XS_INITWAIT) | CF_CLOSES, cf_ms(c, CF_QUIET_MS));
 }
 
-#define BEAR "convention: the disk can be connected anew, whatever the states were"
+#define BEAR "convention: the disk can be connected again, whatever the states were"
 
 const struct conform_case conform_hostile_states[] = {
     {"states-flip", BEAR " (XSA-349, XSA-350)", flips},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Group segments: indirect requests, whose descriptors stand in pages of their own. */
+/* Group segments: indirect requests, whose descriptors are in pages of their own. */
 #include <stdio.h>
 #include <string.h>
 

@@ -31,7 +31,7 @@ static const char *const transport_keys[] = {"max-ring-page-order", "max-ring-pa
                                              "feature-max-indirect-segments"};
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-/* Without anything of ours in xenstore. */
+/* Without any of the front end's keys in xenstore. */
 static void initwait_before_front_end(struct cf *c)
 {
 	static const char *const ours[] = {"ring-ref", "ring-ref0", "ring-page-order",
@@ -54,7 +54,8 @@ static void waits_for_front_end(struct cf *c)
 	cf_must(c, xenblkfront_reset(c->f), "waiting for InitWait");
 	int rc = xenblkfront_wait_backend(c->f, CF_STATE(XS_CONNECTED), CF_QUIET_MS);
 	if (rc == XS_CONNECTED)
-		cf_fail(c, "expected the back end to wait in InitWait, saw it Connected to nobody");
+		cf_fail(c, "expected the back end to wait in InitWait, saw it Connected without a "
+		           "front end");
 	if (rc != -ETIMEDOUT)
 		cf_must(c, rc, "watching the back end's state");
 }

@@ -188,7 +188,8 @@ const struct conform_case conform_operations[] = {
     {"flush-without-segments", "blkif.h: BLKIF_OP_FLUSH_DISKCACHE, feature-flush-cache", empty,
      FLUSH},
     {"flush-ignores-sector",
-     "convention: a flush without segments has no place; Linux's front end writes what it likes",
+     "convention: the sector of a flush without segments means nothing; Linux's front end writes "
+     "what it likes",
      empty_ignores_sector, FLUSH},
     {"flush-with-data",
      "convention: a flush with segments writes them (xen-blkback, QEMU, FreeBSD)", with_data,
@@ -198,7 +199,7 @@ const struct conform_case conform_operations[] = {
     {"flush-not-offered", UNOFFERED, unoffered, FLUSH},
     {"barrier-without-segments", "convention: an empty barrier only orders (Linux, Windows)", empty,
      BARRIER},
-    {"barrier-ignores-sector", "convention: a barrier without segments has no place",
+    {"barrier-ignores-sector", "convention: the sector of a barrier without segments means nothing",
      empty_ignores_sector, BARRIER},
     {"barrier-with-data", "blkif.h: BLKIF_OP_WRITE_BARRIER, feature-barrier", with_data, BARRIER},
     {"barrier-beyond-the-end", "blkif.h: BLKIF_OP_WRITE_BARRIER: it is a write", beyond_the_end,

@@ -117,7 +117,7 @@ static void duplicate_ids(struct cf *c)
 
 /* ---- barriers ---- */
 
-/* `before` writes, a barrier of one page, `after` writes: where the barrier's response stands. */
+/* `before` writes, a barrier of one page, `after` writes: where the barrier's response is. */
 static void barrier_among(struct cf *c, unsigned before, unsigned after)
 {
 	struct xenblkfront_response rsp[32];
@@ -167,7 +167,7 @@ static void barrier_in_full_ring(struct cf *c)
 		barrier_among(c, 15, 16);
 }
 
-/* All to one place: the last one must stand there. */
+/* All to one place: the last one must be there in the end. */
 static void barriers_in_a_row(struct cf *c)
 {
 	struct xenblkfront_response rsp[16];
@@ -292,7 +292,7 @@ const struct conform_case conform_ordering[] = {
      barrier_before_writes},
     {"barrier-in-a-full-ring", BARRIER "both sides", barrier_in_full_ring},
     {"barriers-in-a-row", BARRIER "each one orders", barriers_in_a_row},
-    {"barrier-orders-data", BARRIER "the later of two writes to a place stands there",
+    {"barrier-orders-data", BARRIER "the later of two writes to a place is there in the end",
      barrier_orders_data},
     {"empty-barrier-orders", "convention: a barrier without segments orders as one with",
      empty_barrier_orders},

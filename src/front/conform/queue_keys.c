@@ -82,7 +82,7 @@ static void vanish(struct cf *c)
 }
 
 #define MQ "blkif.h: Multiple hardware queues/rings"
-#define BEAR "convention: the disk can be connected anew, whatever the keys were"
+#define BEAR "convention: the disk can be connected again, whatever the keys were"
 
 const struct conform_case conform_queue_keys[] = {
     {"two-queues-connect", MQ ": keys under queue-N", keys_below_queue_n},

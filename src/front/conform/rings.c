@@ -135,7 +135,7 @@ static void our_indices_untouched(struct cf *c)
 		        0x1234567, i.req_prod, i.rsp_event);
 }
 
-/* Slots beyond req_prod are nobody's yet. */
+/* Slots beyond req_prod do not count yet. */
 static void not_beyond_req_prod(struct cf *c)
 {
 	struct xenblkfront_indices i;

@@ -68,7 +68,7 @@ static void leave(struct cf *c)
 	c->mem = NULL;
 }
 
-/* Runs the function and leaves the disk disconnected; the verdict stands in c. */
+/* Runs the function and leaves the disk disconnected; the verdict is in c. */
 static void attempt(struct cf *c, const struct conform_case *k, void (*run)(struct cf *))
 {
 	unsigned ms = c->o->case_ms ?: 6 * timeout_of(c->o);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Group segments: which bytes of which page go where, and what is no segment. */
+/* Group segments: which bytes of which page go where, and what is not a segment. */
 #include <stdio.h>
 #include <string.h>
 

@@ -142,7 +142,7 @@ static void reconnects_otherwise(struct cf *c)
 	cf_works(c, "with the x86_64 layout again");
 }
 
-/* kexec: nobody said good-bye, and the old pages are still shared. */
+/* kexec: no good-bye was said, and the old pages are still shared. */
 static void kexec_reset(struct cf *c)
 {
 	cf_connect(c, NULL);
@@ -265,9 +265,9 @@ const struct conform_case conform_walks[] = {
     {"close-from-initwait",
      "convention: Windows' front end closes and reopens at every boot, before its first ring",
      close_from_initwait},
-    {"initialised-twice", "convention: a state that is repeated is no new connection",
+    {"initialised-twice", "convention: a state that is repeated does not begin a new connection",
      initialised_again},
-    {"connected-twice", "convention: a state that is repeated is no new connection",
+    {"connected-twice", "convention: a state that is repeated does not begin a new connection",
      connected_again},
     {"closing-answers-what-is-in-flight",
      "convention: what was asked before Closing is answered (Linux closes only when it is)",
