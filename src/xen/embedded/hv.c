@@ -1,120 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* The hypervisor's life: start, listening, end. */
+/* The hypervisor's life: start and end. */
 #include "xen/embedded/hv.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "xen/platform.h"
-
-int hv_memfd(const char *name, size_t size, bool ours, void **mem)
-{
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd < 0)
-		return -errno;
-	void *at = NULL;
-	/* A client must not shrink it under us (we would get SIGBUS), nor seal it further. */
-	int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | (ours ? F_SEAL_FUTURE_WRITE : 0);
-	if (ftruncate(fd, (off_t)size))
-		goto fail;
-	if (mem) {
-		at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-		if (at == MAP_FAILED)
-			goto fail;
-	}
-	if (fcntl(fd, F_ADD_SEALS, seals))
-		goto fail;
-	if (mem)
-		*mem = at;
-	return fd;
-fail:;
-	int rc = -errno;
-	if (at && at != MAP_FAILED)
-		munmap(at, size);
-	close(fd);
-	return rc;
-}
-
-/* ---- listening ---- */
-
-static int spare_fd_open(void)
-{
-	return open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-static void listener_ready(struct loop_fd *lfd, uint32_t events)
-{
-	struct hv_listener *l = container_of(lfd, struct hv_listener, lfd);
-	struct hv *hv = l->hv;
-	int fd = accept4(lfd->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-	if (fd >= 0) {
-		l->accepted(l, fd);
-		return;
-	}
-	if ((errno != EMFILE && errno != ENFILE) || hv->spare_fd < 0)
-		return;
-	/* Out of descriptors: turn the client away, or it would wake us for ever. */
-	log_warn("too many open files: a client was turned away; raise the limit (ulimit -n)");
-	close(hv->spare_fd);
-	fd = accept4(lfd->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd >= 0)
-		close(fd);
-	hv->spare_fd = spare_fd_open();
-}
-
-int hv_listen(struct hv *hv, struct hv_listener *l, int type, const char *path,
-              void (*accepted)(struct hv_listener *l, int fd), struct error *err)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int rc;
-
-	*l = (struct hv_listener){.lfd = {-1, listener_ready}, .hv = hv, .accepted = accepted};
-	if (strlen(path) >= sizeof addr.sun_path)
-		return error_set(err, -ENAMETOOLONG, "socket path '%s' is too long", path);
-	strcpy(addr.sun_path, path);
-	unlink(path); /* what a killed predecessor left */
-	l->lfd.fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (l->lfd.fd < 0)
-		goto fail;
-	if (bind(l->lfd.fd, (struct sockaddr *)&addr, sizeof addr) || chmod(path, 0600) ||
-	    listen(l->lfd.fd, SOMAXCONN))
-		goto fail;
-	rc = loop_add(hv->loop, &l->lfd, EPOLLIN);
-	if (!rc)
-		return 0;
-	errno = -rc;
-fail:
-	rc = -errno;
-	error_set(err, rc, "cannot listen on '%s': %s", path, error_name(rc));
-	if (l->lfd.fd >= 0)
-		close(l->lfd.fd);
-	l->lfd.fd = -1;
-	return rc;
-}
-
-void hv_unlisten(struct hv_listener *l, const char *path)
-{
-	if (!l->hv || l->lfd.fd < 0)
-		return;
-	loop_del(l->hv->loop, &l->lfd);
-	close(l->lfd.fd);
-	l->lfd.fd = -1;
-	unlink(path);
-}
-
-/* ---- start and end ---- */
 
 /* Domain directories of a predecessor that was killed. */
 static void sweep(const char *dir)
@@ -153,7 +50,7 @@ int hv_new(struct loop *loop, const char *dir, struct hv **out, struct error *er
 	list_init(&hv->store_conns);
 	list_init(&hv->store_dirty);
 	hv_memory_init(hv);
-	hv->spare_fd = spare_fd_open();
+	hv->spare_fd = hv_spare_fd();
 	if (!(hv->call = calloc(1, sizeof *hv->call)))
 		goto memory;
 	rc = hv->lines_fd =
@@ -173,7 +70,7 @@ int hv_new(struct loop *loop, const char *dir, struct hv **out, struct error *er
 	if ((rc = hv_store_init(hv, err)) || (rc = hv_domain_create(hv, 0, err)))
 		goto out;
 	snprintf(path, sizeof path, "%s/" HV_SOCKET, dir);
-	rc = hv_listen(hv, &hv->calls, SOCK_SEQPACKET, path, hv_conn_accepted, err);
+	rc = hv_listen(hv, &hv->calls, SOCK_SEQPACKET, path, hv_call_accepted, err);
 	goto out;
 memory:
 	error_set(err, rc, "cannot make shared memory: %s", error_name(rc));

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hypervisor's own state. hv.c: start and end; hv_conn.c: connections; hv_domain.c,
- * hv_memory.c (frames), hv_grant.c, hv_event.c, hv_fault.c: what a domain has; hv_store.c: xenstore
- * sockets; hv_ids.c: tables of numbers.
+ * The hypervisor's own state, and what its files do, from those that all others need up to those
+ * that need all others.
  * All of it belongs to the one thread that runs the loop.
  */
 #ifndef XEN_EMBEDDED_HV_H
@@ -145,32 +144,21 @@ struct hv_call {
 	int fds[HV_FDS_MAX];
 };
 
-/* ---- hv.c ---- */
-
-/* dir must outlive it. 0 or -errno with *err. */
-int hv_new(struct loop *loop, const char *dir, struct hv **out, struct error *err);
-void hv_free(struct hv *hv); /* ends all connections, unlinks the sockets; NULL is fine */
-/* A unix socket of that type (SOCK_STREAM …) for our user only. */
-int hv_listen(struct hv *hv, struct hv_listener *l, int type, const char *path,
-              void (*accepted)(struct hv_listener *l, int fd), struct error *err);
-void hv_unlisten(struct hv_listener *l, const char *path); /* also if not open */
+/* ---- hv_memfd.c ---- */
 /* A sparse shared memory of that size, zeroed, mapped if `mem` is given; ours: nobody but us can
  * write to it. Its fd or -errno. */
 int hv_memfd(const char *name, size_t size, bool ours, void **mem);
 
-/* ---- hv_conn.c ---- */
-void hv_conn_accepted(struct hv_listener *l, int fd);
-void hv_conn_close(struct hv_conn *c);
-/* Ends connections whose process is dead but whose end the loop has not told yet: called before
- * something is refused for being in use. */
-void hv_reap(struct hv *hv, const struct hv_conn *except);
+/* ---- hv_listen.c ---- */
+/* A unix socket of that type (SOCK_STREAM …) for our user only. */
+int hv_listen(struct hv *hv, struct hv_listener *l, int type, const char *path,
+              void (*accepted)(struct hv_listener *l, int fd), struct error *err);
+void hv_unlisten(struct hv_listener *l, const char *path); /* also if not open */
+int hv_spare_fd(void);                                     /* for hv->spare_fd; or -1 */
 
-/* ---- hv_domain.c ---- */
-int hv_domain_create(struct hv *hv, uint16_t domid, struct error *err);
-int hv_domain_destroy(struct hv *hv, uint16_t domid);
+/* ---- hv_domain_ref.c ---- */
 struct hv_domain *hv_domain_find(struct hv *hv, uint16_t domid); /* alive, or NULL */
 void hv_domain_put(struct hv_domain *d);
-void hv_usage(struct hv *hv, struct hv_call *call);
 
 /* ---- hv_memory.c ---- */
 int hv_frames_alloc(struct hv_domain *d, uint32_t count, uint32_t *first);
@@ -182,31 +170,13 @@ bool hv_slot_busy(struct hv *hv, uint16_t domid, uint32_t ref);
 void hv_memory_init(struct hv *hv);
 void hv_memory_fini(struct hv *hv);
 
-/* ---- hv_grant.c ---- */
-int hv_memory(struct hv_call *call);
-int hv_map(struct hv_call *call);
-int hv_unmap(struct hv_conn *c, uint32_t id);
-int hv_share(struct hv_call *call);
-int hv_unshare(struct hv_conn *c, uint32_t id);
-int hv_revoke(struct hv_call *call);
-void hv_shares_end(struct hv_conn *c); /* without asking whether they are in use */
-void hv_maps_end(struct hv_conn *c);
-
 /* ---- hv_event.c ---- */
 int hv_alloc_unbound(struct hv_call *call);
-int hv_bind(struct hv_call *call);
+int hv_bind(struct hv_call *call); /* -EBUSY: as far as we know, there is no such end to be had */
 int hv_unbind(struct hv_conn *c, uint32_t port);
 void hv_ports_end(struct hv_conn *c);
 void hv_port_raise(struct hv_port *p);
 struct hv_end *hv_port_end(const struct hv_port *p);
-
-/* ---- hv_fault.c ---- */
-int hv_fault(struct hv *hv, const char *text);
-/* The fault of one use of that grant: GNTST_* < 0, or 0. */
-int hv_fault_take(struct hv *hv, struct hv_domain *d, uint32_t ref);
-/* How the next batch of copies from or to that domain fails: an errno, or 0. */
-int hv_refusal_take(struct hv_domain *d);
-void hv_faults_forget(struct hv *hv, int domid); /* -1: of all */
 
 /* ---- hv_store.c ---- */
 int hv_store_init(struct hv *hv, struct error *err);
@@ -217,5 +187,45 @@ void hv_store_domain_remove(struct hv_domain *d);                /* … and its 
 void hv_store_reap(struct hv *hv); /* clients that hung up, see hv_reap */
 /* Answers are held back so long from now on. */
 void hv_store_delay(struct hv *hv, uint64_t ns);
+
+/* ---- hv_fault.c ---- */
+int hv_fault(struct hv *hv, const char *text);
+/* The fault of one use of that grant: GNTST_* < 0, or 0. */
+int hv_fault_take(struct hv *hv, struct hv_domain *d, uint32_t ref);
+/* How the next batch of copies from or to that domain fails: an errno, or 0. */
+int hv_refusal_take(struct hv_domain *d);
+void hv_faults_forget(struct hv *hv, int domid); /* -1: of all */
+
+/* ---- hv_grant.c ---- */
+int hv_memory(struct hv_call *call);
+int hv_map(struct hv_call *call);
+int hv_unmap(struct hv_conn *c, uint32_t id);
+int hv_share(struct hv_call *call);
+int hv_unshare(struct hv_conn *c, uint32_t id); /* -EBUSY: as far as we know, it is in use */
+int hv_revoke(struct hv_call *call);
+void hv_shares_end(struct hv_conn *c); /* without asking whether they are in use */
+void hv_maps_end(struct hv_conn *c);
+
+/* ---- hv_conn.c ---- */
+void hv_conn_close(struct hv_conn *c);
+/* Ends connections whose process is dead but whose end the loop has not told yet: called before
+ * something is refused for being in use. */
+void hv_reap(struct hv *hv, const struct hv_conn *except);
+
+/* ---- hv_domain.c ---- */
+int hv_domain_create(struct hv *hv, uint16_t domid, struct error *err);
+int hv_domain_destroy(struct hv *hv, uint16_t domid);
+
+/* ---- hv_usage.c ---- */
+void hv_usage(struct hv *hv, struct hv_call *call);
+
+/* ---- hv_call.c ---- */
+void hv_call_accepted(struct hv_listener *l, int fd); /* of hv->calls */
+
+/* ---- hv.c ---- */
+
+/* dir must outlive it. 0 or -errno with *err. */
+int hv_new(struct loop *loop, const char *dir, struct hv **out, struct error *err);
+void hv_free(struct hv *hv); /* ends all connections, unlinks the sockets; NULL is fine */
 
 #endif

@@ -2,35 +2,10 @@
 /* Domains: memory, grant table and xenstore socket come and go with them. */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "xen/embedded/hv.h"
 #include "xen/platform.h"
-
-struct hv_domain *hv_domain_find(struct hv *hv, uint16_t domid)
-{
-	return domid <= XEN_DOMID_MAX ? hv->domains[domid] : NULL;
-}
-
-void hv_domain_put(struct hv_domain *d)
-{
-	if (--d->users)
-		return;
-	if (d->table)
-		munmap(d->table, sizeof *d->table);
-	if (d->table_fd >= 0)
-		close(d->table_fd);
-	if (d->memory_fd >= 0)
-		close(d->memory_fd);
-	hv_ids_free(&d->ports);
-	free(d->frames);
-	free(d->free_refs);
-	free(d->ref_share);
-	free(d);
-}
 
 int hv_domain_create(struct hv *hv, uint16_t domid, struct error *err)
 {
@@ -109,33 +84,4 @@ int hv_domain_destroy(struct hv *hv, uint16_t domid)
 	log_debug("domain %u destroyed", domid);
 	hv_domain_put(d);
 	return 0;
-}
-
-void hv_usage(struct hv *hv, struct hv_call *call)
-{
-	struct xen_usage u = {0};
-
-	hv_reap(hv, call->conn);
-	hv_store_reap(hv);
-	u.store_conns = xsd_connections(hv->xsd);
-	for (unsigned i = 1; i <= XEN_DOMID_MAX; i++)
-		u.domains += hv->domains[i] != NULL;
-	list_for_each(it, tmp, &hv->conns)
-	{
-		struct hv_conn *c = container_of(it, struct hv_conn, link);
-		u.clients++;
-		u.ports += c->ports.used;
-		for (uint32_t i = 0; i < c->maps.size; i++)
-			if (c->maps.slot[i])
-				u.maps += ((struct hv_map *)c->maps.slot[i])->count;
-		for (uint32_t i = 0; i < c->shares.size; i++)
-			if (c->shares.slot[i])
-				u.grants += ((struct hv_share *)c->shares.slot[i])->count;
-		for (uint32_t i = 0; i < c->ports.size; i++) {
-			struct hv_port *p = c->ports.slot[i];
-			u.interdomain += p && p->line->end[!p->side];
-		}
-	}
-	memcpy(call->out, &u, sizeof u);
-	call->reply.bytes = sizeof u;
 }

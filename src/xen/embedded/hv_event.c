@@ -139,12 +139,9 @@ int hv_bind(struct hv_call *call)
 	if (!d)
 		return -ENOENT;
 	struct hv_port *remote = hv_ids_get(&d->ports, call->req.arg);
-	if (!remote || remote->line->end[!remote->side]) {
-		/* Perhaps one of the two is dead, and only we do not know it yet. */
-		hv_reap(c->hv, c);
-		remote = hv_ids_get(&d->ports, call->req.arg);
-	}
-	if (!remote || remote->line->end[!remote->side] || remote->remote_domid != c->domain->domid)
+	if (!remote || remote->line->end[!remote->side])
+		return -EBUSY;
+	if (remote->remote_domid != c->domain->domid)
 		return -EINVAL;
 	struct hv_port *p;
 	int rc = port_new(c, remote->line, !remote->side, d->domid, true, &p);

@@ -140,10 +140,6 @@ int hv_unshare(struct hv_conn *c, uint32_t id)
 	if (!saved)
 		return -ENOMEM;
 	int rc = share_invalidate(c->hv, s, saved);
-	if (rc == -EBUSY) {
-		hv_reap(c->hv, c);
-		rc = share_invalidate(c->hv, s, saved);
-	}
 	free(saved);
 	if (rc)
 		return rc;
