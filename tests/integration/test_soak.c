@@ -143,9 +143,17 @@ static void detach(struct soak *s, struct slot *v)
 static void kill_worker(struct soak *s, struct slot *v)
 {
 	pid_t pid = host_worker(s->h, v->id);
+	/* Faults in a row would take away a disk that no guest has yet. */
+	int sig = rnd(s) % 4 || v->at != CONNECTED ? SIGKILL : SIGILL;
 
-	if (pid)
-		kill(pid, rnd(s) % 4 ? SIGKILL : SIGILL);
+	if (!pid)
+		return;
+	kill(pid, sig);
+	/* And the one too many may be this one, the more often the quicker the machine is. */
+	if (sig == SIGILL) {
+		wait_until(host_worker(s->h, v->id) != pid);
+		help(s, v);
+	}
 }
 
 /* It answers when it is done, or says why it is not. */
