@@ -4,20 +4,14 @@
  * must not start before they have arrived, or they land on what was written and acknowledged after
  * them. On a file system whose writes arrive when the test says so.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "control.h"
-#include "slowfs.h"
+#include "slow_mount.h"
 
 #include <xen/io/blkif.h>
 
@@ -26,68 +20,11 @@
 
 struct slow {
 	struct host *h;
-	struct slowfs *fs;
-	char mount[80], image[100];
-	pid_t server;
+	struct slow_mount m;
 	void *page[2];
 	uint32_t ref[2];
 	struct xenblkfront *f;
 };
-
-/* NULL, or why it cannot be. */
-static const char *start_fs(struct slow *s)
-{
-	static char why[400];
-	char program[300], control[96];
-	struct stat st;
-
-	snprintf(program, sizeof program, "%s/tests/lib/slowfs", s->h->build);
-	if (access(program, X_OK))
-		return "slowfs was not built: libfuse3 is missing";
-	if (access("/dev/fuse", R_OK | W_OK)) {
-		snprintf(why, sizeof why, "/dev/fuse: %s", strerror(errno));
-		return why;
-	}
-	snprintf(control, sizeof control, "%s/slowfs", s->h->dir);
-	snprintf(s->mount, sizeof s->mount, "%s/slow", s->h->dir);
-	snprintf(s->image, sizeof s->image, "%s/" SLOWFS_FILE, s->mount);
-	assert_int_equal(mkdir(s->mount, 0700), 0);
-	int fd = open(control, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, sizeof *s->fs), 0);
-	s->fs = mmap(NULL, sizeof *s->fs, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	assert_ptr_not_equal(s->fs, MAP_FAILED);
-	close(fd);
-	s->server = fork();
-	if (!s->server) {
-		execl(program, program, s->mount, control, NULL);
-		_exit(127);
-	}
-	for (int i = 0; i < WAIT_MS; i++) {
-		int status;
-		if (!stat(s->image, &st))
-			return NULL;
-		if (waitpid(s->server, &status, WNOHANG) == s->server) {
-			s->server = 0;
-			return "slowfs cannot mount: is this a sandbox without mounts?";
-		}
-		usleep(1000);
-	}
-	return "slowfs does not come up";
-}
-
-static void stop_fs(struct slow *s)
-{
-	if (s->fs)
-		__atomic_store_n(&s->fs->release, 1, __ATOMIC_RELEASE);
-	umount2(s->mount, MNT_DETACH);
-	if (s->server) {
-		kill(s->server, SIGKILL);
-		waitpid(s->server, NULL, 0);
-	}
-	if (s->fs)
-		munmap(s->fs, sizeof *s->fs);
-}
 
 static void queue_write(struct slow *s, unsigned which, uint64_t id)
 {
@@ -116,7 +53,7 @@ static void begin(struct slow *s, const char *mode)
 {
 	char buf[4096];
 
-	host_attach(s->h, &(struct disk){.params = s->image, .mode = mode}, s->image);
+	host_attach(s->h, &(struct disk){.params = s->m.image, .mode = mode}, s->m.image);
 	s->f = host_front_connected(s->h, 1, "xvda");
 	for (int i = 0; i < 2; i++) {
 		assert_front(s->f, xenblkfront_alloc(s->f, 1, true, &s->page[i], &s->ref[i]));
@@ -131,9 +68,9 @@ static void late_write(struct slow *s)
 	struct xenblkfront_response rsp;
 	char got[4096];
 
-	__atomic_store_n(&s->fs->hold, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->m.fs->hold, 1, __ATOMIC_RELEASE);
 	queue_write(s, 0, 1);
-	await(&s->fs->held, 1);
+	await(&s->m.fs->held, 1);
 	pid_t worker = host_worker(s->h, "1:xvda");
 	assert_int_equal(kill(worker, SIGKILL), 0);
 	/* The same write, done again by the next worker, would not hang. */
@@ -145,9 +82,9 @@ static void late_write(struct slow *s)
 	}
 	/* It was another worker than the dead one that did, or did not do, that. */
 	wait_until(host_worker(s->h, "1:xvda") != worker);
-	assert_int_equal(s->fs->done, 0);
-	__atomic_store_n(&s->fs->release, 1, __ATOMIC_RELEASE);
-	await(&s->fs->done, 1);
+	assert_int_equal(s->m.fs->done, 0);
+	__atomic_store_n(&s->m.fs->release, 1, __ATOMIC_RELEASE);
+	await(&s->m.fs->done, 1);
 	if (!early) {
 		assert_front(s->f, xenblkfront_reap(s->f, &rsp, 1, -1));
 		assert_int_equal(rsp.id, 1);
@@ -162,28 +99,17 @@ static void late_write(struct slow *s)
 	assert_false(early);
 }
 
-static void start(struct slow *s)
-{
-	const char *why = start_fs(s);
-
-	if (!why)
-		return;
-	print_message("# %s\n", why);
-	stop_fs(s);
-	skip();
-}
-
 static void run(void **state, const char *mode)
 {
 	struct slow s = {.h = *state};
 
-	start(&s);
+	slow_start(&s.m, s.h);
 	begin(&s, mode);
 	late_write(&s);
 	assert_front(s.f, xenblkfront_disconnect(s.f));
 	xenblkfront_close(s.f);
 	host_detach(s.h, 1, XVDA);
-	stop_fs(&s);
+	slow_stop(&s.m);
 }
 
 /* The image's lock is the fence. */
@@ -200,7 +126,7 @@ static void shared(void **state)
 
 static uint32_t changes(const struct slow *s)
 {
-	return __atomic_load_n(&s->fs->changes, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&s->m.fs->changes, __ATOMIC_ACQUIRE);
 }
 
 /* Whatever is done to the disk, only its guest changes the image. What the file system cannot do is
@@ -210,7 +136,7 @@ static void untouched(void **state)
 	struct xenblkfront_request req = {.op = BLKIF_OP_DISCARD, .nr_sectors = 8};
 	struct slow s = {.h = *state};
 
-	start(&s);
+	slow_start(&s.m, s.h);
 	begin(&s, "w");
 	for (int i = 0; i < 3; i++) {
 		char line[400], buf[4096];
@@ -231,7 +157,7 @@ static void untouched(void **state)
 	xenblkfront_close(s.f);
 	host_detach(s.h, 1, XVDA);
 	assert_int_equal(changes(&s), 1);
-	stop_fs(&s);
+	slow_stop(&s.m);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, host_setup, host_teardown)

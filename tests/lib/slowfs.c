@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A file system whose writes are late. */
+/* A file system whose writes are late, and that can fall silent. */
 #include "slowfs.h"
 
 #define FUSE_USE_VERSION 31
@@ -12,6 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define SILENCE_MS 60000
+
 static struct slowfs *control;
 static char data[SLOWFS_SIZE];
 
@@ -20,8 +22,24 @@ static bool is_file(const char *path)
 	return !strcmp(path, "/" SLOWFS_FILE);
 }
 
+/* Not for ever, for while it is silent nobody can end a test that has failed. */
+static void answer(void)
+{
+	if (__atomic_load_n(&control->silent, __ATOMIC_ACQUIRE))
+		__atomic_add_fetch(&control->asked, 1, __ATOMIC_ACQ_REL);
+	for (int i = 0; i < SILENCE_MS && __atomic_load_n(&control->silent, __ATOMIC_ACQUIRE); i++)
+		usleep(1000);
+}
+
+static void *fs_init(struct fuse_conn_info *conn, struct fuse_config *config)
+{
+	config->attr_timeout = config->entry_timeout = 0;
+	return NULL;
+}
+
 static int fs_getattr(const char *path, struct stat *st, struct fuse_file_info *fi)
 {
+	answer();
 	memset(st, 0, sizeof *st);
 	st->st_nlink = 1;
 	st->st_mode = S_IFDIR | 0755;
@@ -34,11 +52,26 @@ static int fs_getattr(const char *path, struct stat *st, struct fuse_file_info *
 
 static int fs_open(const char *path, struct fuse_file_info *fi)
 {
+	answer();
 	return is_file(path) ? 0 : -ENOENT;
+}
+
+static int fs_flush(const char *path, struct fuse_file_info *fi)
+{
+	answer();
+	return 0;
+}
+
+static int fs_statfs(const char *path, struct statvfs *st)
+{
+	answer();
+	memset(st, 0, sizeof *st);
+	return 0;
 }
 
 static int fs_read(const char *path, char *buf, size_t n, off_t at, struct fuse_file_info *fi)
 {
+	answer();
 	if (at < 0 || at >= (off_t)sizeof data)
 		return 0;
 	if (n > sizeof data - (size_t)at)
@@ -81,6 +114,7 @@ static int fs_write(const char *path, const char *buf, size_t n, off_t at,
 {
 	bool late = take_hold();
 
+	answer();
 	note_change();
 	if (at < 0 || at > (off_t)sizeof data || n > sizeof data - (size_t)at)
 		return -ENOSPC;
@@ -97,12 +131,16 @@ static int fs_write(const char *path, const char *buf, size_t n, off_t at,
 
 static int fs_fsync(const char *path, int datasync, struct fuse_file_info *fi)
 {
+	answer();
 	return 0;
 }
 
 static const struct fuse_operations operations = {
+    .init = fs_init,
     .getattr = fs_getattr,
     .open = fs_open,
+    .flush = fs_flush,
+    .statfs = fs_statfs,
     .read = fs_read,
     .write = fs_write,
     .fsync = fs_fsync,
