@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "daemon/device.h"
 #include "holder/holder.h"
+#include "storage/parcel.h"
 
 _Static_assert(DEVICE_ID_MAX <= HOLDER_NAME_MAX, "claims have the names of their disks");
 
@@ -28,16 +29,33 @@ _Static_assert(DEVICE_ID_MAX <= HOLDER_NAME_MAX, "claims have the names of their
 struct held {
 	struct list link;
 	char name[HOLDER_NAME_MAX];
-	int fd;
+	int fd; /* a parcel */
 };
+
+/* A holder that was started by an earlier version may have the claim itself. */
+static int in_parcel(int fd)
+{
+	struct parcel_label label;
+	int parcel;
+
+	if (parcel_read(fd, &label) != -ENOTSOCK)
+		return fd;
+	parcel = parcel_make(fd);
+	close(fd);
+	return parcel;
+}
 
 static void keep(struct daemon *d, const char *name, int fd)
 {
 	struct held *h = calloc(1, sizeof *h);
 
-	if (!h) {
-		log_error("out of memory: the claim of disk %s is let go of", name);
-		close(fd);
+	fd = in_parcel(fd);
+	if (!h || fd < 0) {
+		log_error("%s: the claim of disk %s is let go of", error_name(h ? fd : -ENOMEM),
+		          name);
+		if (fd >= 0)
+			close(fd);
+		free(h);
 		return;
 	}
 	snprintf(h->name, sizeof h->name, "%s", name);

@@ -160,7 +160,7 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	dev->devid = devid;
 	dev->ours = dev->theirs = -1;
 	dev->keys_stale = true;
-	dev->worker.sock.fd = dev->claim = dev->size.wd = -1;
+	dev->worker.sock.fd = dev->claim = dev->size.wd = dev->size.path = -1;
 	dev->worker.forbidden = -1;
 	dev->retry.expired = retry_expired;
 	dev->removal.expired = removal_expired;

@@ -66,7 +66,8 @@ struct connection {
 
 /* Whether the size of an image in a file is watched. Owned by the supervisor's thread. */
 struct size_watch {
-	int wd; /* -1: no event can come */
+	int wd;   /* -1: no event can come */
+	int path; /* O_PATH descriptor of the file; -1: its size is not watched */
 	struct list link;
 	uint64_t seen;           /* bytes; as the worker knows or was told to look */
 	struct loop_timer again; /* wd is to be set anew */
@@ -101,7 +102,7 @@ struct device {
 	enum image_phase image;
 	enum ring_phase ring;
 	struct source source; /* of the image that is open or was last asked for */
-	int claim; /* of the image, from the first open to detach, see storage/claim.h; or -1 */
+	int claim; /* its parcel, from the first open to detach, see storage/parcel.h; or -1 */
 	struct source claimed; /* what was wanted then */
 	bool claimed_unread;   /* its record in the folder could not be read yet */
 	struct storage_caps caps;
@@ -188,7 +189,7 @@ void image_renew(struct device *dev); /* by a fresh worker; the ring is idle */
 void image_wrong_program(struct device *dev, uint32_t version); /* that is what the worker speaks */
 /* claims.c: dev->claim outlives us */
 void claims_put(struct device *dev);
-/* The claim that a worker sent; fd is ours, or -1. */
+/* The parcel of the claim, which a worker sent; fd is ours, or -1. */
 void image_claimed(struct device *dev, int fd);
 void image_claim_again(struct device *dev); /* as an earlier supervisor had it */
 bool image_awaits_claim(const struct device *dev);
@@ -227,7 +228,7 @@ int ring_guest_uuid(struct device *dev, char uuid[37]);      /* "" if it has non
 bool ring_adopt(struct device *dev, const struct wm_connect *c);
 
 /* size.c: notices when the open image changes its size, if it is in a file, and lets the worker
- * look. It looks through the claim, which must stay until size_forget. That is idempotent. */
+ * look. size_forget is idempotent. Neither waits for a file system. */
 void size_watch(struct device *dev);
 void size_forget(struct device *dev);
 

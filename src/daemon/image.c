@@ -15,6 +15,7 @@
 #include "daemon/steps.h"
 #include "storage/claim.h"
 #include "storage/engines.h"
+#include "storage/parcel.h"
 
 #define QUIT_NS (5 * NS_PER_S)
 #define IDENTITY_NAME "identity"
@@ -122,7 +123,7 @@ bool image_awaits_claim(const struct device *dev)
  */
 static void check_kept_mode(struct device *dev)
 {
-	if (dev->claim < 0 || claim_has_mode(dev->claim, dev->source.readonly))
+	if (dev->claim < 0 || parcel_has_mode(dev->claim, dev->source.readonly))
 		return;
 	log_error("%s: the claim of the image that was kept is not open as mode %s says: it is let "
 	          "go of, and the image claimed again",
@@ -134,9 +135,17 @@ static void check_kept_mode(struct device *dev)
 
 void image_claimed(struct device *dev, int fd)
 {
-	struct stat st;
+	struct parcel_label label;
 
-	if (fd >= 0 && image_awaits_claim(dev) && !claim_has_mode(fd, dev->source.readonly)) {
+	if (fd < 0 || parcel_read(fd, &label) || !image_awaits_claim(dev)) {
+		if (fd >= 0)
+			close(fd);
+		log_warn("%s: its worker sent no claim of the image; while no worker has it open, "
+		         "others may take it",
+		         dev->id);
+		return;
+	}
+	if (!parcel_has_mode(fd, dev->source.readonly)) {
 		log_error("%s: the worker (process %d) sent a claim that is not open as mode %s "
 		          "says; killed",
 		          dev->id, dev->worker.pid, dev->source.mode);
@@ -144,21 +153,11 @@ void image_claimed(struct device *dev, int fd)
 		worker_blame(dev, "it claimed the image in another mode than the disk's");
 		return;
 	}
-	if (fd >= 0 && image_awaits_claim(dev) && !fstat(fd, &st) &&
-	    (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
-		dev->claim = fd;
-		dev->claimed = dev->source;
-		claims_put(dev);
-		if (dev->image == IMAGE_OPEN)
-			size_watch(dev);
-		return;
-	}
-	if (fd >= 0)
-		close(fd);
-	log_warn(
-	    "%s: its worker sent no claim of the image; while no worker has it open, others may "
-	    "take it",
-	    dev->id);
+	dev->claim = fd;
+	dev->claimed = dev->source;
+	claims_put(dev);
+	if (dev->image == IMAGE_OPEN)
+		size_watch(dev);
 }
 
 void image_unclaim(struct device *dev)
@@ -177,11 +176,12 @@ void image_unclaim(struct device *dev)
  * the claim is lost with all processes that had it. */
 static void identity_note(struct device *dev)
 {
-	struct storage_identity id;
+	struct parcel_label label;
 
-	if (dev->claim >= 0 && !claim_identify(dev->claim, &id))
-		folder_write(dev, IDENTITY_NAME, "%llx %llx\n", (unsigned long long)id.dev,
-		             (unsigned long long)id.ino);
+	if (dev->claim >= 0 && !parcel_read(dev->claim, &label))
+		folder_write(dev, IDENTITY_NAME, "%llx %llx\n",
+		             (unsigned long long)label.identity.dev,
+		             (unsigned long long)label.identity.ino);
 }
 
 static struct storage_identity identity_noted(const struct device *dev)

@@ -10,27 +10,18 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "daemon/device.h"
+#include "storage/parcel.h"
 
 #define AGAIN_NS NS_PER_S
 #define EVENTS_PER_ROUND 64
-
-/* Their servers may be away, and we must not wait for them; what other machines do to a file they
- * do not tell anyway. */
-static const unsigned long elsewhere[] = {
-    NFS_SUPER_MAGIC, FUSE_SUPER_MAGIC, CEPH_SUPER_MAGIC,  CIFS_SUPER_MAGIC,
-    SMB_SUPER_MAGIC, SMB2_SUPER_MAGIC, AFS_FS_MAGIC,      AFS_SUPER_MAGIC,
-    V9FS_MAGIC,      CODA_SUPER_MAGIC, OCFS2_SUPER_MAGIC, 0x01161970 /* GFS2 */,
-};
 
 static struct list *bucket(struct daemon *d, int wd)
 {
@@ -51,7 +42,7 @@ static void look(struct device *dev)
 {
 	struct statx sx;
 
-	if (statx(dev->claim, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &sx) ||
+	if (statx(dev->size.path, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &sx) ||
 	    sx.stx_size == dev->size.seen)
 		return;
 	dev->size.seen = sx.stx_size;
@@ -63,7 +54,7 @@ static void arm(struct device *dev)
 {
 	char link[40];
 
-	snprintf(link, sizeof link, "/proc/self/fd/%d", dev->claim);
+	snprintf(link, sizeof link, "/proc/self/fd/%d", dev->size.path);
 	dev->size.wd = inotify_add_watch(dev->d->size_fd.fd, link, IN_MODIFY | IN_ONESHOT);
 	if (dev->size.wd < 0)
 		not_watched(dev, error_name(errno));
@@ -116,32 +107,46 @@ static void size_ready(struct loop_fd *lfd, uint32_t events)
 	}
 }
 
-static bool far_away(int fd)
+/* Of a file whose file system is near. An O_PATH descriptor, because to close it takes no file
+ * system at all. */
+static int open_path(int parcel)
 {
-	struct statfs fs;
+	int claim = parcel_open(parcel), fd;
+	char link[40];
 
-	if (fstatfs(fd, &fs))
-		return false;
-	for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
-		if ((unsigned long)fs.f_type == elsewhere[i])
-			return true;
-	return false;
+	if (claim < 0)
+		return claim;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", claim);
+	fd = open(link, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		fd = -errno;
+	close(claim);
+	return fd;
 }
 
 void size_watch(struct device *dev)
 {
-	struct stat st;
+	struct parcel_label label;
+	int fd;
 
 	size_forget(dev);
 	/* The kernel tells of devices, see change.c. */
-	if (dev->claim < 0 || fstat(dev->claim, &st) || !S_ISREG(st.st_mode))
+	if (dev->claim < 0 || parcel_read(dev->claim, &label) || label.block)
 		return;
 	if (dev->d->size_fd.fd < 0)
 		return;
-	if (far_away(dev->claim)) {
+	/* Its server may be away, and we must not wait for it; what other machines do to a file it
+	 * does not tell anyway. */
+	if (label.far_away) {
 		not_watched(dev, "its file system is not this machine's own");
 		return;
 	}
+	fd = open_path(dev->claim);
+	if (fd < 0) {
+		not_watched(dev, error_name(fd));
+		return;
+	}
+	dev->size.path = fd;
 	/* It may have changed since it was opened, or while nobody was there. */
 	dev->size.seen = dev->caps.size;
 	arm(dev);
@@ -158,6 +163,9 @@ void size_forget(struct device *dev)
 		inotify_rm_watch(dev->d->size_fd.fd, w->wd);
 	}
 	w->wd = -1;
+	if (w->path >= 0)
+		close(w->path);
+	w->path = -1;
 }
 
 int size_start(struct daemon *d)

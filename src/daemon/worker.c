@@ -125,10 +125,12 @@ static bool receive(struct device *dev)
 		talks_too_much(dev);
 		return false;
 	}
-	if (n == (ssize_t)sizeof m && m.version == WM_VERSION && m.type == WM_CLAIMED) {
+	if (n >= WM_HEAD_BYTES && m.type == WM_CLAIMED) {
 		/* Sent again to whoever asks what there is: not news for everybody. */
-		if (image_awaits_claim(dev))
+		if (m.version == WM_VERSION && image_awaits_claim(dev))
 			image_claimed(dev, fd);
+		else if (fd >= 0)
+			close(fd);
 		return true;
 	}
 	if (fd >= 0)

@@ -19,7 +19,7 @@
 #include "storage/storage.h"
 
 #ifndef WM_VERSION /* a test builds a worker of another one */
-#define WM_VERSION 4
+#define WM_VERSION 5
 #endif
 #define WORKER_LACKS 75 /* exit status: something ran short at its start (EX_TEMPFAIL) */
 #define WM_MAX_REFS 16  /* max-ring-page-order 4 */
@@ -27,14 +27,15 @@
 
 enum wm_type {
 	/* supervisor → worker */
-	WM_OPEN = 1, /* open the image; the disk's claim comes along (SCM_RIGHTS) if it has one */
+	WM_OPEN = 1, /* open the image; the parcel of the disk's claim (storage/parcel.h)
+	              * comes along (SCM_RIGHTS) if it has one */
 	WM_CONNECT,  /* map the rings, bind the ports, start the queues; once in a worker's life */
 	WM_DISCONNECT, /* take no more, drain, unmap, unbind, delete the journal; idempotent */
 	WM_QUIT, /* drain, close the image, exit 0; the socket's end is the answer. The journal of a
 	          * ring that was connected stays for the next worker */
 	WM_RESIZE, /* look at the image's size again; WM_RESIZED is the answer in any case */
 	WM_CHECK,  /* could you go on with this connection? `connect` as it would come, nr_queues 0
-	            * if there is none, the disk's claim along; nothing is changed */
+	            * if there is none, the claim's parcel along; nothing is changed */
 	WM_HELLO = 16, /* what have you got? Answered also while the image is being opened. A pipe
 	                * may come along: it is for the log from then on */
 	/* worker → supervisor; serial repeats that of the message answered */
@@ -47,7 +48,8 @@ enum wm_type {
 	WM_WITHDRAWN, /* serial 0: the device says that it cannot do what it promised: `withdrawn`
 	               */
 	WM_READY,     /* the answer to CHECK: yes */
-	WM_CLAIMED,   /* serial 0: the image was claimed, the claim comes along (SCM_RIGHTS) */
+	WM_CLAIMED, /* serial 0: the image was claimed, the claim's parcel comes along (SCM_RIGHTS)
+	             */
 	WM_FORBIDDEN, /* serial 0: I end, by the system call of number rc, which the sandbox
 	               * forbids */
 	WM_TROUBLE, /* serial 0: what the storage fails at now: `trouble`; at most two a second, and

@@ -7,7 +7,7 @@
  * below and, of a block device that is written and not shared, the kernel's exclusive claim
  * (O_EXCL: mounts, partitions, device mapper, other programs' exclusive opens). Every worker of the
  * disk opens the image through it, so that it gets the very file that was claimed, under whatever
- * name that stands by now.
+ * name that stands by now. Those who keep it have it in a parcel (storage/parcel.h).
  *
  * The fence is a lock on the file description that a worker does its I/O with: the kernel drops it
  * when the last operation in flight has let go of the file.

@@ -11,6 +11,7 @@
 #include "disk/uring.h"
 #include "storage/claim.h"
 #include "storage/engines.h"
+#include "storage/parcel.h"
 #include "worker/peer.h"
 #include "worker/ring.h"
 #include "worker/sandbox.h"
@@ -22,7 +23,7 @@ struct opening {
 	int done_fd;
 	struct claim_spec claim;
 	struct storage_spec spec;
-	bool claimed; /* by us: the claim is news for the supervisor */
+	int parcel; /* of the claim, if we made it, which is news for the supervisor; else -1 */
 	struct storage_identity identity;
 	struct error note; /* about an image that is open; or "" */
 	struct storage *storage;
@@ -33,19 +34,25 @@ struct opening {
 static int open_claimed(struct opening *o)
 {
 	bool file = o->spec.target.engine == STORAGE_FILE;
+	bool ours = false;
 	int rc = 0;
 
 	if (file && o->spec.fd < 0) {
 		rc = claim_take(&o->claim, &o->spec.fd, &o->err);
-		o->claimed = !rc;
+		ours = !rc;
 	}
 	if (!rc && file && (rc = claim_identify(o->spec.fd, &o->identity)))
 		error_set(&o->err, rc, "image %.200s: %s; check its storage", o->spec.target.path,
 		          error_name(rc));
 	if (!rc)
 		rc = storage_open(&o->spec, &o->storage, &o->err);
-	if (!rc && file && !o->claimed)
+	if (!rc && file && !ours)
 		claim_check_name(o->spec.fd, o->spec.target.path, &o->note);
+	if (!rc && ours && (o->parcel = parcel_make(o->spec.fd)) < 0)
+		log_warn("cannot hand over the claim of the image: %s", error_name(o->parcel));
+	/* Here, where it may wait for its file system. */
+	if (o->spec.fd >= 0)
+		close(o->spec.fd);
 	return rc;
 }
 
@@ -64,6 +71,7 @@ static void *open_thread(void *arg)
 static void specify(struct worker *w, struct opening *o, const struct wm_open *m, int fd)
 {
 	o->done_fd = w->opened.fd;
+	o->parcel = -1;
 	o->spec = (struct storage_spec){
 	    .target = m->target,
 	    .fd = fd,
@@ -87,48 +95,54 @@ static void specify(struct worker *w, struct opening *o, const struct wm_open *m
 }
 
 /* The claim that came along. What the supervisor says is checked, too: nobody's word alone makes a
- * disk writable. */
-static int check_claim(const struct wm_open *m, int fd, struct error *err)
+ * disk writable. fd: the parcel's. A descriptor, or -errno. */
+static int open_claim(const struct wm_open *m, int fd, struct error *err)
 {
-	if (fd < 0)
-		return error_set(err, -EMFILE,
-		                 "the image's descriptor did not arrive; raise the "
-		                 "limit of open files");
-	if (claim_has_mode(fd, m->readonly))
-		return 0;
+	int claim = parcel_open(fd);
+
+	if (claim < 0)
+		return error_set(err, claim,
+		                 "the image's descriptor did not arrive: %s; raise the limit of "
+		                 "open files, or detach the disk",
+		                 error_name(claim));
+	if (claim_has_mode(claim, m->readonly))
+		return claim;
+	close(claim);
 	return error_set(err, -EINVAL,
 	                 "the image's claim is not open as a %s disk's must be; detach the disk, "
 	                 "then attach it again",
 	                 m->readonly ? "read-only" : "writable");
 }
 
-int image_open(struct worker *w, const struct wm_open *m, int *fd, struct error *err)
+int image_open(struct worker *w, const struct wm_open *m, int fd, struct error *err)
 {
+	int claim = -1, rc = 0;
 	struct opening *o;
-	int rc;
 
 	if (w->storage || w->opening)
 		return error_set(err, -EBUSY, "an image is open already");
-	rc = m->has_claim ? check_claim(m, *fd, err) : 0;
 	/* Sooner than when a guest connects, for then nobody waits for the reason. */
-	if (!rc)
-		rc = uring_check(err);
+	rc = uring_check(err);
+	if (!rc && m->has_claim) {
+		claim = open_claim(m, fd, err);
+		rc = claim < 0 ? claim : 0;
+	}
 	if (rc)
 		return rc;
 	o = calloc(1, sizeof *o);
-	if (!o)
-		return error_set(err, -ENOMEM, "out of memory");
-	specify(w, o, m, m->has_claim ? *fd : -1);
-	w->opening = o;
-	rc = -pthread_create(&o->thread, NULL, open_thread, o);
-	if (rc) {
-		w->opening = NULL;
-		free(o);
-		return error_set(err, rc, "cannot start a thread: %s", error_name(rc));
+	if (o) {
+		specify(w, o, m, claim);
+		w->opening = o;
+		rc = -pthread_create(&o->thread, NULL, open_thread, o);
 	}
-	if (m->has_claim)
-		*fd = -1;
-	return 0;
+	if (o && !rc)
+		return 0;
+	if (claim >= 0)
+		close(claim);
+	w->opening = NULL;
+	free(o);
+	return rc ? error_set(err, rc, "cannot start a thread: %s", error_name(rc))
+	          : error_set(err, -ENOMEM, "out of memory");
 }
 
 static void keep(struct worker *w, const struct opening *o)
@@ -143,12 +157,9 @@ static void keep(struct worker *w, const struct opening *o)
  * one until a front end connects: who asks for that has it, and a guest must not find it here. */
 static void pass_claim(struct worker *w, struct opening *o)
 {
-	if (o->rc || !o->claimed) {
-		if (o->spec.fd >= 0)
-			close(o->spec.fd);
+	if (o->parcel < 0)
 		return;
-	}
-	w->claim = o->spec.fd;
+	w->claim = o->parcel;
 	peer_pass_claim(w);
 }
 

@@ -5,9 +5,9 @@
 
 #include "worker/worker.h"
 
-/* Starts opening; w->opened becomes readable when that has ended. *fd becomes ours (-1) on success.
- */
-int image_open(struct worker *w, const struct wm_open *m, int *fd, struct error *err);
+/* Starts opening; w->opened becomes readable when that has ended. fd: the claim's parcel, lent, or
+ * -1. */
+int image_open(struct worker *w, const struct wm_open *m, int fd, struct error *err);
 /* The result; note: what is worth a word about an image that is open, or "". */
 int image_opened(struct worker *w, struct storage_caps *caps, struct error *note,
                  struct error *err);

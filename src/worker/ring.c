@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "blkif/ring.h"
-#include "storage/claim.h"
+#include "storage/parcel.h"
 #include "worker/report.h"
 #include "worker/sandbox.h"
 #include "worker/stats_text.h"
@@ -132,6 +132,7 @@ static int supported(const struct wm_connect *m, struct error *err)
 
 int ring_check(struct worker *w, const struct wm_connect *m, int fd, struct error *err)
 {
+	struct parcel_label label;
 	struct blkif_ring ring;
 	int rc;
 
@@ -139,8 +140,11 @@ int ring_check(struct worker *w, const struct wm_connect *m, int fd, struct erro
 		return 0;
 	/* Overwritten when the image is opened. */
 	w->image = (struct storage_identity){0};
-	if (fd >= 0 && (rc = claim_identify(fd, &w->image)))
-		return error_set(err, rc, "cannot look at the image: %s", error_name(rc));
+	if (fd >= 0 && (rc = parcel_read(fd, &label)))
+		return error_set(err, rc, "cannot tell which image the disk has: %s",
+		                 error_name(rc));
+	if (fd >= 0)
+		w->image = label.identity;
 	rc = supported(m, err);
 	for (unsigned i = 0; i < m->nr_queues && !rc; i++) {
 		struct journal_identity id = identity_of(w, m, i);

@@ -5,7 +5,7 @@
 
 #include "worker/worker.h"
 
-/* Whether that connection could be gone on with; fd: of its image, lent, or -1. */
+/* Whether that connection could be gone on with; fd: as of image_open. */
 int ring_check(struct worker *w, const struct wm_connect *m, int fd, struct error *err);
 /* Once in a worker's life: -EALREADY. */
 int ring_connect(struct worker *w, const struct wm_connect *m, struct error *err);

@@ -87,8 +87,8 @@ static void quit(struct worker *w)
 	loop_stop(&w->loop);
 }
 
-/* *fd: -1 when it was kept. */
-static void dispatch(struct worker *w, const struct wm *m, int *fd)
+/* fd: lent. */
+static void dispatch(struct worker *w, const struct wm *m, int fd)
 {
 	struct error err = {""};
 	int rc;
@@ -109,7 +109,7 @@ static void dispatch(struct worker *w, const struct wm *m, int *fd)
 		reply(w, m->serial, WM_DISCONNECTED, 0, &err, NULL);
 		return;
 	case WM_CHECK:
-		rc = ring_check(w, &m->connect, *fd, &err);
+		rc = ring_check(w, &m->connect, fd, &err);
 		reply(w, m->serial, WM_READY, rc, &err, NULL);
 		return;
 	case WM_QUIT:
@@ -119,7 +119,7 @@ static void dispatch(struct worker *w, const struct wm *m, int *fd)
 		resize_check(w, m->serial);
 		return;
 	case WM_HELLO:
-		hello(w, m, *fd);
+		hello(w, m, fd);
 		report_trouble_again(w);
 		return;
 	case WM_READY:
@@ -197,7 +197,7 @@ static void peer_ready(struct loop_fd *lfd, uint32_t events)
 	if (w->peer_other)
 		dispatch_foreign(w, &m, fd);
 	else if (n == sizeof m)
-		dispatch(w, &m, &fd);
+		dispatch(w, &m, fd);
 	else
 		log_error("%zd bytes from the supervisor are no message", n);
 	if (fd >= 0)

@@ -27,7 +27,7 @@ struct worker {
 	                            meanwhile; or NULL */
 	struct loop_fd opened;   /* eventfd: that thread has ended */
 	struct storage_identity image;
-	int claim; /* of the image, if we made it, until a front end connects; else -1 */
+	int claim; /* its parcel, if we made it, until a front end connects; else -1 */
 	struct files files;
 	struct lost lost;            /* what the guest has to be told */
 	bool readonly, image_shared; /* as it was opened */

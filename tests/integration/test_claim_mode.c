@@ -13,6 +13,7 @@
 #include "holder/holder.h"
 #include "limited.h"
 #include "needs.h"
+#include "storage/parcel.h"
 
 #define SEED 5
 #define ID "1:xvda"
@@ -147,7 +148,9 @@ static void lying_supervisor(void **state)
 		                        .has_claim = 1}};
 		snprintf(m.open.target.path, sizeof m.open.target.path, "%s", image);
 		int fd = open(image, (readonly ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-		ask_worker(h, &m, fd);
+		int parcel = parcel_make(fd);
+		ask_worker(h, &m, parcel);
+		close(parcel);
 		close(fd);
 		assert_int_equal(m.type, WM_FAILED);
 		assert_non_null(strstr(m.text, readonly ? "not open as a read-only disk's must be"

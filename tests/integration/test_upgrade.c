@@ -82,7 +82,7 @@ static void worker_refused(void **state)
 	} cases[] = {
 	    {"/bin/false", "the new xenblkd-worker ended at once"},
 	    {"tests/integration/worker_future",
-	     "speaks version 1000, this xenblkd 4; upgrade xenblkd"},
+	     "speaks version 1000, this xenblkd 5; upgrade xenblkd"},
 	    {"tests/integration/worker_journal", "has version 2, this worker knows 999 and 1000"},
 	    {"tests/integration/worker_mute", "the new one does not answer"},
 	};

@@ -221,11 +221,11 @@ static void half_a_package(void **state)
 	package_start(&h, build, "xenblkd", WORKER_NEXT);
 	make_image(&h, "a.img", SEED, image);
 	host_attach(&h, &(struct disk){.params = image}, image);
-	assert_error(&h, 1, XVDA, "1:xvda", "speaks version 1000, this xenblkd 4");
+	assert_error(&h, 1, XVDA, "1:xvda", "speaks version 1000, this xenblkd 5");
 	/* Its own line takes another way, and may come later. */
-	wait_until(host_log_has(&h, "xenblkd speaks version 4 to its workers"));
+	wait_until(host_log_has(&h, "xenblkd speaks version 5 to its workers"));
 	usleep(QUIET_MS * 1000);
-	assert_int_equal(host_log_count(&h, "xenblkd speaks version 4 to its workers"), 1);
+	assert_int_equal(host_log_count(&h, "xenblkd speaks version 5 to its workers"), 1);
 	host_detach(&h, 1, XVDA);
 	host_stop(&h);
 }
@@ -242,10 +242,10 @@ static void half_a_package_connected(void **state)
 	assert_int_equal(kill(worker, SIGKILL), 0);
 	install(&h, build, WORKER_NEXT, "xenblkd-worker");
 	host_daemon_start(&h, NULL);
-	assert_error(&h, 1, XVDA, "1:xvda", "speaks version 1000, this xenblkd 4");
-	wait_until(host_log_has(&h, "xenblkd speaks version 4 to its workers"));
+	assert_error(&h, 1, XVDA, "1:xvda", "speaks version 1000, this xenblkd 5");
+	wait_until(host_log_has(&h, "xenblkd speaks version 5 to its workers"));
 	assert_true(host_state_stays(&h, 1, XVDA, XS_CONNECTED, QUIET_MS));
-	assert_int_equal(host_log_count(&h, "xenblkd speaks version 4 to its workers"), 1);
+	assert_int_equal(host_log_count(&h, "xenblkd speaks version 5 to its workers"), 1);
 	install(&h, build, "xenblkd-worker", "xenblkd-worker");
 	assert_int_equal(ctl(&h, NULL, "upgrade"), 0);
 	assert_current(&h, f, worker);

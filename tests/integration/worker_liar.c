@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "disk/message.h"
+#include "storage/parcel.h"
 
 #define LISTENER 3 /* as xenblkd starts a worker */
 
@@ -20,7 +21,7 @@ void lie(const char *what)
 	                                  .logical_block = 512,
 	                                  .physical_block = 512,
 	                                  .readonly = !strcmp(what, "claim-rw")}};
-	int peer, fd = -1;
+	int peer, fd, parcel;
 
 	if (strcmp(what, "claim-rw") && !read_only && strcmp(what, "claim-w"))
 		return;
@@ -31,8 +32,10 @@ void lie(const char *what)
 		fd = open(m.open.target.path, read_only                  ? O_RDONLY
 		                              : !strcmp(what, "claim-w") ? O_WRONLY
 		                                                         : O_RDWR);
-		wm_send(peer, &claimed, 0, fd);
+		parcel = parcel_make(fd);
+		wm_send(peer, &claimed, 0, parcel);
 		wm_send(peer, &opened, m.serial, -1);
+		close(parcel);
 		close(fd);
 	}
 	_exit(1);
