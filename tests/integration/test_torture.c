@@ -270,7 +270,7 @@ static void no_leak(struct torture *t, const struct leftovers *before)
 	snprintf(disks, sizeof disks, "%s/disks", t->h->dir);
 	assert_int_equal(entries(disks), 0);
 	/* The last connections of the dead are closed by their ends, a moment later. */
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < WAIT_MS; i++) {
 		after = count(t);
 		if (after.xen.clients <= before->xen.clients &&
 		    after.xen.store_conns <= before->xen.store_conns &&

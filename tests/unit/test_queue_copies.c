@@ -335,8 +335,9 @@ static void stop_with(struct fixture *x,
 	assert_int_not_equal(blkif_ring_peek_rsp(&x->ring), x->rsp);
 	blkif_ring_get_rsp(&x->ring, x->rsp++, &rsp);
 	assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
-	/* One that does not sleep turns thousands of times. */
-	assert_in_range(x->stats.wakeups, 5, 200);
+	/* One that does not sleep turns thousands of times. Short pauses may pass before it sleeps.
+	 */
+	assert_in_range(x->stats.wakeups, 1, 200);
 	data_free(&d);
 }
 
