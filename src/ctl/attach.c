@@ -11,19 +11,29 @@
 #include "ctl/steps.h"
 
 #define POLL_MS 20
+#define ANSWER_MS \
+	5000 /* of one answer while something is awaited: libxl kills scripts after 40 s */
 
 /* Owned by one call. */
 struct open_wait {
 	const char *id, *dir;
 	json_t *status; /* the last answer */
 	struct error *err;
-	struct error said; /* why it takes long, as of the last answer */
+	struct error said; /* why it takes long, as of the last try */
 	bool known;
 };
 
 static const char *member(json_t *status, const char *key)
 {
 	return json_string_value(json_object_get(status, key));
+}
+
+/* The user who waits wants to know for what. */
+static void told(struct toolstack *ts, struct open_wait *w, const char *why)
+{
+	if (ts->waits && strcmp(why, w->said.text))
+		ts->waits(w->id, why);
+	error_set(&w->said, 0, "%s", why);
 }
 
 /* 1: the image is open, or will be once a migration is done. -EREMOTEIO: it will not be, *err says
@@ -33,8 +43,14 @@ static int check_open(struct toolstack *ts, void *arg)
 	struct open_wait *w = arg;
 	json_t *status;
 	int state = store_read_state(ts->store, XBT_NULL, w->dir);
-	int rc = control_request(ts->run_dir, "status", w->id, CONTROL_TIMEOUT_MS, &status, w->err);
+	int rc = control_request(ts->run_dir, "status", w->id, ANSWER_MS, &status, w->err);
 
+	if (control_unheard(rc)) {
+		/* Another supervisor learns of the device a little later, too. */
+		w->known = false;
+		told(ts, w, w->err->text);
+		return 0;
+	}
 	/* It hears of the device a little later than we; later on "unknown" is an end. */
 	if (rc == -EREMOTEIO && !w->known && state != XS_UNKNOWN)
 		return 0;
@@ -53,10 +69,7 @@ static int check_open(struct toolstack *ts, void *arg)
 		return *why ? error_set(w->err, -EREMOTEIO, "%s", why)
 		            : error_set(w->err, -EREMOTEIO, "the back end's state is %s",
 		                        xenbus_state_name(state));
-	/* The user who waits wants to know for what. */
-	if (ts->waits && strcmp(why, w->said.text))
-		ts->waits(w->id, why);
-	error_set(&w->said, 0, "%s", why);
+	told(ts, w, why);
 	return 0;
 }
 
@@ -216,27 +229,39 @@ static int remove_front(struct toolstack *ts, xs_transaction_t t, void *arg)
 	return store_rm(ts->store, t, arg, NULL);
 }
 
-/* The daemon has stopped listing the device, or does not run. */
-static int check_let_go(struct toolstack *ts, void *arg)
-{
-	json_t *status;
-	int rc = control_request(ts->run_dir, "status", arg, CONTROL_TIMEOUT_MS, &status, NULL);
+/* Owned by one call. */
+struct release_wait {
+	const char *id;
+	bool whole; /* the device is to be gone, not its image alone */
+	struct error why;
+};
 
-	json_decref(status);
-	return rc ? 1 : 0;
-}
-
-/* The image is closed, or the device unknown, or no daemon runs that could hold it. */
+/* The image is closed, or the device unknown. While xenblkd is dead its worker and its holder live
+ * on, and only the next xenblkd says when they have let go. */
 static int check_released(struct toolstack *ts, void *arg)
 {
+	struct release_wait *w = arg;
 	json_t *status;
-	int rc = control_request(ts->run_dir, "status", arg, CONTROL_TIMEOUT_MS, &status, NULL);
-	const char *image = rc ? "closed" : member(status, "image_state") ?: "";
+	int rc = control_request(ts->run_dir, "status", w->id, ANSWER_MS, &status, &w->why);
+	const char *image = rc ? "none" : member(status, "image_state") ?: "";
 	bool released =
-	    !strcmp(image, "closed") || !strcmp(image, "none") || !strcmp(image, "failed");
+	    (!strcmp(image, "closed") || !strcmp(image, "none") || !strcmp(image, "failed")) &&
+	    !(status && json_is_true(json_object_get(status, "image_held")));
 
 	json_decref(status);
-	return released;
+	if (control_unheard(rc))
+		return 0;
+	w->why.text[0] = '\0';
+	return w->whole ? rc != 0 : released;
+}
+
+static int wait_released(struct toolstack *ts, const char *dir, struct release_wait *w)
+{
+	return toolstack_wait(ts, &(struct toolstack_wait){.path = dir,
+	                                                   .ms = TOOLSTACK_DESTROY_MS,
+	                                                   .poll_ms = POLL_MS,
+	                                                   .check = check_released,
+	                                                   .arg = w});
 }
 
 int toolstack_released(struct toolstack *ts, const char *kind, unsigned domid, uint32_t devid,
@@ -244,36 +269,35 @@ int toolstack_released(struct toolstack *ts, const char *kind, unsigned domid, u
 {
 	char id[TOOLSTACK_ID_MAX];
 	struct toolstack_paths p;
-	struct toolstack_wait wait = {.path = p.back,
-	                              .ms = TOOLSTACK_DESTROY_MS,
-	                              .poll_ms = POLL_MS,
-	                              .check = check_released,
-	                              .arg = id};
+	struct release_wait w = {.id = id};
 
 	toolstack_id(domid, devid, id);
 	toolstack_own_paths(ts, kind, domid, devid, &p);
-	int rc = toolstack_wait(ts, &wait);
-	return rc ? error_set(err, rc,
-	                      "%s: xenblkd still holds the image (%s): its storage does not finish "
-	                      "the guest's requests, see `xenblkctl status %s`",
-	                      id, error_name(rc), id)
-	          : 0;
+	int rc = wait_released(ts, p.back, &w);
+	if (!rc)
+		return 0;
+	if (w.why.text[0])
+		return error_set(err, rc, "%s: its image may be in use still: %s", id, w.why.text);
+	return error_set(err, rc,
+	                 "%s: xenblkd still holds the image (%s): its storage does not finish "
+	                 "the guest's requests, see `xenblkctl status %s`",
+	                 id, error_name(rc), id);
 }
 
-static int wait_let_go(struct toolstack *ts, const char *dir, char *id, struct error *err)
+static int wait_let_go(struct toolstack *ts, const char *dir, const char *id, struct error *err)
 {
-	struct toolstack_wait wait = {.path = dir,
-	                              .ms = TOOLSTACK_DESTROY_MS,
-	                              .poll_ms = POLL_MS,
-	                              .check = check_let_go,
-	                              .arg = id};
-	int rc = toolstack_wait(ts, &wait);
+	struct release_wait w = {.id = id, .whole = true};
+	int rc = wait_released(ts, dir, &w);
 
-	return rc ? error_set(err, rc,
-	                      "%s is detached, but xenblkd still holds it (%s): see `xenblkctl "
-	                      "status %s`",
-	                      id, rc == -EINTR ? "interrupted" : error_name(rc), id)
-	          : 0;
+	if (!rc)
+		return 0;
+	if (w.why.text[0])
+		return error_set(err, rc, "%s is detached, but its image may be in use still: %s",
+		                 id, w.why.text);
+	return error_set(err, rc,
+	                 "%s is detached, but xenblkd still holds it (%s): see `xenblkctl "
+	                 "status %s`",
+	                 id, rc == -EINTR ? "interrupted" : error_name(rc), id);
 }
 
 /* Asks the back end to close. After it, the nodes may go. */
@@ -320,9 +344,12 @@ int toolstack_detach(struct toolstack *ts, unsigned domid, uint32_t devid, bool 
 	rc = toolstack_remove_nodes(ts, domid, devid, err);
 	if (rc)
 		return rc;
-	rc = wait_let_go(ts, p.back, id, err);
 	/* Forced: the nodes are gone, that is what was asked for. */
-	if (rc && !force)
+	if (!force)
+		rc = wait_let_go(ts, p.back, id, err);
+	else if (!daemon_runs(ts, NULL))
+		wait_let_go(ts, p.back, id, NULL);
+	if (rc)
 		return rc;
 	return toolstack_domain_tidy(ts, domid, err);
 }

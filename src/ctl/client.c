@@ -157,6 +157,17 @@ static int understand(const char *line, json_t **result, struct error *err)
 	return rc;
 }
 
+bool control_unheard(int rc)
+{
+	static const int unheard[] = {-ENOENT, -ECONNREFUSED, -ECONNRESET,
+	                              -EPIPE,  -EAGAIN,       -ETIMEDOUT};
+
+	for (size_t i = 0; i < sizeof unheard / sizeof *unheard; i++)
+		if (rc == unheard[i])
+			return true;
+	return false;
+}
+
 int control_request(const char *run_dir, const char *cmd, const char *id, int timeout_ms,
                     json_t **result, struct error *err)
 {

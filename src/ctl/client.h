@@ -18,5 +18,8 @@
  */
 int control_request(const char *run_dir, const char *cmd, const char *id, int timeout_ms,
                     json_t **result, struct error *err);
+/* Of what control_request returns: whether no xenblkd answered, which may be another matter a
+ * moment later: it is being started again or upgraded, or has much to do. */
+bool control_unheard(int rc);
 
 #endif

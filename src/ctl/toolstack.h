@@ -85,7 +85,8 @@ int toolstack_wait_state(struct toolstack *ts, unsigned domid, uint32_t devid, i
  * may be before its image is open: what still holds it lets go only afterwards. */
 int toolstack_hotplug(struct toolstack *ts, const struct toolstack_disk *disk, unsigned open_ms,
                       json_t **status, struct error *err);
-/* Waits until xenblkd has let go of the disk's image. */
+/* Waits until xenblkd has let go of the disk's image; also for a xenblkd that is not there just
+ * now. */
 int toolstack_released(struct toolstack *ts, const char *kind, unsigned domid, uint32_t devid,
                        struct error *err);
 /* Front end, /libxl copy, back end, in one transaction; parents that become empty go, too. */

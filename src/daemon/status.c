@@ -99,6 +99,16 @@ static void add_refused(const struct device *dev, json_t *j)
 	json_object_set_new(j, "refused_most", text_or_null(line));
 }
 
+/* Whether another disk that wants the image has to wait for this one. */
+static bool image_held(const struct device *dev)
+{
+	bool used =
+	    dev->image == IMAGE_OPENING || dev->image == IMAGE_OPEN || dev->image == IMAGE_CLOSING;
+
+	/* What an earlier supervisor's worker has got is not known before it has said so. */
+	return used || dev->claim >= 0 || dev->unasked || dev->worker.adopting;
+}
+
 struct json_t *status_json(struct device *dev)
 {
 	bool open = dev->image == IMAGE_OPEN;
@@ -121,6 +131,7 @@ struct json_t *status_json(struct device *dev)
 	                    json_string((dev->foreign && !open) || dev->held
 	                                    ? "failed"
 	                                    : image_phase_name(dev->image)));
+	json_object_set_new(j, "image_held", json_boolean(image_held(dev)));
 	json_object_set_new(
 	    j, "awaits_handover",
 	    json_boolean(dev->image == IMAGE_OPENING && dev->incoming && dev->slow_opening));
