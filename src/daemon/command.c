@@ -163,8 +163,9 @@ static json_t *dispatch(struct daemon *d, const char *cmd, const char *id)
 	if (!strcmp(cmd, "recover"))
 		return run_recover(d, id);
 	if (!strcmp(cmd, "version"))
-		return command_result(json_pack("{s:s, s:i, s:s}", "version", XENBLKD_VERSION,
-		                                "pid", (int)getpid(), "run_dir", d->run_dir));
+		return command_result(json_pack(
+		    "{s:s, s:i, s:s, s:I}", "version", XENBLKD_VERSION, "pid", (int)getpid(),
+		    "run_dir", d->run_dir, "xenstore_calls", (json_int_t)store_calls(d->store)));
 	if (!strcmp(cmd, "shutdown")) {
 		daemon_stop(d);
 		return command_result(json_object());

@@ -53,6 +53,7 @@ struct daemon {
 	struct list by_id[TABLE_BUCKETS], by_domain[TABLE_BUCKETS];
 	struct list by_watch[WATCH_BUCKETS]; /* size.c */
 	struct list dirty;
+	bool looked; /* discovery.c: at one device's ring keys, in this round */
 	unsigned nr_devices;
 	struct loop_timer rescan;          /* armed: not all that there may be was found */
 	unsigned rescans;                  /* in a row */
@@ -125,6 +126,8 @@ int discovery_watch_frontend(struct device *dev, const char *path);
 /* What is at `path` cannot be read now (rc): all is looked for again after a pause. */
 void discovery_later(struct daemon *d, const char *path, int rc);
 void discovery_unwatch_frontend(struct device *dev);
+/* Sets ring_differs, or leaves it for later; 0 or -errno, as of ring_keys_changed. */
+int discovery_look(struct device *dev);
 /* Looks for that device in every kind: one of them may have been waiting for the number. */
 void discovery_probe_again(struct daemon *d, uint16_t domid, uint32_t devid);
 void discovery_run_dirty(struct daemon *d); /* updates every dirty device once */

@@ -159,7 +159,7 @@ struct device *device_probe(struct daemon *d, unsigned kind, uint16_t domid, uin
 	dev->domid = domid;
 	dev->devid = devid;
 	dev->ours = dev->theirs = -1;
-	dev->keys_stale = true;
+	dev->keys_stale = dev->ring_stale = true;
 	dev->worker.sock.fd = dev->claim = dev->size.wd = dev->size.path = -1;
 	dev->worker.forbidden = -1;
 	dev->retry.expired = retry_expired;
@@ -188,6 +188,7 @@ void device_forget(struct device *dev)
 	loop_timer_cancel(&dev->removal);
 	loop_timer_cancel(&dev->slow);
 	loop_timer_cancel(&dev->resized);
+	loop_timer_cancel(&dev->noise.timer);
 	if (dev->claim >= 0)
 		close(dev->claim);
 	table_remove(dev);
@@ -359,7 +360,7 @@ static bool may_start(const struct device *dev)
 /* All keys that are read each time, or are stale. */
 static int read_keys(struct device *dev)
 {
-	int away = 0, rc = read_ours(dev);
+	int away = 0, before = dev->theirs, rc = read_ours(dev);
 
 	/* First: a removal must be noticed, whatever the other keys are. */
 	if (!rc)
@@ -371,6 +372,8 @@ static int read_keys(struct device *dev)
 		rc = read_theirs(dev);
 	if (rc)
 		return rc;
+	if (dev->theirs != before)
+		dev->ring_stale = true;
 	if (dev->theirs != XS_UNKNOWN)
 		dev->fe_seen = true;
 	/* Asked only before something is taken up again. */
@@ -428,8 +431,10 @@ static int read_all(struct device *dev, struct snapshot *s)
 	    .ring = dev->ring,
 	};
 	if (dev->ring == RING_CONNECTED &&
-	    (dev->theirs == XS_INITIALISED || dev->theirs == XS_CONNECTED))
-		rc = ring_keys_changed(dev, &s->ring_changed);
+	    (dev->theirs == XS_INITIALISED || dev->theirs == XS_CONNECTED)) {
+		rc = discovery_look(dev);
+		s->ring_changed = dev->ring_differs;
+	}
 	return rc ? unread(dev, "the front end's keys", rc) : 0;
 }
 

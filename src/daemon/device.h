@@ -73,6 +73,12 @@ struct size_watch {
 	struct loop_timer again; /* wd is to be set anew */
 };
 
+/* Of discovery.c. Owned by the supervisor's thread. */
+struct noise {
+	uint64_t next_update, next_look; /* when, if all that may be at once was */
+	struct loop_timer timer;         /* after a pause: update it */
+};
+
 /* Owned by the supervisor's thread. */
 struct device {
 	struct list id_link, domain_link, dirty_link;
@@ -94,6 +100,9 @@ struct device {
 	bool retake;  /* one had it: its keys must go */
 	/* the keys that only others write; read again when an event names one of them */
 	bool keys_stale;
+	bool ring_stale;   /* the front end's ring keys may be others by now */
+	bool ring_differs; /* they are not those connected, as of the last look */
+	struct noise noise;
 	unsigned retries; /* of updates in a row that could not be done */
 	struct source wanted;
 	int wanted_rc;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Finds devices. One watch per kind and one per front end; an event only marks a device, which is
- * then read as a whole, once, however many events came. Paths in events are not trusted to be
+ * then read, once, however many events came: the toolstack's keys and the ring's if one of theirs
+ * came. Paths in events are not trusted to be
  * anything but a hint of where to look.
  */
 #include <errno.h>
@@ -11,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pace.h"
 #include "base/parse.h"
 #include "daemon/device.h"
 #include "xenbus/path.h"
@@ -18,6 +20,12 @@
 #define RESCAN_NS (100 * NS_PER_MS)
 #define RESCAN_DOUBLED 4
 #define EVENTS_PER_ROUND 4096 /* so that a flood of them cannot keep devices from being updated */
+/* A front end that connects, changes its state some five times; xl and grub connect before it. */
+#define UPDATES 40
+#define UPDATE_NS (50 * NS_PER_MS)
+/* One that resumes writes its keys in one transaction, or in a few. */
+#define LOOKS 4
+#define LOOK_NS NS_PER_S
 
 static void mark(struct device *dev, void *arg)
 {
@@ -136,6 +144,61 @@ static void backend_event(struct daemon *d, unsigned kind, const char *path)
 	}
 }
 
+/* ---- what a guest can cost ----
+ *
+ * An update of a device is a handful of round trips to xenstored, a look at the ring keys of 16
+ * queues some 570, and all disks wait for each. So the ring keys are read again only when one of
+ * them, or the front end's state, has changed; and each device may cause so many updates and looks,
+ * and then one now and then. Nothing is lost by a pause: what is read after it is what counts then.
+ */
+
+static void noise_expired(struct loop_timer *t)
+{
+	device_dirty(container_of(t, struct device, noise.timer));
+}
+
+static void noise_later(struct device *dev, uint64_t ns)
+{
+	dev->noise.timer.expired = noise_expired;
+	if (!timer_armed(&dev->noise.timer))
+		loop_timer_arm(&dev->d->loop, &dev->noise.timer, ns);
+}
+
+static void noise_update(struct device *dev)
+{
+	if (dev->dirty_link.next && !list_empty(&dev->dirty_link))
+		return;
+	if (pace(&dev->noise.next_update, UPDATES, UPDATE_NS))
+		device_dirty(dev);
+	else
+		noise_later(dev, UPDATE_NS);
+}
+
+int discovery_look(struct device *dev)
+{
+	bool changed;
+	int rc;
+
+	if (!dev->ring_stale)
+		return 0;
+	/* One a round, whoever's: an honest disk has its turn in between. */
+	if (dev->d->looked) {
+		device_dirty(dev);
+		return 0;
+	}
+	if (!pace(&dev->noise.next_look, LOOKS, LOOK_NS)) {
+		noise_later(dev, LOOK_NS);
+		return 0;
+	}
+	dev->d->looked = true;
+	rc = ring_keys_changed(dev, &changed);
+	if (rc)
+		return rc;
+	dev->ring_stale = false;
+	dev->ring_differs = changed;
+	return 0;
+}
+
 /* token: "f DOMID DEVID SERIAL". */
 static void frontend_event(struct daemon *d, const char *path, const char *token)
 {
@@ -148,10 +211,15 @@ static void frontend_event(struct daemon *d, const char *path, const char *token
 	if (!dev || strcmp(dev->token, token) || !path_below(path, dev->frontend))
 		return;
 	path += strlen(dev->frontend);
-	if (!*path || !strcmp(path, "/device-type"))
-		device_keys_stale(dev);
-	else
-		device_dirty(dev);
+	bool all = !*path, type = !strcmp(path, "/device-type");
+	bool ring = !all && ring_key(path + 1);
+
+	/* Whatever else a guest writes there costs nothing. */
+	if (!all && !type && !ring && strcmp(path, "/state"))
+		return;
+	dev->keys_stale |= all || type;
+	dev->ring_stale |= all || ring;
+	noise_update(dev);
 }
 
 void discovery_probe_again(struct daemon *d, uint16_t domid, uint32_t devid)
@@ -164,6 +232,7 @@ void discovery_run_dirty(struct daemon *d)
 {
 	struct list batch;
 
+	d->looked = false;
 	/* Devices that become dirty meanwhile have their turn in the next round. */
 	list_init(&batch);
 	if (!list_empty(&d->dirty))

@@ -402,7 +402,7 @@ void ring_connect(struct device *dev)
 		failed(dev, rc, unread, err.text);
 		return;
 	}
-	dev->ring_anew = false;
+	dev->ring_anew = dev->ring_stale = dev->ring_differs = false;
 	dev->ring = RING_CONNECTING;
 	patience_start(dev);
 	dev->worker.ring_serial = worker_send(dev, &m, -1);
@@ -481,6 +481,7 @@ int ring_void(struct device *dev)
 	if (rc)
 		return rc;
 	memset(&dev->conn.keys, 0, sizeof dev->conn.keys);
+	dev->ring_stale = true;
 	folder_drop_lost(dev);
 	return 0;
 }

@@ -22,6 +22,7 @@ struct store {
 	struct xs_handle *xs;
 	int alive; /* an idle connection of our own; its hang-up says that xenstored is gone */
 	int fd;    /* epoll of libxenstore's watch pipe and `alive` */
+	uint64_t calls;
 };
 
 /* libxenstore takes the socket's path from the environment alone, which is one per process. */
@@ -67,6 +68,18 @@ static int join(char *path, const char *dir, const char *name)
 	             : snprintf(path, STORE_PATH_MAX, "%s", dir);
 
 	return n < 0 || n >= STORE_PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* Each call of libxenstore that asks xenstored goes through this. */
+static struct xs_handle *calling(struct store *s)
+{
+	s->calls++;
+	return s->xs;
+}
+
+uint64_t store_calls(const struct store *s)
+{
+	return s->calls;
 }
 
 /* ---- connection ---- */
@@ -214,7 +227,7 @@ int store_read(struct store *s, xs_transaction_t t, const char *dir, const char 
 
 	if (rc)
 		return rc;
-	value = xs_read(s->xs, t, path, &len);
+	value = xs_read(calling(s), t, path, &len);
 	if (!value)
 		return failed();
 	if (memchr(value, '\0', len))
@@ -272,7 +285,7 @@ bool store_exists(struct store *s, xs_transaction_t t, const char *dir, const ch
 
 	if (join(path, dir, name))
 		return false;
-	value = xs_read(s->xs, t, path, &len);
+	value = xs_read(calling(s), t, path, &len);
 	free(value);
 	return value != NULL;
 }
@@ -304,7 +317,7 @@ int store_list(struct store *s, xs_transaction_t t, const char *path, char ***ou
 
 	*out = NULL;
 	*n = 0;
-	names = xs_directory(s->xs, t, path, n);
+	names = xs_directory(calling(s), t, path, n);
 	if (!names) {
 		*n = 0;
 		return failed();
@@ -334,12 +347,12 @@ int store_write(struct store *s, xs_transaction_t t, const char *dir, const char
 	va_end(ap);
 	if (n < 0 || (size_t)n >= sizeof value)
 		return -EMSGSIZE;
-	return xs_write(s->xs, t, path, value, (unsigned)n) ? 0 : failed();
+	return xs_write(calling(s), t, path, value, (unsigned)n) ? 0 : failed();
 }
 
 int store_mkdir(struct store *s, xs_transaction_t t, const char *path)
 {
-	return xs_mkdir(s->xs, t, path) ? 0 : failed();
+	return xs_mkdir(calling(s), t, path) ? 0 : failed();
 }
 
 int store_rm(struct store *s, xs_transaction_t t, const char *dir, const char *name)
@@ -347,7 +360,7 @@ int store_rm(struct store *s, xs_transaction_t t, const char *dir, const char *n
 	char path[STORE_PATH_MAX];
 	int rc = join(path, dir, name);
 
-	if (rc || xs_rm(s->xs, t, path))
+	if (rc || xs_rm(calling(s), t, path))
 		return rc;
 	rc = failed();
 	return rc == -ENOENT ? 0 : rc;
@@ -361,20 +374,20 @@ int store_set_perms(struct store *s, xs_transaction_t t, const char *path, unsig
 	    {.id = reader < 0 ? 0 : (unsigned)reader, .perms = XS_PERM_READ},
 	};
 
-	return xs_set_permissions(s->xs, t, path, perms, reader < 0 ? 1 : 2) ? 0 : failed();
+	return xs_set_permissions(calling(s), t, path, perms, reader < 0 ? 1 : 2) ? 0 : failed();
 }
 
 /* ---- transactions ---- */
 
 int store_begin(struct store *s, xs_transaction_t *t)
 {
-	*t = xs_transaction_start(s->xs);
+	*t = xs_transaction_start(calling(s));
 	return *t != XBT_NULL ? 0 : failed();
 }
 
 int store_end(struct store *s, xs_transaction_t t, bool commit)
 {
-	return xs_transaction_end(s->xs, t, !commit) ? 0 : failed();
+	return xs_transaction_end(calling(s), t, !commit) ? 0 : failed();
 }
 
 /* What state_cas does inside its transaction: 0 if there is something to commit. */
@@ -418,12 +431,12 @@ int store_state_cas(struct store *s, const char *dir, int from, int to)
 
 int store_watch(struct store *s, const char *path, const char *token)
 {
-	return xs_watch(s->xs, path, token) ? 0 : failed();
+	return xs_watch(calling(s), path, token) ? 0 : failed();
 }
 
 int store_unwatch(struct store *s, const char *path, const char *token)
 {
-	return xs_unwatch(s->xs, path, token) ? 0 : failed();
+	return xs_unwatch(calling(s), path, token) ? 0 : failed();
 }
 
 int store_fd(struct store *s)

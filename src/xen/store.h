@@ -37,7 +37,8 @@ const char *xenbus_state_name(int state); /* "InitWait" …; "Unknown" for anyth
 
 /* socket_path: from xen_platform_store_path (NULL: libxenstore's default). 0 or -errno. */
 int store_open(const char *socket_path, struct store **out, struct error *err);
-void store_close(struct store *s); /* NULL is fine */
+void store_close(struct store *s);           /* NULL is fine */
+uint64_t store_calls(const struct store *s); /* round trips to xenstored so far */
 
 /* t: a transaction of store_begin, or XBT_NULL.
  * dir and name are joined with '/'; name NULL means dir itself. */

@@ -232,6 +232,23 @@ int ring_keys_read(const struct key_reader *r, enum blkif_protocol fallback, str
 	return rc;
 }
 
+bool ring_key(const char *name)
+{
+	/* `queue-`, `ring-ref`: and whatever number follows. */
+	static const char *const starts[] = {"queue-",
+	                                     "ring-ref",
+	                                     "ring-page-order",
+	                                     "event-channel",
+	                                     "multi-queue-num-queues",
+	                                     "protocol",
+	                                     "feature-persistent"};
+
+	for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+		if (!strncmp(name, starts[i], strlen(starts[i])))
+			return true;
+	return false;
+}
+
 unsigned ring_max_order(uint32_t map_pages)
 {
 	unsigned order = RING_MAX_ORDER;

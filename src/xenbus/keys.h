@@ -43,6 +43,10 @@ struct ring_keys {
 int ring_keys_read(const struct key_reader *r, enum blkif_protocol fallback, struct ring_keys *out,
                    struct error *err);
 
+/* Whether ring_keys_read may give something else when that key of the front end, or what is below
+ * it, changes. name: below the front end's directory. Pure. */
+bool ring_key(const char *name);
+
 /* log2 of the largest ring, in pages, that can be offered where one mapping takes map_pages
  * references. Pure. */
 unsigned ring_max_order(uint32_t map_pages);

@@ -13,13 +13,19 @@
 #define SIZE (4ull << 20)
 #define FOR_EVER 1000000
 
-/* As long as it lasts, what is written to the store wakes xenblkd, which then reads all. */
 static void cannot_read(struct host *h, int error, const char *path, unsigned count)
 {
 	char text[128];
 
 	snprintf(text, sizeof text, "read %d %s %u", error, path, count);
 	assert_int_equal(xen_fault(h->xen, text, NULL), 0);
+}
+
+/* The front end's state and a key of its ring are written once more: xenblkd reads all. */
+static void wake(struct host *h, const char *port)
+{
+	host_write(h, host_fe(1, XVDA), "event-channel", "%s", port);
+	host_write(h, host_fe(1, XVDA), "state", "%d", XS_CONNECTED);
 }
 
 static void again(struct host *h)
@@ -87,12 +93,14 @@ static void running(void **state)
 
 	host_attach(h, &(struct disk){.params = image}, image);
 	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	char port[64];
+	snprintf(port, sizeof port, "%s", host_read(h, host_fe(1, XVDA), "event-channel"));
 	assert_reads(f);
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
 		pid_t worker = host_worker(h, "1:xvda");
 		cannot_read(h, errors[i % 4], keys[i], FOR_EVER);
 		host_write(h, host_be(1, XVDA), "hotplug-note", "%zu", i);
-		host_write(h, host_fe(1, XVDA), "note", "%zu", i);
+		wake(h, port);
 		usleep(100000);
 		assert_int_equal(host_worker(h, "1:xvda"), worker);
 		if (i % 2)
@@ -118,8 +126,10 @@ static void said(void **state)
 
 	host_attach(h, &(struct disk){.params = image}, image);
 	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	char port[64];
+	snprintf(port, sizeof port, "%s", host_read(h, host_fe(1, XVDA), "event-channel"));
 	cannot_read(h, EIO, "/device/vbd/51712/state", FOR_EVER);
-	host_write(h, host_fe(1, XVDA), "note", "1");
+	wake(h, port);
 	wait_warning(h, "cannot read the front end's state: Input/output error");
 	again(h);
 	wait_warning(h, "");
@@ -207,8 +217,10 @@ static void revoked(void **state)
 
 	host_attach(h, &(struct disk){.params = image}, image);
 	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	char port[64];
+	snprintf(port, sizeof port, "%s", host_read(h, host_fe(1, XVDA), "event-channel"));
 	cannot_read(h, EACCES, "/device/vbd/51712/state", FOR_EVER);
-	host_write(h, host_fe(1, XVDA), "note", "1");
+	wake(h, port);
 	host_wait_state(h, 1, XVDA, XS_CLOSED);
 	host_detach(h, 1, XVDA);
 	again(h);

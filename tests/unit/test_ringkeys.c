@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -232,11 +233,52 @@ static void largest_ring(void **state)
 	assert_int_equal(ring_max_order(UINT32_MAX), RING_MAX_ORDER);
 }
 
+/* Every key that is read, and nothing else, is a reason to read them again. */
+static const char *asked[64];
+static unsigned nr_asked;
+
+static int notes_name(void *arg, const char *dir, const char *name, char *buf, size_t cap)
+{
+	if (!strcmp(dir, "fe") && nr_asked < sizeof asked / sizeof *asked)
+		asked[nr_asked++] = strdup(name);
+	return get(arg, dir, name, buf, cap);
+}
+
+static void ring_key_names(void **state)
+{
+	static const char *const texts[] = {
+	    "max=2 multi-queue-num-queues=2 ring-page-order=1 "
+	    "queue-0/event-channel=1 queue-0/ring-ref0=1 queue-0/ring-ref1=2 "
+	    "queue-1/event-channel=2 queue-1/ring-ref0=3 queue-1/ring-ref1=4 protocol=native "
+	    "feature-persistent=1",
+	    "event-channel=1 ring-ref=8",
+	    "event-channel=1 ring-ref0=8 ring-page-order=0",
+	};
+	static const char *const others[] = {"state", "device-type", "noise", "", "ring", "queue"};
+	struct ring_keys k;
+	struct error err;
+
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		struct key_reader r = {notes_name, (char *)texts[i], "be", "fe"};
+		assert_int_equal(ring_keys_read(&r, BLKIF_PROTO_NATIVE, &k, &err), 0);
+	}
+	assert_in_range(nr_asked, 15, sizeof asked / sizeof *asked - 1);
+	for (unsigned i = 0; i < nr_asked; i++) {
+		if (!ring_key(asked[i]))
+			fail_msg("%s", asked[i]);
+		free((char *)asked[i]);
+	}
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		assert_false(ring_key(others[i]));
+	/* With everything below it. */
+	assert_true(ring_key("queue-0"));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(good), cmocka_unit_test(bad),
-	                                   cmocka_unit_test(unreadable),
-	                                   cmocka_unit_test(largest_ring)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(good), cmocka_unit_test(bad), cmocka_unit_test(unreadable),
+	    cmocka_unit_test(largest_ring), cmocka_unit_test(ring_key_names)};
 
 	return cmocka_run_group_tests_name("ringkeys", tests, NULL, NULL);
 }
