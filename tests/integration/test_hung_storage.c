@@ -94,16 +94,21 @@ static void end(struct hung *s)
 	bystander_stop(s->h, &s->b);
 }
 
-static void attach(void **state)
+static void attach_silent(struct hung *s)
 {
-	struct hung *s = *state;
-
-	begin(s);
 	fall_silent(s);
 	host_disk(s->h, &(struct disk){.params = s->m.image});
 	host_wait_state(s->h, 1, XVDA, XS_INITWAIT);
 	host_script(s->h, 1, XVDA, s->m.image);
 	wait_until(s->m.fs->asked);
+}
+
+static void attach(void **state)
+{
+	struct hung *s = *state;
+
+	begin(s);
+	attach_silent(s);
 	others_live(s);
 	assert_true(status_is(s->h, "1:xvda", "image_state", "opening"));
 	end(s);
@@ -129,6 +134,9 @@ static void restart(struct hung *s, int sig)
 	fall_silent(s);
 	host_daemon_kill(s->h, sig);
 	host_daemon_start(s->h, NULL);
+	/* A supervisor that ends in order ends its workers, too. */
+	wait_until(host_worker(s->h, "9:xvdb") > 0);
+	s->b.worker = host_worker(s->h, "9:xvdb");
 	others_live(s);
 	end(s);
 }
@@ -138,11 +146,69 @@ static void supervisor_dies(void **state)
 	restart(*state, SIGKILL);
 }
 
+/* In order: the disk's worker is told to end, and cannot. */
+static void supervisor_stops(void **state)
+{
+	restart(*state, SIGTERM);
+}
+
+static void upgrade(void **state)
+{
+	struct hung *s = *state;
+
+	begin(s);
+	connect_disk(s);
+	fall_silent(s);
+	json_t *answer = host_control(s->h, "upgrade", NULL);
+	assert_true(json_is_true(json_object_get(answer, "ok")));
+	json_decref(answer);
+	others_live(s);
+	end(s);
+}
+
+/* The toolstack takes it away meanwhile: its Closed comes when nothing can reach the image any
+ * more, which nobody knows before the file system answers. */
+static void detached(struct hung *s)
+{
+	host_offline(s->h, 1, XVDA);
+	others_live(s);
+	assert_int_not_equal(host_state(s->h, 1, XVDA), XS_CLOSED);
+	slow_silent(&s->m, false);
+	host_wait_state(s->h, 1, XVDA, XS_CLOSED);
+	host_remove_nodes(s->h, 1, XVDA);
+	host_wait_gone(s->h, "1:xvda");
+	bystander_stop(s->h, &s->b);
+}
+
+static void detach(void **state)
+{
+	struct hung *s = *state;
+
+	begin(s);
+	connect_disk(s);
+	fall_silent(s);
+	assert_int_equal(kill(host_worker(s->h, "1:xvda"), SIGKILL), 0);
+	wait_until(s->m.fs->asked);
+	detached(s);
+	xenblkfront_close(s->f);
+}
+
+static void detach_while_opening(void **state)
+{
+	struct hung *s = *state;
+
+	begin(s);
+	attach_silent(s);
+	detached(s);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {T(attach), T(worker_dies), T(supervisor_dies)};
+	const struct CMUnitTest tests[] = {
+	    T(attach),  T(worker_dies),          T(supervisor_dies), T(supervisor_stops),
+	    T(upgrade), T(detach_while_opening), T(detach)};
 
 	return cmocka_run_group_tests_name("hung_storage", tests, NULL, NULL);
 }
