@@ -65,13 +65,9 @@ static void turn_give(struct discard_turns *t)
 static int discard_piece(const struct discard *d, bool secure, uint64_t offset, uint64_t length)
 {
 	uint64_t range[2] = {offset, length};
-	int r;
-
-	do
-		r = d->block ? ioctl(d->fd, secure ? BLKSECDISCARD : BLKDISCARD, range)
-		             : fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		                         (off_t)offset, (off_t)length);
-	while (r && errno == EINTR);
+	int r = d->block ? ioctl(d->fd, secure ? BLKSECDISCARD : BLKDISCARD, range)
+	                 : fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+	                             (off_t)offset, (off_t)length);
 	return r ? -errno : 0;
 }
 

@@ -245,6 +245,8 @@ void rig_submit(struct rig *r, struct rig_io *io, enum storage_op op, void *buf,
 	                             .length = length,
 	                             .asker = rig_asker,
 	                             .request = requests++,
+	                             /* The engine's, left by an earlier operation. */
+	                             .tries = 1000,
 	                             .done = rig_io_done}};
 	storage_submit(r->queue, &io->io);
 	io_uring_submit(&r->ring);
