@@ -73,8 +73,8 @@ struct xen_copy {
 	int16_t status;          /* out: 0 done, else negative, GNTST_* of xen/grant_table.h */
 };
 
-/* Copies each piece on its own; look at every status. Returns 0, or -errno if the whole call
- * failed: then every status is negative, too, and nobody knows which pieces were copied. -ENOMEM,
+/* Copies each piece on its own; look at every status. Returns 0, or -errno if the call failed: then
+ * a negative status says nothing of its reference, and the piece may have been copied. -ENOMEM,
  * -EAGAIN, -ENOBUFS, -EINTR: the kernel was short of memory, another call may do. No allocation, no
  * lock. */
 int xen_gnttab_copy(struct xen_gnttab *g, uint16_t domid, struct xen_copy *pieces, uint32_t n);

@@ -15,6 +15,7 @@
 #include "host.h"
 
 #define SIZE (4ull << 20)
+#define NO_SPACE (-13) /* GNTST_no_space: ENOMEM for who maps */
 
 static const char *error_node(struct host *h)
 {
@@ -267,6 +268,30 @@ static void control_socket(void **state)
 	close(idle);
 }
 
+#define FIRST_REF 8 /* that a new domain grants: here its ring */
+
+/* The ring cannot be mapped for a while: the front end is connected later. */
+static void ring(void **state)
+{
+	struct host *h = *state;
+	const char *image = make_image(h);
+	char line[64];
+	struct error err = {""};
+
+	host_attach(h, &(struct disk){.params = image}, image);
+	snprintf(line, sizeof line, "grant 1 %u %d 3", FIRST_REF, NO_SPACE);
+	if (xen_fault(h->xen, line, &err))
+		fail_msg("%s", err.text);
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	assert_true(host_log_has(h, "cannot map ring of 1 page, first reference 8: Cannot "
+	                            "allocate memory; xenblkd tries again"));
+	assert_reads(f);
+	assert_healthy(h);
+	assert_front(f, xenblkfront_disconnect(f));
+	xenblkfront_close(f);
+	host_detach(h, 1, XVDA);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +299,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(each_descriptor, host_setup, host_teardown),
 	    cmocka_unit_test_setup_teardown(attach, host_setup, host_teardown),
 	    cmocka_unit_test_setup_teardown(removed_meanwhile, host_setup, host_teardown),
+	    cmocka_unit_test_setup_teardown(ring, host_setup, host_teardown),
 	    cmocka_unit_test_setup_teardown(processes, host_setup, host_teardown),
 	    cmocka_unit_test_setup_teardown(control, host_setup, host_teardown),
 	    cmocka_unit_test_setup_teardown(control_socket, host_setup, host_teardown),

@@ -21,6 +21,7 @@
 /* The guest's pages, by reference; and what the kernel can do. */
 static char page[REFS][XEN_PAGE_SIZE];
 static bool kernel_copies, page_readonly[REFS];
+static int map_errno[REFS]; /* of maps of that reference */
 static int maps, unmaps, copies;
 
 xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger, unsigned flags)
@@ -40,6 +41,10 @@ void *xengnttab_map_domain_grant_refs(xengnttab_handle *h, uint32_t count, uint3
 	assert_int_equal(domid, 7);
 	if (refs[0] >= REFS || (page_readonly[refs[0]] && (prot & PROT_WRITE))) {
 		errno = EINVAL;
+		return NULL;
+	}
+	if (map_errno[refs[0]]) {
+		errno = map_errno[refs[0]];
 		return NULL;
 	}
 	maps++;
@@ -135,11 +140,35 @@ static void pieces_fail_alone(void **state)
 	real_gnttab_close(g);
 }
 
+/* Short memory is told apart from bad references, and harms no other piece. */
+static void short_of_memory(void **state)
+{
+	static const int errors[] = {ENOMEM, EAGAIN};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct xen_gnttab *g = open_it(false);
+		char out[8] = "to guest", in[8] = "";
+		struct xen_copy c[2] = {{.local = in, .ref = 1, .length = 8},
+		                        {.local = out, .ref = 3, .length = 8, .to_guest = true}};
+		memcpy(page[1], "to local", 8);
+		memset(page[3], 0, 8);
+		map_errno[1] = errors[i];
+		assert_int_equal(real_gnttab_copy(g, 7, c, 2), -errors[i]);
+		assert_true(c[0].status < 0);
+		assert_int_equal(c[1].status, GNTST_okay);
+		assert_memory_equal(page[3], "to guest", 8);
+		map_errno[1] = 0;
+		assert_int_equal(real_gnttab_copy(g, 7, c, 2), 0);
+		assert_memory_equal(in, "to local", 8);
+		real_gnttab_close(g);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(kernel_that_copies),
-	                                   cmocka_unit_test(kernel_that_does_not),
-	                                   cmocka_unit_test(pieces_fail_alone)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(kernel_that_copies), cmocka_unit_test(kernel_that_does_not),
+	    cmocka_unit_test(pieces_fail_alone), cmocka_unit_test(short_of_memory)};
 
 	return cmocka_run_group_tests_name("real_gnttab", tests, NULL, NULL);
 }

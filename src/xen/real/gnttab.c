@@ -111,7 +111,11 @@ static void segment_fill(xengnttab_grant_copy_segment_t *s, uint16_t domid,
 	s->status = GNTST_general_error;
 }
 
-static int16_t copy_by_map(struct real_gnttab *g, uint16_t domid, const struct xen_copy *piece)
+/* *rc: -errno if the kernel was short of memory, which says nothing of the reference; else as it
+ * was.
+ */
+static int16_t copy_by_map(struct real_gnttab *g, uint16_t domid, const struct xen_copy *piece,
+                           int *rc)
 {
 	uint32_t ref = piece->ref;
 	int prot = piece->to_guest ? PROT_READ | PROT_WRITE : PROT_READ;
@@ -120,8 +124,11 @@ static int16_t copy_by_map(struct real_gnttab *g, uint16_t domid, const struct x
 	if ((uint32_t)piece->offset + piece->length > XEN_PAGE_SIZE)
 		return GNTST_bad_copy_arg;
 	page = xengnttab_map_domain_grant_refs(g->handle, 1, domid, &ref, prot);
-	if (!page)
+	if (!page) {
+		if (errno == ENOMEM || errno == EAGAIN)
+			*rc = -errno;
 		return GNTST_bad_gntref;
+	}
 	if (piece->to_guest)
 		memcpy(page + piece->offset, piece->local, piece->length);
 	else
@@ -136,8 +143,8 @@ int real_gnttab_copy(struct xen_gnttab *pub, uint16_t domid, struct xen_copy *pi
 
 	if (!g->copies) {
 		for (uint32_t i = 0; i < n; i++)
-			pieces[i].status = copy_by_map(g, domid, &pieces[i]);
-		return 0;
+			pieces[i].status = copy_by_map(g, domid, &pieces[i], &rc);
+		return rc;
 	}
 	for (uint32_t at = 0; at < n; at += COPY_MAX) {
 		uint32_t part = n - at < COPY_MAX ? n - at : COPY_MAX;
