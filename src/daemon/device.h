@@ -271,7 +271,8 @@ struct spawned {
 /* Starts the program, listening in the disk's folder, and connects to it. */
 int worker_spawn(struct device *dev, int prog_fd, enum record_line line, struct spawned *out,
                  struct error *err);
-void worker_unspawn(struct spawned *s); /* kills it; for one that has no image yet */
+/* Kills it, and does not wait for its end; for one that has no image yet. */
+void worker_unspawn(struct daemon *d, struct spawned *s);
 /* Makes this process the device's worker; all in s is its own then. 0 or -errno. */
 int worker_line(struct device *dev, const struct spawned *s);
 /* fd is lent, -1 for none. Returns the serial. A worker that takes nothing is killed. */

@@ -25,6 +25,7 @@
 #include "daemon/command.h"
 #include "daemon/device.h"
 #include "daemon/logpipe.h"
+#include "daemon/reap.h"
 #include "daemon/reexec.h"
 #include "daemon/steps.h"
 
@@ -40,6 +41,7 @@ static struct reexec {
 	struct daemon *d;
 	uint64_t client; /* who asked; 0: nobody waits */
 	pid_t check;     /* the new program, asked whether it could; 0: none */
+	bool killed;     /* it was, and has not ended yet; whoever asked has an answer */
 	struct loop_fd exit_fd;
 	int out; /* what it says */
 	struct loop_timer timer, reap;
@@ -143,7 +145,7 @@ static void become(struct daemon *d)
 
 static void check_ended(struct loop_fd *lfd, uint32_t events)
 {
-	char said[256] = "";
+	char said[ERROR_TEXT_MAX] = "";
 	struct error err;
 	int status = 0;
 
@@ -153,6 +155,10 @@ static void check_ended(struct loop_fd *lfd, uint32_t events)
 	said[n > 0 ? n : 0] = '\0';
 	said[strcspn(said, "\n")] = '\0';
 	check_end();
+	if (r.killed) {
+		r.killed = false;
+		return;
+	}
 	if (WIFEXITED(status) && !WEXITSTATUS(status)) {
 		become(r.d);
 		return;
@@ -163,9 +169,9 @@ static void check_ended(struct loop_fd *lfd, uint32_t events)
 
 static void check_expired(struct loop_timer *t)
 {
+	/* In D state it stays: its end is not waited for, but another check is. */
 	pidfd_send_signal(r.exit_fd.fd, SIGKILL, NULL, 0);
-	waitpid(r.check, NULL, 0);
-	check_end();
+	r.killed = true;
 	refuse("the new program does not answer");
 }
 
@@ -237,9 +243,12 @@ int reexec_begin(struct daemon *d, uint64_t client, struct error *err)
 	r.exit_fd = (struct loop_fd){.fd = pidfd_open(r.check, 0), .ready = check_ended};
 	rc = r.exit_fd.fd < 0 ? -errno : loop_add(&d->loop, &r.exit_fd, EPOLLIN);
 	if (rc) {
-		kill(r.check, SIGKILL);
-		waitpid(r.check, NULL, 0);
-		check_end();
+		pid_t pid = r.check;
+		kill(pid, SIGKILL);
+		loop_del(&r.d->loop, &r.exit_fd);
+		close(r.out);
+		r.check = 0;
+		reap(&d->loop, pid, r.exit_fd.fd);
 		return error_set(err, rc, "cannot watch the new program: %s", error_name(rc));
 	}
 	r.client = client;
@@ -288,7 +297,7 @@ bool reexec_load(struct daemon *d)
 
 /* Children of the old program that nobody watches any more: a worker that had just been started,
  * and ended when its supervisor hung up. Those that are watched are reaped there. */
-static void reap(struct loop_timer *t)
+static void reap_unknown(struct loop_timer *t)
 {
 	siginfo_t info = {0};
 
@@ -304,7 +313,7 @@ void reexec_clients(struct daemon *d)
 	r.client = control_restore(d, json_object_get(r.state, "clients"));
 	json_decref(r.state);
 	r.state = NULL;
-	r.reap.expired = reap;
+	r.reap.expired = reap_unknown;
 	loop_timer_arm(&d->loop, &r.reap, REAP_NS);
 }
 

@@ -53,7 +53,7 @@ static void standby_kill(struct upgrade *u)
 	if (!u->next.pid)
 		return;
 	standby_unwatch(u);
-	worker_unspawn(&u->next);
+	worker_unspawn(u->dev->d, &u->next);
 }
 
 static void answer(struct upgrade *u, json_t *text)
@@ -290,7 +290,7 @@ bool upgrade_take_over(struct device *dev)
 	upgrade_step(STEP_RENAMED, 0, pid);
 	standby_unwatch(u);
 	if (worker_line(dev, &u->next)) {
-		worker_unspawn(&u->next);
+		worker_unspawn(dev->d, &u->next);
 		return false;
 	}
 	u->next.pid = 0;

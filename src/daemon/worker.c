@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "daemon/device.h"
 #include "daemon/logpipe.h"
+#include "daemon/reap.h"
 #include "daemon/steps.h"
 
 #define MESSAGES_PER_ROUND 16 /* a worker that was taken over may never stop talking */
@@ -334,15 +335,13 @@ int worker_line(struct device *dev, const struct spawned *s)
 	return 0;
 }
 
-void worker_unspawn(struct spawned *s)
+void worker_unspawn(struct daemon *d, struct spawned *s)
 {
 	/* kill(-1) would mean everybody. */
 	if (s->pid > 0) {
 		kill(s->pid, SIGKILL);
-		waitpid(s->pid, NULL, 0);
+		reap(&d->loop, s->pid, s->pidfd);
 	}
-	if (s->pidfd >= 0)
-		close(s->pidfd);
 	if (s->sock >= 0)
 		close(s->sock);
 	logpipe_free(s->log);
@@ -416,7 +415,7 @@ int worker_spawn(struct device *dev, int prog_fd, enum record_line line, struct 
 	}
 	if (rc) {
 		logpipe_last_error(s.log, &last);
-		worker_unspawn(&s);
+		worker_unspawn(dev->d, &s);
 		return rc == -ECONNREFUSED || rc == -ESRCH
 		           ? error_set(err, rc, "the new xenblkd-worker ended at once: %s",
 		                       last.text[0] ? last.text : "it gave no reason")
@@ -440,6 +439,6 @@ int worker_start(struct device *dev, struct error *err)
 	rc = worker_line(dev, &s);
 	if (!rc)
 		return 0;
-	worker_unspawn(&s);
+	worker_unspawn(dev->d, &s);
 	return error_set(err, rc, "cannot watch the worker: %s", error_name(rc));
 }
