@@ -2,7 +2,7 @@
 /*
  * The configuration file: settings of all disks and of single ones. Lines of "name = value" below
  * "[defaults]" or "[disk 7:xvda]" or "[disk /srv/disk.img]" (the disk's ID, or its image as the
- * toolstack named it); # begins a comment. Read once, at start.
+ * toolstack named it); # begins a comment. Read at start, and again at SIGHUP.
  */
 #ifndef DAEMON_CONFIG_H
 #define DAEMON_CONFIG_H

@@ -140,6 +140,26 @@ void daemon_stop(struct daemon *d)
 	daemon_stop_check(d);
 }
 
+/* What a front end was told counts until it connects again; then the new settings do. */
+static void reload(struct daemon *d)
+{
+	struct options next = d->opt;
+	struct config *config = NULL;
+	struct error err;
+
+	if (options_settings(&next, &config, &err)) {
+		log_error("signal %d: the configuration stays what it was: %s", SIGHUP, err.text);
+		config_free(config);
+		return;
+	}
+	config_free(d->config);
+	d->config = config;
+	d->opt.settings = next.settings;
+	log_info("signal %d: %s; front ends that connect from now on have the settings of %s",
+	         SIGHUP, d->opt.config ? "read again" : "there is no configuration file",
+	         d->opt.config ? d->opt.config : "the command line");
+}
+
 static void signal_ready(struct loop_fd *lfd, uint32_t events)
 {
 	struct daemon *d = container_of(lfd, struct daemon, signal_fd);
@@ -147,6 +167,10 @@ static void signal_ready(struct loop_fd *lfd, uint32_t events)
 
 	if (read(lfd->fd, &info, sizeof info) != (ssize_t)sizeof info)
 		return;
+	if (info.ssi_signo == SIGHUP) {
+		reload(d);
+		return;
+	}
 	log_info("signal %u: stopping", info.ssi_signo);
 	daemon_stop(d);
 }
@@ -176,6 +200,9 @@ static int setup_process(struct daemon *d, struct error *err)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	/* Ignored, as nohup leaves it, it would not reload. */
+	signal(SIGHUP, SIG_DFL);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	/* Three descriptors a disk. */
 	raise_limit(RLIMIT_NOFILE, false);
@@ -192,18 +219,24 @@ static int setup_process(struct daemon *d, struct error *err)
 	return rc ? error_set(err, rc, "cannot set up the event loop: %s", error_name(rc)) : 0;
 }
 
+/* What may fail for what is installed, configured, or lacking in the kernel. */
+static int before_lock(struct daemon *d, struct error *err)
+{
+	int rc = uring_check(err);
+
+	if (!rc)
+		rc = find_programs(d, err);
+	if (!rc)
+		rc = options_settings(&d->opt, &d->config, err);
+	return rc ? rc : make_run_dir(d, err);
+}
+
 static int start(struct daemon *d, struct error *err)
 {
 	int rc = setup_process(d, err);
 
 	if (!rc)
-		rc = uring_check(err);
-	if (!rc)
-		rc = find_programs(d, err);
-	if (!rc)
-		rc = options_settings(&d->opt, &d->config, err);
-	if (!rc)
-		rc = make_run_dir(d, err);
+		rc = before_lock(d, err);
 	if (!rc)
 		rc = take_lock(d, err);
 	if (!rc && d->opt.embedded)
@@ -327,7 +360,9 @@ static int check_upgrade(struct daemon *d)
 		       XENBLKD_VERSION);
 		return 1;
 	}
-	if (find_programs(d, &err)) {
+	/* All that start does before it takes the lock, by which it would end only after the exec:
+	 * then the old one is gone. */
+	if (before_lock(d, &err)) {
 		puts(err.text);
 		return 1;
 	}
