@@ -405,6 +405,7 @@ static int read_all(struct device *dev, struct snapshot *s)
 		    dev, "its worker is of another version (%u, xenblkd's is %u), and stays so: %s",
 		    dev->worker.other, WM_VERSION,
 		    dev->worker.why_other[0] ? dev->worker.why_other : "not replaced yet");
+	patience_warn(dev);
 	rc = read_keys(dev);
 	if (rc)
 		return rc;
@@ -419,6 +420,7 @@ static int read_all(struct device *dev, struct snapshot *s)
 	    .online = dev->online,
 	    .fatal = dev->fatal && !dev->foreign,
 	    .held = dev->held,
+	    .hangs = dev->worker.hangs[0] && !dev->source.readonly,
 	    .foreign = dev->foreign,
 	    .retake = dev->retake,
 	    .later = timer_armed(&dev->worker.backoff),

@@ -33,6 +33,8 @@ struct worker {
 	uint32_t last_serial, open_serial, ring_serial; /* of the answers that count */
 	struct loop_timer kill;                         /* it was told to end */
 	bool killed;                                    /* by us: no fault of its own */
+	struct loop_timer dying;                        /* SIGKILL was sent */
+	char hangs[24];      /* since when it does not end after that; "": it does not */
 	bool adopting;       /* an earlier supervisor's; it was asked what it has got */
 	bool was_adopting;   /* when it ended */
 	bool pinged;         /* see patience.c */
@@ -244,6 +246,11 @@ void size_forget(struct device *dev);
 /* patience.c: what the worker does now must end, or show that it is alive */
 void patience_start(struct device *dev);
 void patience_over(struct device *dev);
+/* Killed, it must end. _killed: SIGKILL was sent. _ended: it has, or is another supervisor's.
+ * Both idempotent. _warn: status says that it does not. */
+void patience_killed(struct device *dev);
+void patience_ended(struct device *dev);
+void patience_warn(struct device *dev);
 
 /* record.c: the disk's worker and the one that waits to replace it, as the supervisor started them,
  * in a file that no worker reaches. record_set: 0 or -errno. record_find: the process, if it lives,

@@ -3,8 +3,14 @@
  * How long a worker may take. Opening an image may wait for ever, for the lock of one that died:
  * but it is asked meanwhile whether it is alive. Connecting waits for nothing that lasts.
  * Disconnecting waits for the storage; what is not done in time is left to the fence.
+ *
+ * A worker that was killed and does not end waits in the kernel, for storage that does not answer.
+ * Nobody can end it. What it had counts as lost from then on, so that the disk, its upgrade and
+ * xenblkd's go on; but what it has under way may still reach the image. So no other worker starts,
+ * and of a disk that is written Closed is not said, before it has ended.
  */
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -15,6 +21,8 @@
 #define PING_NS (5 * NS_PER_S) /* for an answer, which comes at once from a worker that is well */
 #define CONNECT_NS (10 * NS_PER_S)
 #define DRAIN_NS (15 * NS_PER_S)
+/* From SIGKILL on. One that gives back much memory takes longer than most, and loses nothing. */
+#define END_NS (2 * NS_PER_S)
 
 static void hung(struct device *dev, const char *at)
 {
@@ -64,4 +72,58 @@ void patience_start(struct device *dev)
 void patience_over(struct device *dev)
 {
 	loop_timer_cancel(&dev->slow);
+}
+
+static void dying_expired(struct loop_timer *t)
+{
+	struct device *dev = container_of(t, struct device, worker.dying);
+	struct worker *w = &dev->worker;
+	struct tm now;
+	time_t s = time(NULL);
+
+	strftime(w->hangs, sizeof w->hangs, "%F %T", localtime_r(&s, &now));
+	if (w->adopting && folder_load_source(dev, &dev->source))
+		dev->source = (struct source){.kind = SOURCE_WAIT};
+	w->adopting = false;
+	loop_timer_cancel(&w->kill);
+	patience_over(dev);
+	dev->ring = RING_IDLE;
+	dev->image = IMAGE_NONE;
+	dev->renewing = false;
+	dev->after_death = true;
+	dev->unfenced = !dev->source.readonly;
+	upgrade_failed(dev, "its old worker was killed and hangs in the kernel; see its status");
+	device_keys_stale(dev);
+}
+
+void patience_killed(struct device *dev)
+{
+	struct worker *w = &dev->worker;
+
+	if (w->hangs[0] || timer_armed(&w->dying))
+		return;
+	w->dying.expired = dying_expired;
+	loop_timer_arm(&dev->d->loop, &w->dying, END_NS);
+}
+
+void patience_ended(struct device *dev)
+{
+	loop_timer_cancel(&dev->worker.dying);
+	if (dev->worker.hangs[0])
+		device_log(dev, "the worker that hung in the kernel (process %d) has ended",
+		           dev->worker.pid);
+	dev->worker.hangs[0] = '\0';
+}
+
+void patience_warn(struct device *dev)
+{
+	const struct worker *w = &dev->worker;
+
+	if (w->hangs[0])
+		device_warn(dev,
+		            "its worker (process %d) was killed and hangs in the kernel since %s, "
+		            "waiting for \"%.150s\"; until it ends, no other worker serves the "
+		            "disk%s; make the storage answer, or unmount it by force (umount -f)",
+		            w->pid, w->hangs, dev->source.text,
+		            dev->source.readonly ? "" : ", and Closed is not written");
 }

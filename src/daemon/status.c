@@ -106,7 +106,19 @@ static bool image_held(const struct device *dev)
 	    dev->image == IMAGE_OPENING || dev->image == IMAGE_OPEN || dev->image == IMAGE_CLOSING;
 
 	/* What an earlier supervisor's worker has got is not known before it has said so. */
-	return used || dev->claim >= 0 || dev->unasked || dev->worker.adopting;
+	return used || dev->claim >= 0 || dev->unasked || dev->worker.adopting ||
+	       (dev->worker.hangs[0] && !dev->source.readonly);
+}
+
+static const char *worker_state(const struct worker *w)
+{
+	if (!w->pid)
+		return "none";
+	if (w->hangs[0])
+		return "hangs";
+	if (w->adopting)
+		return "asked";
+	return w->killed ? "ending" : "serving";
 }
 
 struct json_t *status_json(struct device *dev)
@@ -153,6 +165,7 @@ struct json_t *status_json(struct device *dev)
 	    j, "ring_state",
 	    json_string(dev->stopped && connected ? "stopped" : ring_phase_name(dev->ring)));
 	json_object_set_new(j, "worker_pid", json_integer(dev->worker.pid));
+	json_object_set_new(j, "worker_state", json_string(worker_state(&dev->worker)));
 	json_object_set_new(j, "last_death", text_or_null(dev->worker.last_death));
 	json_object_set_new(j, "last_death_with", text_or_null(dev->worker.in_hand));
 	json_object_set_new(j, "faults", json_integer((json_int_t)dev->conn.faults));

@@ -176,6 +176,12 @@ static void exit_ready(struct loop_fd *lfd, uint32_t events)
 	worker_ended(dev, info.si_code, info.si_status);
 }
 
+static void kill_now(struct device *dev)
+{
+	pidfd_send_signal(dev->worker.exit_fd.fd, SIGKILL, NULL, 0);
+	patience_killed(dev);
+}
+
 static void kill_expired(struct loop_timer *t)
 {
 	struct device *dev = container_of(t, struct device, worker.kill);
@@ -189,7 +195,7 @@ static void kill_expired(struct loop_timer *t)
 		         dev->id, dev->worker.pid);
 	}
 	/* Whether that counts as a death of its own is known already: see worker_quit. */
-	pidfd_send_signal(dev->worker.exit_fd.fd, SIGKILL, NULL, 0);
+	kill_now(dev);
 }
 
 void worker_abandon(struct device *dev)
@@ -199,6 +205,7 @@ void worker_abandon(struct device *dev)
 	sock_close(dev);
 	size_forget(dev);
 	trouble_forget(dev);
+	patience_ended(dev);
 	if (w->pid) {
 		loop_del(&dev->d->loop, &w->exit_fd);
 		close(w->exit_fd.fd);
@@ -215,7 +222,7 @@ void worker_kill(struct device *dev)
 	if (!dev->worker.pid)
 		return;
 	dev->worker.killed = true;
-	pidfd_send_signal(dev->worker.exit_fd.fd, SIGKILL, NULL, 0);
+	kill_now(dev);
 }
 
 void worker_blame(struct device *dev, const char *what)

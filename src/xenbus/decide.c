@@ -37,6 +37,9 @@ static enum action close_down(const struct snapshot *s)
 {
 	if (s->ring != RING_IDLE)
 		return quiet(s);
+	/* Time is up or not: it would write to what somebody else has by then. */
+	if (s->hangs)
+		return ACT_NOTHING;
 	if (fence_first(s))
 		return open_image(s);
 	if (!s->online) {

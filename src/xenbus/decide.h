@@ -48,6 +48,7 @@ struct snapshot {
 	bool online;
 	bool fatal;        /* the device failed, its error is noted */
 	bool held;         /* it cannot be served now, and its guest waits: see decide_holds */
+	bool hangs;        /* a worker that may write cannot be ended: its I/O is on its way */
 	bool source_ready; /* it is known what to open, and it may be opened now */
 	bool later;        /* something ran short a moment ago: no ring is connected yet */
 	bool ring_changed; /* the front end's ring keys are not those connected */

@@ -131,6 +131,10 @@ static int fs_write(const char *path, const char *buf, size_t n, off_t at,
 
 static int fs_fsync(const char *path, int datasync, struct fuse_file_info *fi)
 {
+	if (__atomic_load_n(&control->sync, __ATOMIC_ACQUIRE))
+		__atomic_add_fetch(&control->syncs, 1, __ATOMIC_ACQ_REL);
+	for (int i = 0; i < SILENCE_MS && __atomic_load_n(&control->sync, __ATOMIC_ACQUIRE); i++)
+		usleep(1000);
 	answer();
 	return 0;
 }

@@ -19,6 +19,8 @@ struct slowfs {
 	uint32_t hold;    /* test: that many of the next writes are to be held back */
 	uint32_t held;    /* file system: so many have arrived and wait */
 	uint32_t release; /* test: they may go on */
+	uint32_t sync;    /* test: not 0: flushes wait until it is 0 again, or for a minute */
+	uint32_t syncs;   /* file system: so many have waited for that, or do */
 	uint32_t done;    /* file system: so many of them have been carried out */
 	uint32_t changes; /* file system: calls that change the file, or would if it could */
 	uint32_t silent;  /* test: not 0: nothing is answered until it is 0 again */

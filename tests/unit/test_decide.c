@@ -180,6 +180,26 @@ static void who_is_held(void **state)
 	assert_false(decide_holds(-1, -1));
 }
 
+/* Nobody hears Closed of an image that may still be written, and nobody starts another worker; not
+ * even when time is up. */
+static void worker_hangs(void **state)
+{
+	struct snapshot s = {.unfenced = true, .hangs = true};
+
+	for (int bits = 0; bits < 8; bits++) {
+		s.online = bits & 1;
+		s.force = bits & 2;
+		s.fe_seen = bits & 4;
+		for (s.ours = XS_UNKNOWN; s.ours <= XS_CLOSED; s.ours++)
+			for (s.theirs = XS_UNKNOWN; s.theirs <= XS_CLOSED; s.theirs++) {
+				assert_int_not_equal(decide(&s), ACT_WRITE_CLOSED);
+				assert_int_not_equal(decide(&s), ACT_OPEN_IMAGE);
+			}
+	}
+	s = (struct snapshot){.ours = XS_CLOSING, .theirs = XS_CLOSED};
+	assert_int_equal(decide(&s), ACT_WRITE_CLOSED);
+}
+
 /* A disk that is held is let go of when its front end leaves, behind its last worker's I/O. */
 static void held_and_left(void **state)
 {
@@ -500,11 +520,11 @@ static void walks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(table),        cmocka_unit_test(migrated_away),
-	    cmocka_unit_test(rules),        cmocka_unit_test(converges),
-	    cmocka_unit_test(walks),        cmocka_unit_test(foreign),
-	    cmocka_unit_test(fence),        cmocka_unit_test(who_is_held),
-	    cmocka_unit_test(held_and_left)};
+	    cmocka_unit_test(table),         cmocka_unit_test(migrated_away),
+	    cmocka_unit_test(rules),         cmocka_unit_test(converges),
+	    cmocka_unit_test(walks),         cmocka_unit_test(foreign),
+	    cmocka_unit_test(fence),         cmocka_unit_test(who_is_held),
+	    cmocka_unit_test(held_and_left), cmocka_unit_test(worker_hangs)};
 
 	return cmocka_run_group_tests_name("decide", tests, NULL, NULL);
 }
