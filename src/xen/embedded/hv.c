@@ -11,6 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "xen/embedded/hv_call.h"
+#include "xen/embedded/hv_conn.h"
+#include "xen/embedded/hv_domain.h"
+#include "xen/embedded/hv_fault.h"
+#include "xen/embedded/hv_listen.h"
+#include "xen/embedded/hv_memfd.h"
+#include "xen/embedded/hv_memory.h"
+#include "xen/embedded/hv_store.h"
 #include "xen/platform.h"
 
 /* Domain directories of a predecessor that was killed. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls of clients: they come in, are dispatched and answered; who breaks the rules is
  * disconnected. */
+#include "xen/embedded/hv_call.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +10,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "xen/embedded/hv.h"
+#include "xen/embedded/hv_conn.h"
+#include "xen/embedded/hv_domain.h"
+#include "xen/embedded/hv_domain_ref.h"
+#include "xen/embedded/hv_event.h"
+#include "xen/embedded/hv_fault.h"
+#include "xen/embedded/hv_grant.h"
+#include "xen/embedded/hv_usage.h"
 
 /* ---- requests ---- */
 

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections of clients end, and what they have ends with them. */
+#include "xen/embedded/hv_conn.h"
+
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "xen/embedded/hv.h"
+#include "xen/embedded/hv_domain_ref.h"
+#include "xen/embedded/hv_event.h"
+#include "xen/embedded/hv_grant.h"
 
 void hv_conn_close(struct hv_conn *c)
 {

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Domains: memory, grant table and xenstore socket come and go with them. */
+#include "xen/embedded/hv_domain.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "xen/embedded/hv.h"
+#include "xen/embedded/hv_conn.h"
+#include "xen/embedded/hv_domain_ref.h"
+#include "xen/embedded/hv_fault.h"
+#include "xen/embedded/hv_memfd.h"
+#include "xen/embedded/hv_store.h"
 #include "xen/platform.h"
 
 int hv_domain_create(struct hv *hv, uint16_t domid, struct error *err)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Domains by their number, and when nobody needs one any more. */
+#include "xen/embedded/hv_domain_ref.h"
+
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "xen/embedded/hv.h"
 #include "xen/platform.h"
 
 struct hv_domain *hv_domain_find(struct hv *hv, uint16_t domid)

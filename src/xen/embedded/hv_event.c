@@ -3,6 +3,8 @@
  * Event channels. Sending and receiving happen between the clients, in the line's shared page and
  * two eventfds; here ports are made, joined, and parted when a process dies.
  */
+#include "xen/embedded/hv_event.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -10,7 +12,7 @@
 #include <stdint.h>
 #include <xen/xen.h>
 
-#include "xen/embedded/hv.h"
+#include "xen/embedded/hv_domain_ref.h"
 
 static struct hv_end *line_end(struct hv *hv, const struct hv_line_info *line, unsigned side)
 {

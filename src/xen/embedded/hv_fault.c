@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Faults on request: what a test wants to go wrong, in words. */
+#include "xen/embedded/hv_fault.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/parse.h"
-#include "xen/embedded/hv.h"
+#include "xen/embedded/hv_domain_ref.h"
+#include "xen/embedded/hv_event.h"
+#include "xen/embedded/hv_store.h"
 #include "xen/platform.h"
 
 #define WORDS_MAX 6

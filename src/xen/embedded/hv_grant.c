@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Grants: shares make them, maps pin them, revocation and the end of a process undo them. */
+#include "xen/embedded/hv_grant.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +9,9 @@
 #include <xen/xen.h>
 #include <xen/grant_table.h>
 
-#include "xen/embedded/hv.h"
+#include "xen/embedded/hv_domain_ref.h"
+#include "xen/embedded/hv_fault.h"
+#include "xen/embedded/hv_memory.h"
 
 /* ---- the front end's side ---- */
 

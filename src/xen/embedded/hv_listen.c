@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sockets that are listened on. */
+#include "xen/embedded/hv_listen.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -9,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "xen/embedded/hv.h"
 
 int hv_spare_fd(void)
 {

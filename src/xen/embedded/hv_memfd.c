@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory that the hypervisor shares with its clients. */
+#include "xen/embedded/hv_memfd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "xen/embedded/hv.h"
 
 int hv_memfd(const char *name, size_t size, bool ours, void **mem)
 {

@@ -3,12 +3,14 @@
  * Page frames of a domain. A frame whose grant is gone is given back only when no map holds it and
  * no copy is under way on it, even of a process that was killed in its middle.
  */
+#include "xen/embedded/hv_memory.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "xen/embedded/hv.h"
+#include "xen/embedded/hv_domain_ref.h"
 
 /* Owned by the hypervisor: a frame without grant and maps that a copy still names. */
 struct hv_waiting {

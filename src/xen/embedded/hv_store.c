@@ -4,6 +4,8 @@
  * folder. The store itself is a library (xsd.h); here its bytes are moved, and held back on
  * request.
  */
+#include "xen/embedded/hv_store.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -15,7 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "xen/embedded/hv.h"
+#include "xen/embedded/hv_listen.h"
 
 #define INPUT_CHUNK 16384u
 #define UNSENT_MAX (256u << 10) /* more than that waits: read no more from this client */

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What clients have, counted. */
+#include "xen/embedded/hv_usage.h"
+
 #include <string.h>
 
-#include "xen/embedded/hv.h"
+#include "xen/embedded/hv_conn.h"
+#include "xen/embedded/hv_store.h"
 #include "xen/platform.h"
 
 void hv_usage(struct hv *hv, struct hv_call *call)

@@ -17,6 +17,7 @@
 #include "base/parse.h"
 #include "base/private_dir.h"
 #include "xen/embedded/hv.h"
+#include "xen/embedded/hypercall.h"
 
 struct options {
 	const char *dir;
