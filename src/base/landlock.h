@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LANDLOCK_KNOWN 6 /* the newest version that we make use of */
+#define LANDLOCK_KNOWN 6 /* the newest version that xenblkd makes use of */
 
 /* Its version; 0: the kernel has none, or it is switched off. */
 static inline int landlock_version(void)
@@ -18,7 +18,7 @@ static inline int landlock_version(void)
 	return v < 0 ? 0 : (int)v;
 }
 
-/* What a process in it can do all the same, for an administrator; "" if nothing is missing. */
+/* What this version does not keep a process from, for an administrator; "": nothing. */
 static inline const char *landlock_lacks(int version)
 {
 	if (version < 1)

@@ -30,7 +30,7 @@ static inline void list_append(struct list *head, struct list *n)
 	head->prev = n;
 }
 
-/* Also good for a node that is only list_init'ed; leaves it so. */
+/* Also allowed for a node that is only list_init'ed; leaves it so. */
 static inline void list_remove(struct list *n)
 {
 	n->prev->next = n->next;

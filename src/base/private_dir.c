@@ -129,14 +129,14 @@ static int check(int fd, const char *real, struct error *err)
 	flaw = private_flaw(&st, geteuid(), true);
 	if (flaw)
 		return refuse(real, flaw, st.st_uid, err);
-	/* Nor is what is in it anybody's business: paths, references, ports. */
+	/* Nor may others read what is in it: paths, references, ports. */
 	if ((st.st_mode & 07777) == 0700)
 		return 0;
 	if (!is_for_us(fd))
 		return error_set(
 		    err, -ENOTEMPTY,
-		    "directory %s has mode %o and other things in it, which would be shut "
-		    "for everybody else; give an empty directory, or a new name",
+		    "directory %s has mode %o and other things in it, which other users could "
+		    "no longer reach; give an empty directory, or a new name",
 		    real, (unsigned)st.st_mode & 07777);
 	if (fchmod(fd, 0700))
 		return error_set(err, -errno, "directory %s: its mode cannot be set to 0700: %s",
@@ -179,7 +179,7 @@ int private_dir(const char *path, char *real, size_t cap, struct error *err)
 		               error_name(errno));
 		goto out;
 	}
-	/* Somebody may have put another one in its place meanwhile. */
+	/* Another user may have replaced it since it was opened. */
 	rc = same_dir(fd, found)
 	         ? check(fd, found, err)
 	         : error_set(err, -ESTALE, "directory %s is being replaced; " WAY_OUT, plain);

@@ -67,7 +67,7 @@ enum blkif_refusal {
 	BLKIF_REFUSALS
 };
 const char *blkif_refusal_name(enum blkif_refusal r); /* "out-of-range" … */
-/* What is wrong with such a request, as a clause for people: "it reaches beyond the end …". */
+/* What is wrong with the request, as a clause for people: "it reaches beyond the end …". */
 const char *blkif_refusal_text(enum blkif_refusal r);
 
 /* How many descriptors must be copied from the start of page req->indirect[0] before blkif_check

@@ -62,7 +62,8 @@ static int check_open(struct toolstack *ts, void *arg)
 
 	const char *image = member(status, "image_state") ?: "";
 	const char *why = member(status, "error") ?: member(status, "warning") ?: "";
-	/* A guest is let go on where it comes from only after it has been taken in here. */
+	/* Migration: the sending host gives the guest up, and with it the image, only after this
+	 * one has taken it in. */
 	if (!strcmp(image, "open") || json_is_true(json_object_get(status, "awaits_handover")))
 		return 1;
 	if (!strcmp(image, "failed") || state == XS_UNKNOWN || state >= XS_CLOSING)

@@ -99,7 +99,7 @@ int toolstack_find(struct toolstack *ts, unsigned domid, uint32_t devid,
 			return 0;
 	}
 	toolstack_paths(NULL, domid, devid, out);
-	/* Remains of a device: something to remove, too. */
+	/* Remains of a device are also something to remove. */
 	return store_exists(ts->store, XBT_NULL, out->front, NULL) ||
 	               store_exists(ts->store, XBT_NULL, out->copy, NULL)
 	           ? 0
@@ -173,7 +173,7 @@ int toolstack_wait_state(struct toolstack *ts, unsigned domid, uint32_t devid, i
 	if (rc == -ETIMEDOUT)
 		return error_set(err, rc,
 		                 "its back end stays %s and did not become %s within %u s; "
-		                 "`xenblkctl status %s` says what is in the way",
+		                 "`xenblkctl status %s` says what it waits for",
 		                 xenbus_state_name(w.seen), xenbus_state_name(state), ms / 1000,
 		                 id);
 	return error_set(err, rc, "its back end is %s and will not become %s: %s",

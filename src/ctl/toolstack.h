@@ -74,7 +74,7 @@ int toolstack_domain_destroy(struct toolstack *ts, unsigned domid, struct error 
 /* Destroys the domain if it is a marked one without disks. */
 int toolstack_domain_tidy(struct toolstack *ts, unsigned domid, struct error *err);
 
-/* One transaction. -EEXIST: there is such a device already. */
+/* One transaction. -EEXIST: the device exists already. */
 int toolstack_add_nodes(struct toolstack *ts, const struct toolstack_disk *disk, struct error *err);
 /* online = 0, and state = 5 unless it is 6 (or gone). */
 int toolstack_offline(struct toolstack *ts, unsigned domid, uint32_t devid, struct error *err);
@@ -85,7 +85,7 @@ int toolstack_wait_state(struct toolstack *ts, unsigned domid, uint32_t devid, i
  * may be before its image is open: what still holds it lets go only afterwards. */
 int toolstack_hotplug(struct toolstack *ts, const struct toolstack_disk *disk, unsigned open_ms,
                       json_t **status, struct error *err);
-/* Waits until xenblkd has let go of the disk's image; also for a xenblkd that is not there just
+/* Waits until xenblkd has released the disk's image; also for a xenblkd that does not run just
  * now. */
 int toolstack_released(struct toolstack *ts, const char *kind, unsigned domid, uint32_t devid,
                        struct error *err);
@@ -109,7 +109,7 @@ struct toolstack_node {
  * written. */
 unsigned toolstack_back_nodes(const struct toolstack_disk *disk, struct toolstack_node *node);
 unsigned toolstack_front_nodes(const struct toolstack_disk *disk, struct toolstack_node *node);
-/* The copy's keys beyond those of the back end. */
+/* The keys that the copy has and the back end has not. */
 unsigned toolstack_copy_nodes(const struct toolstack_disk *disk, struct toolstack_node *node);
 
 /* "7:xvda" of the device; id has TOOLSTACK_ID_MAX bytes. */

@@ -76,8 +76,8 @@ static bool stop(void *arg)
 	return tool_interrupted();
 }
 
-/* Runs --revive's command, which owns its own time, but not that of who interrupts us. What it
- * prints goes to standard error. */
+/* Runs --revive's command. It may take as long as it likes, but a signal for the tool ends it. What
+ * it prints goes to standard error. */
 static bool revive(void *arg, const struct conform_case *k, struct error *why)
 {
 	struct judge *j = arg;

@@ -4,8 +4,8 @@
  * supervisor's nor a worker's death can touch them: it parses no guest's bytes, and does nothing
  * else. It is started by the first supervisor and ends when no supervisor is connected and it holds
  * nothing or its socket was removed, or with the embedded Xen. One packet a message, over a
- * seqpacket socket; this stays as it is in all versions, for a holder serves supervisors of later
- * ones.
+ * seqpacket socket; the messages are the same in all versions, because a holder serves supervisors
+ * of later ones.
  */
 #ifndef HOLDER_HOLDER_H
 #define HOLDER_HOLDER_H

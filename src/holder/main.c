@@ -60,7 +60,7 @@ static void put(const char *name, int fd)
 	list_append(&claims, &c->link);
 }
 
-/* A supervisor that does not read is gone soon: it is not waited for. */
+/* Does not wait for a supervisor that does not read: it is about to go. */
 static int list(int sock)
 {
 	int rc = 0;
@@ -117,7 +117,7 @@ static void setup(void)
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	/* Where we may: what it holds is the last thing to be given up for memory. */
+	/* Where the kernel allows it: for want of memory, claims should be the last thing to go. */
 	FILE *f = fopen("/proc/self/oom_score_adj", "we");
 	if (f) {
 		fputs("-1000", f);
@@ -130,7 +130,7 @@ static void setup(void)
 	list_init(&claims);
 }
 
-/* The socket, by which supervisors find us. */
+/* The socket, by which supervisors find the holder. */
 struct name {
 	char path[200];
 	struct stat st;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What we need of a Xen: grants, event channels, and where its xenstore listens.
+ * What xenblkd needs of a Xen: grants, event channels, and where its xenstore listens.
  *
- * The same interface stands over the embedded Xen (src/xen/embedded) and later over the real one
- * (src/xen/real); only xen_platform_open knows which there are. It follows libxengnttab and
+ * The embedded Xen (src/xen/embedded) and the real one (src/xen/real) have the same interface; only
+ * xen_platform_open knows which there are. It follows libxengnttab and
  * libxenevtchn (Xen public headers xengnttab.h, xenevtchn.h), except that errors are -errno.
  *
  * Threads: a platform may be used from any thread; every handle opened from it (gnttab, evtchn,
@@ -23,7 +23,7 @@
 struct xen_platform;
 struct xen_gnttab; /* maps and copies pages that other domains grant to us */
 struct xen_evtchn; /* event channels: one file descriptor for any number of ports */
-struct xen_gntshr; /* grants pages of ours to other domains: the front end's side */
+struct xen_gntshr; /* grants pages to other domains: the front end's side */
 
 /*
  * Connects to the embedded Xen in that directory, acting as domain `domid` (0: the control domain;

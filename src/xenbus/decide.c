@@ -31,7 +31,7 @@ static bool fence_first(const struct snapshot *s)
 	return s->unfenced && !s->force && s->image != IMAGE_OPEN && s->image != IMAGE_FAILED;
 }
 
-/* The ring drained, then Closed. With online=0 the image is let go before: what waits for Closed
+/* The ring drained, then Closed. With online=0 the image is closed before: what waits for Closed
  * is the toolstack's script that removes the image's device, or a new domain that opens it. */
 static enum action close_down(const struct snapshot *s)
 {
@@ -54,8 +54,8 @@ static enum action close_down(const struct snapshot *s)
 /* The front end is ready: both halves, in whatever order they come. */
 static enum action bring_up(const struct snapshot *s)
 {
-	/* What a dead worker left is the other host's now: not to be done again, and not to be
-	 * closed, for the guest may come back. */
+	/* What a dead worker left is the other host's now: it is not done again. Nor is the disk
+	 * closed, because the guest may come back. */
 	if (s->away && s->ours == XS_CONNECTED && s->ring == RING_IDLE)
 		return ACT_NOTHING;
 	if (s->held && s->ours == XS_CONNECTED)

@@ -12,9 +12,9 @@
 #include "base/error.h"
 #include "blkif/abi.h"
 
-#define RING_MAX_ORDER 4 /* max-ring-page-order that we advertise */
+#define RING_MAX_ORDER 4 /* max-ring-page-order that xenblkd advertises */
 #define RING_MAX_REFS (1u << RING_MAX_ORDER)
-#define RING_MAX_QUEUES 16 /* largest multi-queue-max-queues that we advertise */
+#define RING_MAX_QUEUES 16 /* largest multi-queue-max-queues that xenblkd advertises */
 #define KEY_QUOTE 40       /* at most so much of a key's text goes into a message */
 
 /* Where keys are read. get: as store_read, length or -errno (-ENOENT: absent). dirs: lent. */
