@@ -33,7 +33,7 @@ void queue_tidy(struct queue *q)
 		q->idle_ns = grants_release_idle(&q->grants, now);
 	__atomic_store_n(&q->c.stats->persistent, q->grants.count, __ATOMIC_RELAXED);
 	/* What hangs in the storage needs its memory still; its end makes the queue busy again. */
-	if (q->inflight || q->waiting.head || q->taken.head)
+	if (q->inflight || q->waiting.head)
 		return;
 	buffers_trim(&q->buffers);
 	if (q->descriptors_touched)
