@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "control.h"
+#include "writer.h"
 
 #include <xen/io/blkif.h>
 
@@ -167,15 +168,50 @@ static void never_enough(void **state)
 	front_end(f);
 }
 
+/* All kinds of requests, barriers among them, in two queues: every few copies are refused, and now
+ * and then the worker is killed, and the front end connects again. No block is ever wrong. */
+static void verified_meanwhile(void **state)
+{
+	struct host *h = *state;
+	struct writer_board *board = writer_boards(1);
+	const char *image = host_image(h, "b.img", WRITER_BYTES);
+	unsigned ios = 0, kills = 0;
+
+	host_attach(h, &(struct disk){.devid = XVDB, .params = image}, image);
+	pid_t writer = writer_start(&(struct writer_options){
+	    .run_dir = h->dir,
+	    .domid = 1,
+	    .vdev = "xvdb",
+	    .image = image,
+	    .queues = 2,
+	    .indirect = true,
+	    .seed = 5,
+	    .board = board,
+	});
+	for (unsigned turn = 1; kills < 10; turn++) {
+		usleep(2000);
+		writer_check(writer);
+		refuse(h, turn % 9);
+		unsigned now = __atomic_load_n(&board->ios, __ATOMIC_ACQUIRE);
+		pid_t pid = turn % 50 == 0 && now > ios ? host_worker(h, "1:xvdb") : 0;
+		if (pid) {
+			kill(pid, SIGKILL);
+			kills++;
+			ios = now;
+		}
+	}
+	refuse(h, 0);
+	writer_finish(writer, board);
+	assert_int_equal(host_stat(h, "1:xvdb", "errors"), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, host_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(reads_and_writes),
-	    T(killed_meanwhile),
-	    T(disconnected_meanwhile),
-	    T(never_enough),
+	    T(reads_and_writes), T(killed_meanwhile),   T(disconnected_meanwhile),
+	    T(never_enough),     T(verified_meanwhile),
 	};
 
 	return cmocka_run_group_tests_name("short_copies", tests, NULL, NULL);
