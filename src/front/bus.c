@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The xenstore side of the front end: keys, states, watches. */
-#include "front/front.h"
+#include "front/bus.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "front/failure.h"
+#include "front/front.h"
 
 #define WATCH_TOKEN "backend-state"
 #define MAX_CONFLICTS 100

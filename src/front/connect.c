@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Walks the xenbus states of the front end: reset, connect, disconnect; makes and releases the
  * ring. */
-#include "front/front.h"
+#include "front/connect.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,6 +9,11 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "front/bus.h"
+#include "front/failure.h"
+#include "front/front.h"
+#include "front/ring.h"
+#include "front/slots.h"
 
 #define M_GONE (XBF_BIT(XS_CLOSED) | XBF_BIT(XS_UNKNOWN))
 #define M_CLOSES (XBF_BIT(XS_CLOSING) | M_GONE)

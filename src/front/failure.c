@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The text of a handle's last failure. */
+#include "front/failure.h"
+
 #include <stdarg.h>
 #include <stdio.h>
-
-#include "front/front.h"
 
 int xbf_fail(struct xenblkfront *f, int rc, const char *fmt, ...)
 {

@@ -9,6 +9,7 @@
 #include <xen/io/protocols.h>
 
 #include "base/clock.h"
+#include "front/slots.h"
 
 #define DEFAULT_TIMEOUT_MS 10000
 

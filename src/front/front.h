@@ -99,66 +99,10 @@ struct xenblkfront {
 
 #pragma GCC visibility push(hidden)
 
-/* ---- failure.c ---- */
-/* Sets the text, with the disk's name in front, and returns rc. */
-int xbf_fail(struct xenblkfront *f, int rc, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-void xbf_clear_error(struct xenblkfront *f);
-
-/* ---- front.c ---- */
 /* Absolute time of a time-out in ms; negative: the handle's. */
 uint64_t xbf_deadline(const struct xenblkfront *f, int timeout_ms);
 /* What poll() wants: rounded up, never negative. */
 int xbf_ms_left(uint64_t deadline);
-
-/* ---- bus.c ---- */
-/* Reads where the back end is. -ENODEV: no such device. */
-int xbf_locate(struct xenblkfront *f);
-/* Waits until the back end's state is in the mask: the state, or -ETIMEDOUT with a text. */
-int xbf_wait_state(struct xenblkfront *f, unsigned mask, uint64_t deadline);
-/* Reads all pending watch events and throws them away: states are read by value. */
-int xbf_drain_watches(struct xenblkfront *f);
-/* Writes our state unless the node is gone: 0, -ENOENT, -errno with a text. */
-int xbf_switch_state(struct xenblkfront *f, int state);
-/* " (back end says: …)" from its error node, or "". */
-const char *xbf_back_says(struct xenblkfront *f, char *buf, size_t cap);
-/* Reads all keys that there are; what is not there is 0. */
-int xbf_read_info(struct xenblkfront *f, struct xenblkfront_info *out);
-/* How many queues the back end offers: at least 1. */
-unsigned xbf_max_queues(struct xenblkfront *f);
-/* One transaction: old keys out, new keys in. */
-int xbf_write_ring_keys(struct xenblkfront *f);
-
-/* ---- connect.c ---- */
-/* Takes rings, pools and ports back. -EBUSY: the back end still maps pages; they are forgotten
- * then.
- */
-int xbf_release(struct xenblkfront *f);
-
-/* ---- ring.c ---- */
-/* Takes what is there in the selected queue, up to max: count, or -EPROTO with a text. Never waits.
- */
-int xbf_take(struct xenblkfront *f, struct xenblkfront_response *rsp, unsigned max);
-/* -EPROTO with the text for a connection that is not to be believed any more. */
-int xbf_broken(struct xenblkfront *f);
-/* Updates back_state if a watch event waits; costs one poll() if none does. */
-int xbf_see_back(struct xenblkfront *f);
-/* Sleeps until an event of any ring or of the back end's state: 0, -ETIMEDOUT (no text), -errno. */
-int xbf_wait_event(struct xenblkfront *f, uint64_t deadline);
-
-/* ---- slots.c: of the selected queue ---- */
-/* Makes them if there are none, and finds the largest request's size. */
-int xbf_slots_make(struct xenblkfront *f);
-/* Gives their pages back; first failure is returned, all are tried. */
-int xbf_slots_release(struct xenblkfront *f,
-                      int (*unshare)(struct xenblkfront *, void *, unsigned));
-/* Frees their memory; the pages live on. */
-void xbf_slots_free(struct xbf_queue *q);
-/* Makes room for *length bytes in s->data, or for as much as there is: *length is cut then. */
-int xbf_slot_pages(struct xenblkfront *f, struct xbf_slot *s, uint64_t *length);
-/* Describes s->length bytes of s->data in the request, which becomes an indirect one if that many
- * do not fit. */
-void xbf_slot_segments(const struct xbf_slot *s, struct xenblkfront_request *req);
 
 /* The back end was seen to have gone: no answer will come any more. */
 static inline bool xbf_back_left(const struct xenblkfront *f)

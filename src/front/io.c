@@ -10,6 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "front/bus.h"
+#include "front/failure.h"
+#include "front/ring.h"
+#include "front/slots.h"
+
 #define DISCARD_PIECE \
 	(1ull << 30) /* one answer per GiB: a long discard does not look like a hang */
 

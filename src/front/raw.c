@@ -6,6 +6,8 @@
 #include <poll.h>
 #include <string.h>
 
+#include "front/failure.h"
+
 _Static_assert(XENBLKFRONT_SLOT_MAX == BLKIF_SLOT_MAX, "the public header has no blkif/abi.h");
 
 static int no_ring(struct xenblkfront *f)

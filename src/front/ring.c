@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Single requests: granted pages, putting requests on the ring, taking responses, waiting. */
-#include "front/front.h"
+#include "front/ring.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+
+#include "front/bus.h"
+#include "front/failure.h"
+#include "front/front.h"
 
 /* ---- pages ---- */
 

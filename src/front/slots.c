@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The requests of synchronous I/O and their pages: granted on first use, then kept. */
-#include "front/front.h"
+#include "front/slots.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "front/failure.h"
 
 #define DIRECT_BYTES (XENBLKFRONT_SEGS * XEN_PAGE_SIZE)
 #define MANY_PAGES 4096 /* of a queue's indirect requests; those that find none left are direct */

@@ -5,6 +5,9 @@
 
 #include <signal.h>
 
+#include "front/tool_message.h"
+#include "front/tool_signal.h"
+
 static int (*const commands[])(struct xenblkfront *, const struct tool_options *) = {
     [CMD_INFO] = tool_info,   [CMD_READ] = tool_read,       [CMD_WRITE] = tool_write,
     [CMD_FLUSH] = tool_flush, [CMD_DISCARD] = tool_discard, [CMD_BENCH] = tool_bench,

@@ -56,21 +56,6 @@ int tool_bench(struct xenblkfront *f, const struct tool_options *o);
 /* Judges the back end: handles of its own, signals held. */
 int tool_conform(const struct tool_options *o);
 
-/* ---- tool_message.c ---- */
-/* "xenblkfront: …" on stderr; returns TOOL_FAILED. */
-int tool_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* The handle's error text. */
-int tool_front_error(const struct xenblkfront *f);
-
-/* ---- tool_signal.c ---- */
-/* From here on SIGINT and SIGTERM wait until asked for, so that the disk is disconnected in order.
- * Once. */
-void tool_hold_signals(void);
-/* SIGINT or SIGTERM came; the second one kills. */
-bool tool_interrupted(void);
-/* Waits until fd is ready for `events` of poll(): false if a signal came first. */
-bool tool_wait_fd(int fd, short events);
-
 /* ---- progress on stderr ---- */
 
 /* On the stack of the command that shows it. */

@@ -9,6 +9,8 @@
 #include <xen/io/blkif.h>
 
 #include "base/clock.h"
+#include "front/tool_message.h"
+#include "front/tool_signal.h"
 
 #define PAGE 4096u
 #define SUB_BITS 6 /* buckets per power of two: 64, so a percentile is good to 1.6 % */

@@ -14,6 +14,8 @@
 #include <xen/io/blkif.h>
 
 #include "front/conform/conform.h"
+#include "front/tool_message.h"
+#include "front/tool_signal.h"
 
 /* What one run shows and counts. On the command's stack. */
 struct judge {

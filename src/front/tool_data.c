@@ -12,6 +12,8 @@
 #include <xen/io/blkif.h>
 
 #include "base/clock.h"
+#include "front/tool_message.h"
+#include "front/tool_signal.h"
 
 #define CHUNK \
 	(4u << 20) /* more than the largest ring of 4 KiB pages needs to stay full for a while */

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <xen/io/blkif.h>
 
+#include "front/tool_message.h"
+
 static int print_json(const struct xenblkfront_info *i)
 {
 	json_t *j = json_pack("{s:I s:I s:I s:I s:I}", "sectors", (json_int_t)i->sectors, "bytes",

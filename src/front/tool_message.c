@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the tool says went wrong. */
+#include "front/tool_message.h"
+
 #include <stdarg.h>
 
 #include "front/tool.h"

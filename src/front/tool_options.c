@@ -6,6 +6,7 @@
 
 #include "base/args.h"
 #include "blkif/vdev.h"
+#include "front/tool_message.h"
 #include "xen/platform.h"
 
 static const struct arg_command commands[] = {

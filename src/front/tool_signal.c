@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Signals that end the tool, in order. */
+#include "front/tool_signal.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-#include "front/tool.h"
 
 static int signal_fd = -1;
 static bool signal_seen;
