@@ -56,19 +56,4 @@ int tool_bench(struct xenblkfront *f, const struct tool_options *o);
 /* Judges the back end: handles of its own, signals held. */
 int tool_conform(const struct tool_options *o);
 
-/* ---- progress on stderr ---- */
-
-/* On the stack of the command that shows it. */
-struct progress {
-	bool shown;
-	const char *verb;
-	uint64_t total, done; /* bytes; total 0: not known */
-	uint64_t start_ns, last_ns;
-};
-
-void progress_start(struct progress *p, const struct tool_options *o, const char *verb,
-                    uint64_t total);
-void progress_add(struct progress *p, uint64_t bytes);
-void progress_end(struct progress *p);
-
 #endif

@@ -20,6 +20,14 @@
 #define BAR 30
 #define BAR_EVERY_NS (100 * NS_PER_MS)
 
+/* On the stack of the command that shows it. */
+struct progress {
+	bool shown;
+	const char *verb;
+	uint64_t total, done; /* bytes; total 0: not known */
+	uint64_t start_ns, last_ns;
+};
+
 typedef unsigned long long ull;
 
 /* ---- progress ---- */
@@ -40,8 +48,8 @@ static void draw(const struct progress *p, uint64_t now, char end)
 	}
 }
 
-void progress_start(struct progress *p, const struct tool_options *o, const char *verb,
-                    uint64_t total)
+static void progress_start(struct progress *p, const struct tool_options *o, const char *verb,
+                           uint64_t total)
 {
 	*p = (struct progress){.shown = o->progress || isatty(STDERR_FILENO),
 	                       .verb = verb,
@@ -50,7 +58,7 @@ void progress_start(struct progress *p, const struct tool_options *o, const char
 	p->last_ns = p->start_ns;
 }
 
-void progress_add(struct progress *p, uint64_t n)
+static void progress_add(struct progress *p, uint64_t n)
 {
 	p->done += n;
 	if (!p->shown)
@@ -62,7 +70,7 @@ void progress_add(struct progress *p, uint64_t n)
 	}
 }
 
-void progress_end(struct progress *p)
+static void progress_end(struct progress *p)
 {
 	if (p->shown)
 		draw(p, clock_ns(), '\n');
