@@ -6,7 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "xen/embedded/xsd_acct.h"
+#include "xen/embedded/xsd_domain.h"
+#include "xen/embedded/xsd_ops.h"
+#include "xen/embedded/xsd_out.h"
+#include "xen/embedded/xsd_request.h"
 #include "xen/embedded/xsd_store.h"
+#include "xen/embedded/xsd_txn.h"
+#include "xen/embedded/xsd_watch.h"
 
 static int seed(struct xsd *x, const char *path)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Pending node counts per domain, and the list of changes that watches are to hear of. */
+#include "xen/embedded/xsd_acct.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "xen/embedded/xsd_store.h"
 
 /* Room for one more element of that size; moves *e. */
 static int reserve(void **e, size_t n, size_t *cap, size_t size)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Domains as the store knows them, and what permissions let them do. */
-#include <stdlib.h>
+#include "xen/embedded/xsd_domain.h"
 
-#include "xen/embedded/xsd_store.h"
+#include <stdlib.h>
 
 struct xsd_domain *xsd_domain_of(struct xsd *x, uint16_t domid)
 {

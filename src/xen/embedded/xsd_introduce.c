@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Domains come and go, and those who watch for that are told. */
-#include "xen/embedded/xsd_store.h"
+#include "xen/embedded/xsd_introduce.h"
+
+#include "xen/embedded/xsd_domain.h"
+#include "xen/embedded/xsd_out.h"
+#include "xen/embedded/xsd_watch.h"
 
 bool xsd_set_introduced(struct xsd *x, struct xsd_domain *d, bool introduced)
 {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* One request's arguments, and its reply. */
+#include "xen/embedded/xsd_message.h"
+
 #include <string.h>
 
-#include "xen/embedded/xsd_request.h"
+#include "xen/embedded/xsd_out.h"
 
 void xsd_reply(struct xsd_request *rq, const void *data, size_t n)
 {

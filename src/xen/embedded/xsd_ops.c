@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The changes a client can make to a tree, with permissions, inheritance and quotas. */
+#include "xen/embedded/xsd_ops.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "xen/embedded/xsd_store.h"
+#include "xen/embedded/xsd_acct.h"
+#include "xen/embedded/xsd_domain.h"
 
 int xsd_view_get(const struct xsd_view *v, const struct xsd_domain *d, const char *path,
                  uint8_t need, struct xsd_node **out)

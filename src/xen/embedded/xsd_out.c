@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What waits to be sent to a client: replies and watch events, each event once. */
+#include "xen/embedded/xsd_out.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "xen/embedded/xsd_store.h"
+#include "xen/embedded/xsd_domain.h"
 
 #define CHUNK_SIZE 8192
 

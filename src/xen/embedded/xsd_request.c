@@ -5,6 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/parse.h"
+#include "xen/embedded/xsd_acct.h"
+#include "xen/embedded/xsd_domain.h"
+#include "xen/embedded/xsd_message.h"
+#include "xen/embedded/xsd_ops.h"
+#include "xen/embedded/xsd_session.h"
+#include "xen/embedded/xsd_txn.h"
+#include "xen/embedded/xsd_watch.h"
+
 static int one_path(struct xsd_request *rq)
 {
 	const char *arg[1];

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Requests about watches, transactions and domains. */
+#include "xen/embedded/xsd_session.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "xen/embedded/xsd_request.h"
+#include "base/parse.h"
+#include "xen/embedded/xsd_domain.h"
+#include "xen/embedded/xsd_introduce.h"
+#include "xen/embedded/xsd_message.h"
+#include "xen/embedded/xsd_txn.h"
+#include "xen/embedded/xsd_watch.h"
 
 #define DOMID_SELF_NR 0x7ff0u
 

@@ -4,10 +4,14 @@
  * what was written. A commit compares the reads with the store of now and plays the log again
  * there.
  */
+#include "xen/embedded/xsd_txn.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "xen/embedded/xsd_store.h"
+#include "xen/embedded/xsd_acct.h"
+#include "xen/embedded/xsd_domain.h"
+#include "xen/embedded/xsd_ops.h"
 
 struct read_entry {
 	struct xsd_hlink link;

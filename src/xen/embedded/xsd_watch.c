@@ -3,10 +3,14 @@
  * Watches hang on a table by path. A change looks up its own path and each ancestor; a removal also
  * every path that went with it. The cost does not depend on how many watches there are.
  */
+#include "xen/embedded/xsd_watch.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "xen/embedded/xsd_store.h"
+#include "xen/embedded/xsd_acct.h"
+#include "xen/embedded/xsd_domain.h"
+#include "xen/embedded/xsd_out.h"
 
 static uint64_t path_hash(const char *path)
 {
