@@ -148,6 +148,10 @@ void show_list(json_t *disks)
 			printf("%s: error: %s\n", text_of(disk, "id", id), text);
 		if (strcmp(text_of(disk, "storage_error", text), "-"))
 			printf("%s: %s\n", text_of(disk, "id", id), text);
+		/* Of a disk that is not there yet, what it waits for. */
+		if (!strcmp(text_of(disk, "image_state", id), "opening") &&
+		    strcmp(text_of(disk, "warning", text), "-"))
+			printf("%s: %s\n", text_of(disk, "id", id), text);
 	}
 }
 

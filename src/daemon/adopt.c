@@ -151,7 +151,7 @@ void adopt_answer(struct device *dev, const struct wm *m)
 {
 	char text[ERROR_TEXT_MAX];
 
-	dev->worker.pinged = false;
+	patience_heard(dev, m->flags);
 	if (!dev->worker.adopting || m->serial != dev->worker.last_serial || put_off(dev))
 		return;
 	dev->worker.adopting = false;

@@ -391,13 +391,6 @@ static int read_all(struct device *dev, struct snapshot *s)
 	int rc;
 
 	dev->warning.text[0] = '\0';
-	if (dev->slow_opening && dev->image == IMAGE_OPENING)
-		device_warn(dev,
-		            dev->incoming ? "waits for the host that the guest comes from to let "
-		                            "go of \"%.200s\""
-		                          : "still opening \"%.200s\": its lock is held, or its "
-		                            "storage does not answer",
-		            dev->source.text);
 	if (dev->image_note.text[0])
 		device_warn(dev, "%s", dev->image_note.text);
 	if (dev->worker.other)

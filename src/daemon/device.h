@@ -142,7 +142,9 @@ struct device {
 		int rc;
 		struct loop_timer timer; /* not again before */
 	} trouble;
-	bool slow_opening;
+	bool slow_opening;      /* for two seconds and more; then: */
+	bool fencing;           /* its worker waits for the fence, else for the file system */
+	char opening_since[24]; /* local time */
 	bool incoming; /* migrated to here: opened while where it comes from may hold the image */
 	struct log_limit limit;
 	/* removal */
@@ -247,10 +249,12 @@ void size_forget(struct device *dev);
 void patience_start(struct device *dev);
 void patience_over(struct device *dev);
 /* Killed, it must end. _killed: SIGKILL was sent. _ended: it has, or is another supervisor's.
- * Both idempotent. _warn: status says that it does not. */
+ * Both idempotent. _warn: status says that it does not, or what the image's
+ * opening waits for. */
 void patience_killed(struct device *dev);
 void patience_ended(struct device *dev);
 void patience_warn(struct device *dev);
+void patience_heard(struct device *dev, uint32_t flags); /* of WM_STATE */
 
 /* record.c: the disk's worker and the one that waits to replace it, as the supervisor started them,
  * in a file that no worker reaches. record_set: 0 or -errno. record_find: the process, if it lives,

@@ -43,11 +43,9 @@ static void expired(struct loop_timer *t)
 			hung(dev, "opens its image");
 			return;
 		}
-		dev->slow_opening = true;
 		dev->worker.pinged = true;
 		worker_send(dev, &m, -1);
 		loop_timer_arm(&dev->d->loop, &dev->slow, PING_NS);
-		device_dirty(dev);
 	} else if (dev->ring == RING_CONNECTING) {
 		hung(dev, "connects the ring");
 	} else if (dev->ring == RING_DISCONNECTING) {
@@ -58,13 +56,45 @@ static void expired(struct loop_timer *t)
 	}
 }
 
+void patience_heard(struct device *dev, uint32_t flags)
+{
+	if (dev->worker.pinged && dev->image == IMAGE_OPENING) {
+		dev->slow_opening = true;
+		dev->fencing = flags & WM_FENCING;
+	}
+	dev->worker.pinged = false;
+}
+
+static void warn_opening(struct device *dev)
+{
+	if (!dev->slow_opening || dev->image != IMAGE_OPENING)
+		return;
+	if (dev->incoming)
+		device_warn(dev,
+		            "waits for the host that the guest comes from to let go of \"%.200s\"",
+		            dev->source.text);
+	else if (dev->fencing)
+		device_warn(dev,
+		            "still opening \"%.200s\": waits since %s for the last I/O of the "
+		            "disk's earlier worker to end",
+		            dev->source.text, dev->opening_since);
+	else
+		device_warn(dev,
+		            "still opening \"%.200s\": waits since %s for its file system to "
+		            "answer; check its storage; the disk goes on by itself",
+		            dev->source.text, dev->opening_since);
+}
+
 void patience_start(struct device *dev)
 {
+	time_t now = time(NULL);
+	struct tm tm;
 	uint64_t ns = dev->image == IMAGE_OPENING       ? (dev->incoming ? INCOMING_NS : SLOW_NS)
 	              : dev->ring == RING_DISCONNECTING ? DRAIN_NS
 	                                                : CONNECT_NS;
 
-	dev->slow_opening = dev->worker.pinged = false;
+	dev->slow_opening = dev->fencing = dev->worker.pinged = false;
+	strftime(dev->opening_since, sizeof dev->opening_since, "%F %T", localtime_r(&now, &tm));
 	dev->slow.expired = expired;
 	loop_timer_arm(&dev->d->loop, &dev->slow, ns);
 }
@@ -119,6 +149,7 @@ void patience_warn(struct device *dev)
 {
 	const struct worker *w = &dev->worker;
 
+	warn_opening(dev);
 	if (w->hangs[0])
 		device_warn(dev,
 		            "its worker (process %d) was killed and hangs in the kernel since %s, "

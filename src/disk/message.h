@@ -62,6 +62,7 @@ enum wm_flags {
 	WM_HAS_IMAGE = 1, /* an image is open */
 	WM_HAS_RING = 2,  /* the ring of `generation` is connected */
 	WM_OPENING = 4,   /* an image is being opened: the answer to request `pending` comes */
+	WM_FENCING = 8,   /* … and what it waits for is the fence (storage/claim.h) */
 };
 
 struct wm_queue {

@@ -117,6 +117,20 @@ static int settle_direct(struct file *f, const char *path, struct error *err)
 	return 0;
 }
 
+static int wait_fence(const struct file *f, const struct storage_spec *spec, struct error *err)
+{
+	char buf[STORAGE_SHORT_MAX];
+	int rc;
+
+	if (spec->fencing)
+		__atomic_store_n(spec->fencing, true, __ATOMIC_RELAXED);
+	rc = claim_fence(f->fd, spec->shared, spec->owner, storage_short(buf, spec->target.path),
+	                 err);
+	if (spec->fencing)
+		__atomic_store_n(spec->fencing, false, __ATOMIC_RELAXED);
+	return rc;
+}
+
 static void file_close(struct storage *s)
 {
 	struct file *f = container_of(s, struct file, base);
@@ -150,8 +164,7 @@ static int file_open(const struct storage_spec *spec, struct storage **out, stru
 	if ((rc = open_image(f, spec, err)))
 		goto out;
 	/* Who only reads leaves nothing behind that others would have to wait for. */
-	if (!spec->readonly &&
-	    (rc = claim_fence(f->fd, spec->shared, spec->owner, storage_short(buf, path), err)))
+	if (!spec->readonly && (rc = wait_fence(f, spec, err)))
 		goto out;
 	if (f->block && !spec->readonly && (rc = file_device_writable(f->fd, path, err)))
 		goto out;

@@ -40,6 +40,9 @@ struct storage_spec {
 	uint64_t owner;    /* claim_owner: whose fence it is */
 	struct lost *lost; /* what earlier workers noted, and a loss is noted in; lent until
 	                      storage_close; NULL: no flush fails for it */
+	/* Set while it waits for the fence, and not for the file system; read by any thread,
+	 * atomically. Or NULL. */
+	bool *fencing;
 	bool after_death; /* a worker of this disk may have died: what it wrote and was lost is told
 	                     to its front end */
 };

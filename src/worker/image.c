@@ -23,7 +23,8 @@ struct opening {
 	int done_fd;
 	struct claim_spec claim;
 	struct storage_spec spec;
-	int parcel; /* of the claim, if we made it, which is news for the supervisor; else -1 */
+	bool fencing; /* atomic */
+	int parcel;   /* of the claim, if we made it, which is news for the supervisor; else -1 */
 	struct storage_identity identity;
 	struct error note; /* about an image that is open; or "" */
 	struct storage *storage;
@@ -80,6 +81,7 @@ static void specify(struct worker *w, struct opening *o, const struct wm_open *m
 	    .owner = m->owner,
 	    .after_death = m->after_death,
 	    .lost = &w->lost,
+	    .fencing = &o->fencing,
 	};
 	o->spec.target.path[sizeof o->spec.target.path - 1] = 0;
 	o->spec.target.fault[sizeof o->spec.target.fault - 1] = 0;
@@ -143,6 +145,11 @@ int image_open(struct worker *w, const struct wm_open *m, int fd, struct error *
 	free(o);
 	return rc ? error_set(err, rc, "cannot start a thread: %s", error_name(rc))
 	          : error_set(err, -ENOMEM, "out of memory");
+}
+
+bool image_waits_for_fence(const struct worker *w)
+{
+	return w->opening && __atomic_load_n(&w->opening->fencing, __ATOMIC_RELAXED);
 }
 
 static void keep(struct worker *w, const struct opening *o)

@@ -8,6 +8,8 @@
 /* Starts opening; w->opened becomes readable when that has ended. fd: the claim's parcel, lent, or
  * -1. */
 int image_open(struct worker *w, const struct wm_open *m, int fd, struct error *err);
+/* Main thread, any time. */
+bool image_waits_for_fence(const struct worker *w);
 /* The result; note: what is worth a word about an image that is open, or "". */
 int image_opened(struct worker *w, struct storage_caps *caps, struct error *note,
                  struct error *err);

@@ -56,7 +56,7 @@ static void say_state(struct worker *w, const struct wm *request)
 	    .type = WM_STATE,
 	    .serial = request->serial,
 	    .flags = (w->storage ? WM_HAS_IMAGE : 0) | (w->nr_queues ? WM_HAS_RING : 0) |
-	             (w->opening ? WM_OPENING : 0),
+	             (w->opening ? WM_OPENING : 0) | (image_waits_for_fence(w) ? WM_FENCING : 0),
 	    .pending = w->open_serial,
 	    .generation = w->generation,
 	};

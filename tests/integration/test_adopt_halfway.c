@@ -77,7 +77,7 @@ static void hung_in_open(void **state)
 	int late = stays_in_open(h, &t);
 	pid_t opener = host_worker(h, "1:xvda");
 	/* It is asked after 2 s, and would be killed after 7. */
-	wait_until(strstr(status_text(h, "1:xvda", "warning"), "still opening"));
+	wait_until(strstr(status_text(h, "1:xvda", "warning"), "for the last I/O of the"));
 	usleep(5500 * 1000);
 	assert_int_equal(host_worker(h, "1:xvda"), opener);
 	assert_int_equal(kill(opener, SIGSTOP), 0);

@@ -94,6 +94,15 @@ static void end(struct hung *s)
 	bystander_stop(s->h, &s->b);
 }
 
+static bool list_says(struct host *h, const char *text)
+{
+	char line[400];
+
+	snprintf(line, sizeof line, "%s/xenblkctl --run-dir %s list | grep -q '%s'", h->build,
+	         h->dir, text);
+	return !system(line);
+}
+
 static void attach_silent(struct hung *s)
 {
 	fall_silent(s);
@@ -111,6 +120,9 @@ static void attach(void **state)
 	attach_silent(s);
 	others_live(s);
 	assert_true(status_is(s->h, "1:xvda", "image_state", "opening"));
+	wait_until(strstr(status_text(s->h, "1:xvda", "warning"), "for its file system to answer"));
+	wait_until(host_log_has(s->h, "for its file system to answer"));
+	assert_true(list_says(s->h, "1:xvda: still opening"));
 	end(s);
 }
 
