@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* argp takes the words apart and lays --help out. Error texts are ours: argp's are two lines long,
- * and tests cannot catch them. */
+/* argp takes the words apart and lays --help out. It writes no error texts: its own take two lines,
+ * and a test cannot catch them. */
 #include "base/args.h"
 
 #include <argp.h>
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/parse.h"
 
+#define NAME_MAX_BYTES 40
 #define KEY_HELP 'h'   /* the one short option */
 #define KEY_OPTION 256 /* plus the place in the table: not the code of any character */
 
@@ -92,18 +94,55 @@ static int take_value(const struct arg_option *o, const char *value, char *field
 	return -EINVAL;
 }
 
+/* Letters to insert, remove or replace that make b of a's first `len` letters. */
+static unsigned edits(const char *a, size_t len, const char *b)
+{
+	unsigned row[NAME_MAX_BYTES + 1], diagonal, above;
+	size_t width = strlen(b);
+
+	if (len > NAME_MAX_BYTES || width > NAME_MAX_BYTES)
+		return UINT_MAX;
+	for (unsigned j = 0; j <= width; j++)
+		row[j] = j;
+	for (size_t i = 0; i < len; i++) {
+		diagonal = row[0]++;
+		for (size_t j = 1; j <= width; j++, diagonal = above) {
+			above = row[j];
+			unsigned shorter = above < row[j - 1] ? above : row[j - 1];
+			unsigned replaced = diagonal + (a[i] != b[j - 1]);
+			row[j] = replaced <= shorter ? replaced : shorter + 1;
+		}
+	}
+	return row[width];
+}
+
+/* Takes name as a hint if it is nearer to the word than the hint so far. */
+static void consider(const char *word, size_t len, const char *name, const char **hint)
+{
+	unsigned limit = len > 4 ? 3 : 2, so_far = *hint ? edits(word, len, *hint) : limit;
+
+	if (edits(word, len, name) < so_far)
+		*hint = name;
+}
+
 /* Whether this word is what argp stumbled over; *err then says why. */
 static bool explain(const struct arg_program *p, const char *word, struct error *err)
 {
 	size_t len = strcspn(word, "=");
 	const struct arg_option *found[2] = {NULL, NULL};
+	const char *hint = NULL;
 
 	if (word[0] != '-' || !word[1])
 		return false;
 	for (size_t i = 0; word[1] == '-' && i < p->nr_options; i++) {
 		const struct arg_option *o = &p->options[i];
-		if (o->kind == ARG_HEADING || strncmp(o->name, word + 2, len - 2))
+		if (o->kind == ARG_HEADING)
 			continue;
+		if (strncmp(o->name, word + 2, len - 2)) {
+			if (o->help)
+				consider(word + 2, len - 2, o->name, &hint);
+			continue;
+		}
 		bool exact = strlen(o->name) == len - 2;
 		found[1] = exact ? NULL : found[0];
 		found[0] = o;
@@ -111,8 +150,9 @@ static bool explain(const struct arg_program *p, const char *word, struct error 
 			break;
 	}
 	if (!found[0])
-		error_set(err, -EINVAL, "unknown option %.*s; see %s --help", (int)len, word,
-		          p->name);
+		error_set(err, -EINVAL, "unknown option %.*s; %s%s%s", (int)len, word,
+		          hint ? "did you mean --" : "see ", hint ?: p->name,
+		          hint ? "?" : " --help");
 	else if (found[1])
 		error_set(err, -EINVAL, "ambiguous option %.*s: --%s or --%s is possible", (int)len,
 		          word, found[1]->name, found[0]->name);
@@ -166,7 +206,7 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-/* argp's tables, made of ours. names: storage for the commands' lines in --help. */
+/* argp's tables, made of a program's. names: storage for the commands' lines in --help. */
 struct tables {
 	struct argp_option options[ARG_OPTIONS_MAX + 40];
 	char names[32][64];
@@ -209,14 +249,18 @@ static void make_tables(const struct arg_program *p, struct tables *t)
 static int check_command(const struct arg_program *p, struct args *a, struct error *err)
 {
 	const struct arg_command *c = p->commands;
+	const char *hint = NULL;
 
 	if (!a->words)
 		return error_set(err, -EINVAL, "no command given; see %s --help", p->name);
-	while (c < p->commands + p->nr_commands && strcmp(c->name, a->word[0]))
+	while (c < p->commands + p->nr_commands && strcmp(c->name, a->word[0])) {
+		consider(a->word[0], strlen(a->word[0]), c->name, &hint);
 		c++;
+	}
 	if (c == p->commands + p->nr_commands)
-		return error_set(err, -EINVAL, "unknown command `%s`; see %s --help", a->word[0],
-		                 p->name);
+		return error_set(err, -EINVAL, "unknown command `%s`; %s%s%s", a->word[0],
+		                 hint ? "did you mean " : "see ", hint ?: p->name,
+		                 hint ? "?" : " --help");
 	a->command = (unsigned)(c - p->commands);
 	a->words--;
 	memmove(a->word, a->word + 1, a->words * sizeof *a->word);

@@ -111,7 +111,12 @@ static void refused(void **state)
 		const char *line, *named;
 	} cases[] = {
 	    {"", "no command"},
-	    {"frobnicate", "`frobnicate`"},
+	    {"frobnicate", "unknown command `frobnicate`; see xenblkctl --help"},
+	    {"statsu 7:xvda", "unknown command `statsu`; did you mean stats?"},
+	    {"detahc 7:xvda", "unknown command `detahc`; did you mean detach?"},
+	    {"detach 7:xvda --forec", "unknown option --forec; did you mean --force?"},
+	    {"attach a --domian=1 --vdev xvda", "unknown option --domian; did you mean --domain?"},
+	    {"list --x", "unknown option --x; see xenblkctl --help"},
 	    {"list --frob", "--frob"},
 	    {"upgrade 7:xvda --all", "not both"},
 	    {"recover", "recover wants one ID"},
