@@ -66,7 +66,7 @@ int xenblkfront_disconnect(struct xenblkfront *f);
 int xenblkfront_get_info(struct xenblkfront *f, struct xenblkfront_info *out);
 
 /* Which queue synchronous I/O and single requests use from now on; a new connection starts with
- * queue 0. -EINVAL: there is no such queue. */
+ * queue 0. -EINVAL: the connection has fewer queues. */
 int xenblkfront_select(struct xenblkfront *f, unsigned queue);
 
 /* ---- synchronous I/O: any length; splits into requests and keeps the ring full. Requests of more

@@ -31,7 +31,7 @@ __attribute__((constructor)) static void need_io_uring(void)
 	program_needs(lacks_io_uring());
 }
 
-/* The test stands somewhere below the directory of the programs. */
+/* The test is somewhere below the directory of the programs. */
 static void find_build(struct host *h)
 {
 	ssize_t n = readlink("/proc/self/exe", h->build, sizeof h->build - 1);

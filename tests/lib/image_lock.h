@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What claims and fences (storage/claim.h) look like to others: to stand in for one of them. */
+/* What claims and fences (storage/claim.h) look like to others: to play one of them. */
 #ifndef TESTS_LIB_IMAGE_LOCK_H
 #define TESTS_LIB_IMAGE_LOCK_H
 
@@ -40,13 +40,13 @@ static inline int image_delay_next(pid_t supervisor, pid_t worker, const char *p
 	return -1;
 }
 
-/* Whether nobody owns the image or has I/O on it. */
+/* Whether the image has no owner and no I/O under way. */
 static inline bool image_is_free(int fd)
 {
 	return !locks_met(fd, LOCKS_BASE, 4 * LOCKS_SPAN - 1, true, NULL);
 }
 
-/* Whether nobody has written to it, or can have I/O under way. */
+/* Whether it was not written to, and no I/O can be under way. */
 static inline bool image_is_still(int fd)
 {
 	return !locks_met(fd, locks_disk(RANGE_FENCE, 0), 2 * LOCKS_SPAN - 1, false, NULL);

@@ -22,7 +22,7 @@ static bool is_file(const char *path)
 	return !strcmp(path, "/" SLOWFS_FILE);
 }
 
-/* Not for ever, for while it is silent nobody can end a test that has failed. */
+/* Not for ever, because while it is silent a test that has failed cannot be ended. */
 static void answer(void)
 {
 	if (__atomic_load_n(&control->silent, __ATOMIC_ACQUIRE))

@@ -35,7 +35,7 @@ struct op {
 	uint32_t refs[XENBLKFRONT_SEGS + 1];
 };
 
-/* What may stand in a block: the version that the last finished write left, and those of the
+/* What may be in a block: the version that the last finished write left, and those of the
  * unfinished. A read also may see what was overwritten while it was under way. */
 struct block {
 	uint16_t writers, readers;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A verifying writer: a front end in a process of its own that keeps a ring full of reads, writes,
- * flushes, barriers and discards, and knows at any time which bytes may stand where. Each sector
+ * flushes, barriers and discards, and knows at any time which bytes may be where. Each sector
  * names its disk, block and version. It connects again and again; in each connection it checks
  * every answer, at its end every block through the front end, and then the image itself.
  */
