@@ -144,14 +144,20 @@ static int start_holder(struct daemon *d)
 
 /* Ends the one at the other end: what it holds nobody could let go of any more. The kernel knows
  * it: it is the one that listens. */
-static void end_holder(int sock)
+static pid_t peer_of(int sock)
 {
 	struct ucred peer;
 	socklen_t len = sizeof peer;
 
-	if (!getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) && peer.pid > 1 &&
-	    peer.pid != getpid())
-		kill(peer.pid, SIGKILL);
+	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) ? 0 : peer.pid;
+}
+
+static void end_holder(int sock)
+{
+	pid_t pid = peer_of(sock);
+
+	if (pid > 1 && pid != getpid())
+		kill(pid, SIGKILL);
 }
 
 /* Waits while the line is full: a holder that was just started gets many at once. For a drop, until
@@ -181,6 +187,46 @@ static void put_one(struct device *dev, void *arg)
 }
 
 static int line_open(struct daemon *d, bool fresh);
+
+/* A holder; ours may be a child, of which nothing is left when it has ended and was waited for. */
+struct process {
+	struct list link; /* so that somebody knows of it */
+	struct daemon *d;
+	struct loop_fd exit_fd;
+	pid_t pid;
+};
+
+static void process_ended(struct loop_fd *lfd, uint32_t events)
+{
+	struct process *p = container_of(lfd, struct process, exit_fd);
+
+	/* An earlier supervisor's is no child. */
+	waitpid(p->pid, NULL, WNOHANG);
+	loop_del(&p->d->loop, lfd);
+	close(lfd->fd);
+	list_remove(&p->link);
+	free(p);
+}
+
+/* Without it a zombie stays, and nothing else is wrong. */
+static void watch_end(struct daemon *d, int sock)
+{
+	struct process *p = calloc(1, sizeof *p);
+	pid_t pid = peer_of(sock);
+	int fd = p && pid > 1 ? pidfd_open(pid, 0) : -1;
+
+	if (fd < 0) {
+		free(p);
+		return;
+	}
+	*p = (struct process){.d = d, .pid = pid, .exit_fd = {.fd = fd, .ready = process_ended}};
+	if (loop_add(&d->loop, &p->exit_fd, EPOLLIN)) {
+		close(fd);
+		free(p);
+		return;
+	}
+	list_append(&d->holders, &p->link);
+}
 
 /* Another holder gets what we have. */
 static void line_again(struct daemon *d)
@@ -233,7 +279,9 @@ static int line_open(struct daemon *d, bool fresh)
 	}
 	d->holder_fd = (struct loop_fd){.fd = sock, .ready = line_ready};
 	rc = loop_add(&d->loop, &d->holder_fd, EPOLLIN);
-	if (rc) {
+	if (!rc) {
+		watch_end(d, sock);
+	} else {
 		close(sock);
 		d->holder_fd.fd = -1;
 	}

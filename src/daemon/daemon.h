@@ -61,6 +61,7 @@ struct daemon {
 	struct log_limit limit;            /* lines about nodes that are no devices */
 	char last_ignored[STORE_PATH_MAX]; /* the node of the last such line */
 	struct list held;                  /* claims.c: of disks that are not known yet */
+	struct list holders;               /* claims.c: processes that have not ended */
 	bool leftovers_due;                /* once all devices are known */
 	struct list leftovers;             /* workers without a device, on their way out */
 	struct loop_timer accept_timer;    /* of the control socket */

@@ -388,6 +388,7 @@ int main(int argc, char **argv)
 	list_init(&d.clients);
 	list_init(&d.leftovers);
 	list_init(&d.held);
+	list_init(&d.holders);
 	table_init(&d);
 	if (d.opt.check_upgrade)
 		return check_upgrade(&d);

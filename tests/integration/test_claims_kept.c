@@ -416,22 +416,30 @@ static void another_of_its_name(void **state)
 	wait_until(!owned(old));
 }
 
+/* Of a holder that died nothing is left, not even a zombie. */
+static void no_zombie(void **state)
+{
+	struct host *h = *state;
+	char path[40];
+
+	pid_t holder = host_holder(h);
+	snprintf(path, sizeof path, "/proc/%d", (int)holder);
+	assert_int_equal(kill(holder, SIGKILL), 0);
+	wait_until(access(path, F_OK));
+	wait_until(host_holder(h) > 0);
+	assert_int_not_equal(host_holder(h), holder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    owner_case(no_worker),
-	    owner_case(holder_dies),
-	    owner_case(holder_ends),
-	    owner_case(holder_stops),
-	    owner_case(holder_of_many_dies),
-	    owner_case(last_words),
-	    owner_case(closed_before),
-	    owner_case(free_at_once),
-	    owner_case(claimed_unseen),
-	    owner_case(others_fence),
-	    owner_case(run_directory_removed),
-	    owner_case(gone_meanwhile),
-	    owner_case(another_of_its_name),
+	    case_of(no_zombie),         owner_case(no_worker),
+	    owner_case(holder_dies),    owner_case(holder_ends),
+	    owner_case(holder_stops),   owner_case(holder_of_many_dies),
+	    owner_case(last_words),     owner_case(closed_before),
+	    owner_case(free_at_once),   owner_case(claimed_unseen),
+	    owner_case(others_fence),   owner_case(run_directory_removed),
+	    owner_case(gone_meanwhile), owner_case(another_of_its_name),
 	};
 
 	return cmocka_run_group_tests_name("claims_kept", tests, NULL, NULL);
