@@ -108,16 +108,24 @@ static int open_claim(struct attempt *a, struct error *err)
 }
 
 /* Our own locks: one owner that writes, or readers and writers that share. */
+static int own(int fd, const struct claim_spec *s)
+{
+	bool exclusive = !s->readonly && !s->shared;
+	int rc = locks_take(fd, locks_byte(LOCK_OWNER), exclusive, false);
+
+	if (!rc)
+		rc = locks_take(fd, locks_disk(RANGE_NAME, s->owner), false, false);
+	if (!rc && !exclusive)
+		rc = locks_take(fd, locks_byte(s->readonly ? LOCK_READERS : LOCK_SHARERS), false,
+		                false);
+	return rc;
+}
+
 static int take_ownership(const struct attempt *a)
 {
 	const struct claim_spec *s = a->spec;
-	int rc = locks_take(a->fd, locks_byte(LOCK_OWNER), a->exclusive, false);
+	int rc = own(a->fd, s);
 
-	if (!rc)
-		rc = locks_take(a->fd, locks_disk(RANGE_NAME, s->owner), false, false);
-	if (!rc && !a->exclusive)
-		rc = locks_take(a->fd, locks_byte(s->readonly ? LOCK_READERS : LOCK_SHARERS), false,
-		                false);
 	if (rc)
 		return rc;
 	/* Workers whose disk was let go of by force: their I/O may be under way. */
@@ -316,6 +324,23 @@ int claim_take(const struct claim_spec *spec, int *fd, struct error *err)
 	else
 		*fd = a.fd;
 	return rc;
+}
+
+int claim_again(int fd, const struct claim_spec *spec, struct error *err)
+{
+	char buf[STORAGE_SHORT_MAX], why[CLAIMANT_MAX] = "";
+	const char *name = storage_short(buf, spec->target->path);
+	struct stat st;
+	int rc = own(fd, spec);
+
+	if (!rc)
+		return 0;
+	if (rc != -EBUSY)
+		return error_set(err, rc, "image %s cannot be locked: %s; check its storage", name,
+		                 error_name(rc));
+	if (!fstat(fd, &st))
+		claimant_find(fd, &st, spec->owner, why);
+	return error_set(err, rc, "image %s is in use: %s; end that first", name, why);
 }
 
 void claim_check_name(int claim, const char *path, struct error *note)

@@ -45,6 +45,11 @@ struct claim_spec {
  * -errno. *err names the holder, if that can be known, and the remedy. Any thread. */
 int claim_take(const struct claim_spec *spec, int *fd, struct error *err);
 
+/* A claim that was kept, under the same spec: it must have its ownership locks still, or gets them
+ * again. -EBUSY: somebody else has them by now, and *err names him; or another -errno. Any thread;
+ * waits for the file system. */
+int claim_again(int fd, const struct claim_spec *spec, struct error *err);
+
 /* Whether it is open exactly as a disk of that mode opens its image: for reading only, or for both.
  * Any thread. */
 bool claim_has_mode(int fd, bool readonly);

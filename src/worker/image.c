@@ -41,6 +41,9 @@ static int open_claimed(struct opening *o)
 	if (file && o->spec.fd < 0) {
 		rc = claim_take(&o->claim, &o->spec.fd, &o->err);
 		ours = !rc;
+	} else if (file) {
+		/* Whoever kept it may have had it from a worker that was taken over. */
+		rc = claim_again(o->spec.fd, &o->claim, &o->err);
 	}
 	if (!rc && file && (rc = claim_identify(o->spec.fd, &o->identity)))
 		error_set(&o->err, rc, "image %.200s: %s; check its storage", o->spec.target.path,

@@ -11,8 +11,10 @@
 #include "control.h"
 #include "disk/message.h"
 #include "holder/holder.h"
+#include "image_lock.h"
 #include "limited.h"
 #include "needs.h"
+#include "storage/parcel.h"
 #include "storage/parcel.h"
 
 #define SEED 5
@@ -66,7 +68,10 @@ static void give_holder(struct host *h, const char *image, int flags)
 
 	snprintf(un.sun_path, sizeof un.sun_path, "%s/" HOLDER_SOCKET, h->dir);
 	assert_int_equal(connect(sock, (struct sockaddr *)&un, sizeof un), 0);
-	assert_int_equal(holder_send(sock, HOLDER_PUT, ID, fd, 0), 0);
+	int parcel = parcel_make(fd);
+	assert_true(parcel >= 0);
+	assert_int_equal(holder_send(sock, HOLDER_PUT, ID, parcel, 0), 0);
+	close(parcel);
 	close(fd);
 	close(sock);
 }
@@ -99,6 +104,37 @@ static void kept_for_writing(void **state)
 static void kept_for_reading(void **state)
 {
 	kept(*state, "w", O_RDONLY);
+}
+
+/* A claim without its locks keeps nobody out. The next worker takes them again, or says who has the
+ * image by now, and the disk waits. */
+static void kept_without_locks(void **state)
+{
+	struct host *h = *state;
+	struct xenblkfront *f;
+	char image[200];
+
+	make_image(h, "a.img", SEED, image);
+	host_attach(h, &(struct disk){.params = image}, image);
+	f = host_front_connected(h, 1, "xvda");
+	pid_t worker = host_worker(h, ID);
+	host_daemon_kill(h, SIGKILL);
+	kill(worker, SIGKILL);
+	give_holder(h, image, O_RDWR);
+	int other = open(image, O_RDWR | O_CLOEXEC);
+	wait_until(image_own(other));
+	host_daemon_start(h, NULL);
+	assert_held(h, 1, XVDA, ID, "is in use");
+	close(other);
+	json_t *answer = host_control(h, "recover", ID);
+	assert_true(json_is_true(json_object_get(answer, "ok")));
+	json_decref(answer);
+	assert_reads(f, 0, SEED);
+	other = open(image, O_RDWR | O_CLOEXEC);
+	assert_false(image_own(other));
+	close(other);
+	front_end(f);
+	host_detach(h, 1, XVDA);
 }
 
 /* A worker of our own, in the folder of that disk, told what we like; its answer is *m. */
@@ -167,6 +203,7 @@ int main(void)
 	    case_of_limited(written_though_read_only), case_of_limited(read_only_though_written),
 	    case_of_limited(written_blindly),          case_of_limited(kept_for_writing),
 	    case_of_limited(kept_for_reading),         case_of_limited(lying_supervisor),
+	    case_of_limited(kept_without_locks),
 	};
 
 	program_needs(lacks_io_uring());
