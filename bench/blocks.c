@@ -22,7 +22,7 @@ struct worker {
 	pthread_t thread;
 	struct block_range range[DEPTH];
 	unsigned queue, rounds, blocks; /* of each range */
-	bool sequential;
+	bool sequential, whole;
 	uint64_t rng, at;
 };
 
@@ -42,10 +42,13 @@ static uint64_t place(struct worker *w)
 /* Those that have to wait come by themselves; nobody asks when. */
 static void take(struct worker *w, struct block_range *r)
 {
+	uint32_t wake;
+
 	r->queue = w->queue;
 	r->at = place(w);
 	r->end = r->at + w->blocks * BLOCK;
-	blocks_lock(&blocks, r);
+	r->whole = w->whole;
+	blocks_lock(&blocks, r, &wake);
 }
 
 static void *work(void *arg)
@@ -60,7 +63,8 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void run(const char *what, unsigned threads, bool sequential, unsigned size, unsigned rounds)
+static void run(const char *what, unsigned threads, bool sequential, bool whole, unsigned size,
+                unsigned rounds)
 {
 	blocks_init(&blocks);
 	for (unsigned q = 0; q < QUEUES; q++) {
@@ -69,6 +73,7 @@ static void run(const char *what, unsigned threads, bool sequential, unsigned si
 		                     .rounds = rounds,
 		                     .blocks = size,
 		                     .sequential = sequential,
+		                     .whole = whole,
 		                     .rng = q + 1};
 		for (unsigned i = 0; i < DEPTH; i++)
 			take(w, &w->range[i]);
@@ -87,9 +92,12 @@ int main(int argc, char **argv)
 	unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 200000;
 
 	for (unsigned threads = 1; threads <= QUEUES; threads *= QUEUES) {
-		run("4 KiB at random", threads, false, 1, rounds);
-		run("4 KiB one after the other", threads, true, 1, rounds);
-		run("1 MiB at random", threads, false, 256, rounds);
+		run("parts, 4 KiB at random", threads, false, false, 1, rounds);
+		run("parts, one after the other", threads, true, false, 1, rounds);
+		run("parts, 1 MiB at random", threads, false, false, 256, rounds);
+		run("whole, 4 KiB at random", threads, false, true, 1, rounds);
+		run("whole, one after the other", threads, true, true, 1, rounds);
+		run("whole, 1 MiB at random", threads, false, true, 256, rounds);
 	}
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Ranges in the order they came: one is held when none before it overlaps. All buckets are under
- * one lock, so that order is the same in each. */
+/* Ranges in the order they came: one is held when none before it overlaps, and no write of whole
+ * blocks is counted beside it. All lists are under one lock, so that order is the same in each. */
 #include "disk/blocks.h"
 
 #include <stddef.h>
@@ -22,9 +22,10 @@ static struct block_bucket *bucket(struct blocks *b, const struct block_range *r
 
 static void put(struct blocks *b, struct block_range *r)
 {
-	r->links = 1 + ((r->end - 1) / BLOCKS_REGION != r->at / BLOCKS_REGION);
 	for (unsigned i = 0; i < r->links; i++) {
 		struct block_bucket *in = bucket(b, r, i);
+		/* Before is_free looks for whole ones: sequentially consistent with enter_whole. */
+		__atomic_add_fetch(&in->listed, 1, __ATOMIC_SEQ_CST);
 		r->link[i] = (struct block_link){.range = r, .here = in->last};
 		*in->last = &r->link[i];
 		in->last = &r->link[i].next;
@@ -40,6 +41,7 @@ static void take_out(struct blocks *b, struct block_range *r)
 			l->next->here = l->here;
 		else
 			bucket(b, r, i)->last = l->here;
+		__atomic_sub_fetch(&bucket(b, r, i)->listed, 1, __ATOMIC_SEQ_CST);
 	}
 }
 
@@ -50,18 +52,93 @@ static bool overlap(const struct block_range *a, const struct block_range *b)
 
 static bool is_free(struct blocks *b, const struct block_range *r)
 {
-	for (unsigned i = 0; i < r->links; i++)
-		for (const struct block_link *l = bucket(b, r, i)->first; l != &r->link[i];
-		     l = l->next)
+	for (unsigned i = 0; i < r->links; i++) {
+		const struct block_bucket *in = bucket(b, r, i);
+		if (__atomic_load_n(&in->whole, __ATOMIC_SEQ_CST))
+			return false;
+		for (const struct block_link *l = in->first; l != &r->link[i]; l = l->next)
 			if (overlap(l->range, r))
 				return false;
+	}
 	return true;
 }
 
-bool blocks_lock(struct blocks *b, struct block_range *r)
+static void grant(struct blocks *b, struct block_range *r)
 {
+	r->held = true;
+	*b->granted_last[r->queue] = r;
+	b->granted_last[r->queue] = &r->next_granted;
+}
+
+/* ---- writes of whole blocks ---- */
+
+static bool ranges_listed(struct blocks *b, const struct block_range *r)
+{
+	for (unsigned i = 0; i < r->links; i++)
+		if (__atomic_load_n(&bucket(b, r, i)->listed, __ATOMIC_SEQ_CST))
+			return true;
+	return false;
+}
+
+static void count_whole(struct blocks *b, const struct block_range *r, uint32_t by)
+{
+	/* Before ranges_listed looks: sequentially consistent with put and is_free. */
+	for (unsigned i = 0; i < r->links; i++)
+		__atomic_add_fetch(&bucket(b, r, i)->whole, by, __ATOMIC_SEQ_CST);
+}
+
+/* r is not counted any more: who waited for that is held now. */
+static uint32_t grant_beside(struct blocks *b, const struct block_range *r)
+{
+	uint32_t queues = 0;
+
+	for (unsigned i = 0; i < r->links; i++)
+		for (struct block_link *l = bucket(b, r, i)->first; l; l = l->next) {
+			if (l->range->held || !is_free(b, l->range))
+				continue;
+			grant(b, l->range);
+			queues |= 1u << l->range->queue;
+		}
+	return queues;
+}
+
+/* False: there are others, it must join them. */
+static bool enter_whole(struct blocks *b, struct block_range *r, uint32_t *wake)
+{
+	count_whole(b, r, 1);
+	if (!ranges_listed(b, r))
+		return true;
 	pthread_mutex_lock(&b->lock);
+	count_whole(b, r, -1u);
+	*wake = grant_beside(b, r);
+	pthread_mutex_unlock(&b->lock);
+	return false;
+}
+
+static uint32_t leave_whole(struct blocks *b, struct block_range *r)
+{
+	uint32_t queues = 0;
+
+	count_whole(b, r, -1u);
+	if (!ranges_listed(b, r))
+		return 0;
+	pthread_mutex_lock(&b->lock);
+	queues = grant_beside(b, r);
+	pthread_mutex_unlock(&b->lock);
+	return queues;
+}
+
+/* ---- all ---- */
+
+bool blocks_lock(struct blocks *b, struct block_range *r, uint32_t *wake)
+{
+	*wake = 0;
+	r->links = 1 + ((r->end - 1) / BLOCKS_REGION != r->at / BLOCKS_REGION);
 	r->next_granted = NULL;
+	r->counted = r->whole && enter_whole(b, r, wake);
+	if (r->counted)
+		return r->held = true;
+	pthread_mutex_lock(&b->lock);
 	put(b, r);
 	r->held = is_free(b, r);
 	bool held = r->held;
@@ -80,9 +157,7 @@ static uint32_t grant_after(struct blocks *b, const struct block_range *r)
 			struct block_range *later = l->range;
 			if (later->held || !overlap(later, r) || !is_free(b, later))
 				continue;
-			later->held = true;
-			*b->granted_last[later->queue] = later;
-			b->granted_last[later->queue] = &later->next_granted;
+			grant(b, later);
 			queues |= 1u << later->queue;
 		}
 	return queues;
@@ -90,6 +165,8 @@ static uint32_t grant_after(struct blocks *b, const struct block_range *r)
 
 uint32_t blocks_unlock(struct blocks *b, struct block_range *r)
 {
+	if (r->counted)
+		return leave_whole(b, r);
 	pthread_mutex_lock(&b->lock);
 	take_out(b, r);
 	uint32_t queues = grant_after(b, r);

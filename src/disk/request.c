@@ -108,18 +108,20 @@ void request_note_failed(struct queue *q, const struct request *r, int rc)
 		notice(q);
 }
 
-/* Done with the storage: others may have its blocks. */
-static void release(struct queue *q, struct request *r)
+static void wake_queues(const struct queue *q, uint32_t queues)
 {
-	uint32_t queues;
-
-	if (!r->locked)
-		return;
-	r->locked = false;
-	queues = blocks_unlock(&q->c.shared->blocks, &r->range);
 	for (unsigned i = 0; queues; i++, queues >>= 1)
 		if (queues & 1)
 			shared_wake(q->c.shared, i);
+}
+
+/* Done with the storage: others may have its blocks. */
+static void release(struct queue *q, struct request *r)
+{
+	if (!r->locked)
+		return;
+	r->locked = false;
+	wake_queues(q, blocks_unlock(&q->c.shared->blocks, &r->range));
 }
 
 void request_finish(struct queue *q, struct request *r, int16_t status)
@@ -194,16 +196,19 @@ _Static_assert(BLKIF_MAX_INDIRECT_SEGS * 4096ull <= BLOCKS_REGION, "a request sp
 /* False: it is waited for. */
 static bool lock_blocks(struct queue *q, struct request *r)
 {
+	uint32_t wake;
+
 	if (q->block <= q->c.limits.sector_size)
 		return true;
 	r->range.at = r->at;
 	r->range.end = r->at + r->span;
 	r->range.queue = q->c.index;
+	r->range.whole = !head_is_partial(r) && !tail_is_partial(q, r);
 	r->locked = true;
-	if (blocks_lock(&q->c.shared->blocks, &r->range))
-		return true;
-	q->block_waiters++;
-	return false;
+	bool held = blocks_lock(&q->c.shared->blocks, &r->range, &wake);
+	wake_queues(q, wake);
+	q->block_waiters += !held;
+	return held;
 }
 
 void request_next(struct queue *q, struct request *r)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Ranges of blocks: overlapping ones are held one after the other, in the order they came. */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,10 +16,22 @@ static struct block_range range(uint64_t at, uint64_t end, unsigned queue)
 	return (struct block_range){.at = at, .end = end, .queue = queue};
 }
 
+/* One thread: nobody else can be in between. */
+static bool lock(struct blocks *b, struct block_range *r)
+{
+	uint32_t wake;
+	bool held = blocks_lock(b, r, &wake);
+
+	assert_int_equal(wake, 0);
+	return held;
+}
+
 static void assert_empty(const struct blocks *b)
 {
 	for (unsigned i = 0; i < BLOCKS_BUCKETS; i++) {
 		assert_null(b->bucket[i].first);
+		assert_int_equal(b->bucket[i].listed, 0);
+		assert_int_equal(b->bucket[i].whole, 0);
 		assert_ptr_equal(b->bucket[i].last, &b->bucket[i].first);
 	}
 }
@@ -29,11 +43,11 @@ static void in_the_order_they_came(void **state)
 	                   apart = range(12, 16, 3), four = range(8, 16, 0);
 
 	blocks_init(&b);
-	assert_true(blocks_lock(&b, &one));
-	assert_false(blocks_lock(&b, &two));
-	assert_false(blocks_lock(&b, &three));
-	assert_true(blocks_lock(&b, &apart));
-	assert_false(blocks_lock(&b, &four)); /* behind two, which waits itself */
+	assert_true(lock(&b, &one));
+	assert_false(lock(&b, &two));
+	assert_false(lock(&b, &three));
+	assert_true(lock(&b, &apart));
+	assert_false(lock(&b, &four)); /* behind two, which waits itself */
 	assert_null(blocks_granted(&b, 1));
 	assert_int_equal(blocks_unlock(&b, &one), 1u << 1 | 1u << 2);
 	assert_ptr_equal(blocks_granted(&b, 1), &two);
@@ -59,12 +73,12 @@ static void regions(void **state)
 	                   other = range(far + edge - 8, far + edge + 8, 5);
 
 	blocks_init(&b);
-	assert_true(blocks_lock(&b, &across));
-	assert_false(blocks_lock(&b, &below));
-	assert_false(blocks_lock(&b, &above));
-	assert_false(blocks_lock(&b, &both));
-	assert_true(blocks_lock(&b, &next));
-	assert_true(blocks_lock(&b, &other));
+	assert_true(lock(&b, &across));
+	assert_false(lock(&b, &below));
+	assert_false(lock(&b, &above));
+	assert_false(lock(&b, &both));
+	assert_true(lock(&b, &next));
+	assert_true(lock(&b, &other));
 	assert_int_equal(blocks_unlock(&b, &across), 1u << 1 | 1u << 2);
 	assert_int_equal(blocks_unlock(&b, &above), 0);
 	assert_int_equal(blocks_unlock(&b, &below), 1u << 3);
@@ -86,8 +100,8 @@ static void longest(void **state)
 	for (uint64_t at = 0; at < 2 * BLOCKS_REGION; at += 4096) {
 		struct block_range r = range(at, at + BLOCKS_REGION + 4096, 0);
 		struct block_range last = range(r.end - 4096, r.end, 1);
-		assert_true(blocks_lock(&b, &r));
-		assert_false(blocks_lock(&b, &last));
+		assert_true(lock(&b, &r));
+		assert_false(lock(&b, &last));
 		assert_int_equal(blocks_unlock(&b, &r), 1u << 1);
 		assert_ptr_equal(blocks_granted(&b, 1), &last);
 		assert_int_equal(blocks_unlock(&b, &last), 0);
@@ -102,10 +116,10 @@ static void a_list_for_one_queue(void **state)
 	struct block_range all = range(0, 100, 0), part[4];
 
 	blocks_init(&b);
-	assert_true(blocks_lock(&b, &all));
+	assert_true(lock(&b, &all));
 	for (unsigned i = 0; i < 4; i++) {
 		part[i] = range(i * 10, i * 10 + 10, 5);
-		assert_false(blocks_lock(&b, &part[i]));
+		assert_false(lock(&b, &part[i]));
 	}
 	assert_int_equal(blocks_unlock(&b, &all), 1u << 5);
 	struct block_range *r = blocks_granted(&b, 5);
@@ -141,7 +155,7 @@ static void random_use_at(uint64_t base)
 			r[i] =
 			    range(base + at, base + at + 1 + (seed >> 50) % 4, i % WM_MAX_QUEUES);
 			wants[i] = 1;
-			if (blocks_lock(&b, &r[i])) {
+			if (lock(&b, &r[i])) {
 				held[i] = 1;
 				for (uint64_t k = r[i].at; k < r[i].end; k++)
 					assert_int_equal(used[k - base]++, 0);
@@ -171,6 +185,124 @@ static void random_use_across_regions(void **state)
 	random_use_at(BLOCKS_REGION * BLOCKS_BUCKETS - 20);
 }
 
+static struct block_range whole(uint64_t at, uint64_t end, unsigned queue)
+{
+	return (struct block_range){.at = at, .end = end, .queue = queue, .whole = true};
+}
+
+static void whole_ones_wait_for_parts_only(void **state)
+{
+	struct blocks b;
+	struct block_range one = whole(0, 8, 0), same = whole(0, 8, 1), part = range(4, 8, 2),
+	                   later = whole(4, 8, 3), beside = whole(8, 12, 4),
+	                   far = whole(BLOCKS_REGION, BLOCKS_REGION + 8, 5);
+
+	blocks_init(&b);
+	assert_true(lock(&b, &one) && lock(&b, &same));
+	assert_true(one.counted && same.counted);
+	assert_false(lock(&b, &part));
+	/* Now in order: in what came after the part, too. */
+	assert_false(lock(&b, &later));
+	assert_false(lock(&b, &beside));
+	assert_true(lock(&b, &far) && far.counted);
+	assert_int_equal(blocks_unlock(&b, &same), 0);
+	assert_int_equal(blocks_unlock(&b, &one), 1u << 2 | 1u << 4);
+	assert_ptr_equal(blocks_granted(&b, 2), &part);
+	assert_ptr_equal(blocks_granted(&b, 4), &beside);
+	assert_int_equal(blocks_unlock(&b, &part), 1u << 3);
+	assert_ptr_equal(blocks_granted(&b, 3), &later);
+	assert_int_equal(blocks_unlock(&b, &later), 0);
+	assert_int_equal(blocks_unlock(&b, &beside), 0);
+	assert_int_equal(blocks_unlock(&b, &far), 0);
+	assert_true(lock(&b, &one) && one.counted);
+	assert_int_equal(blocks_unlock(&b, &one), 0);
+	assert_empty(&b);
+}
+
+/* One that looked in just when another came, and did not stay, is no reason to wait for ever. */
+static void who_joins_wakes_others(void **state)
+{
+	struct blocks b;
+	struct block_range part = range(0, 8, 2), one = whole(16, 24, 1);
+	uint32_t wake;
+
+	blocks_init(&b);
+	b.bucket[0].whole++; /* another thread's, between its count and its look */
+	assert_false(lock(&b, &part));
+	b.bucket[0].whole--;
+	assert_true(blocks_lock(&b, &one, &wake));
+	assert_int_equal(wake, 1u << 2);
+	assert_ptr_equal(blocks_granted(&b, 2), &part);
+	assert_false(one.counted);
+	assert_int_equal(blocks_unlock(&b, &one), 0);
+	assert_int_equal(blocks_unlock(&b, &part), 0);
+	assert_empty(&b);
+}
+
+/* ---- several threads ---- */
+
+enum { THREADS = 4, TURNS = 100000, CROWDED = 6 };
+
+static struct blocks crowd;
+/* Who holds each of the blocks at the edge of two regions: parts, and wholes. */
+static unsigned parts[CROWDED], wholes[CROWDED], wrong;
+
+static void hold(const struct block_range *r, int by)
+{
+	uint64_t first = BLOCKS_REGION - CROWDED / 2;
+
+	for (uint64_t at = r->at; at < r->end; at++) {
+		unsigned *mine = r->whole ? wholes : parts, k = (unsigned)(at - first);
+		unsigned now = __atomic_add_fetch(&mine[k], (unsigned)by, __ATOMIC_SEQ_CST);
+		if (by < 0)
+			continue;
+		unsigned other =
+		    __atomic_load_n(r->whole ? &parts[k] : &wholes[k], __ATOMIC_SEQ_CST);
+		if (other || (!r->whole && now > 1))
+			__atomic_store_n(&wrong, 1, __ATOMIC_RELAXED);
+	}
+}
+
+static void *crowded(void *arg)
+{
+	unsigned queue = (unsigned)(uintptr_t)arg;
+	uint64_t seed = queue + 1;
+
+	for (unsigned n = 0; n < TURNS; n++) {
+		struct block_range *mine = NULL, r;
+		uint32_t wake;
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		uint64_t at = BLOCKS_REGION - CROWDED / 2 + (seed >> 33) % (CROWDED - 1);
+		r = range(at, at + 1 + (seed >> 50) % 2, queue);
+		r.whole = (seed >> 60) % 4 != 0;
+		/* Nobody needs to be woken: each looks for itself. */
+		if (!blocks_lock(&crowd, &r, &wake))
+			while (!(mine = blocks_granted(&crowd, queue)))
+				sched_yield();
+		if (mine && mine != &r)
+			__atomic_store_n(&wrong, 1, __ATOMIC_RELAXED);
+		hold(&r, 1);
+		if ((seed >> 40) % 16 == 0)
+			sched_yield();
+		hold(&r, -1);
+		blocks_unlock(&crowd, &r);
+	}
+	return NULL;
+}
+
+static void crowd_of_threads(void **state)
+{
+	pthread_t thread[THREADS];
+
+	blocks_init(&crowd);
+	for (uintptr_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, crowded, (void *)i), 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(wrong, 0);
+	assert_empty(&crowd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(in_the_order_they_came),
@@ -178,7 +310,10 @@ int main(void)
 	                                   cmocka_unit_test(regions),
 	                                   cmocka_unit_test(longest),
 	                                   cmocka_unit_test(random_use),
-	                                   cmocka_unit_test(random_use_across_regions)};
+	                                   cmocka_unit_test(random_use_across_regions),
+	                                   cmocka_unit_test(whole_ones_wait_for_parts_only),
+	                                   cmocka_unit_test(who_joins_wakes_others),
+	                                   cmocka_unit_test(crowd_of_threads)};
 
 	return cmocka_run_group_tests_name("blocks", tests, NULL, NULL);
 }
