@@ -17,7 +17,7 @@
 #define ACTIONS_MAX 16 /* of one update; more would be a fault of ours and is not worth a spin */
 #define RETRY_NS (100 * NS_PER_MS)         /* after conflicts without end and the like */
 #define RETRY_DOUBLED 3                    /* … that often, if it goes on */
-#define AWAY_NS (1 * NS_PER_S)             /* a migration that fails brings the guest back */
+#define LOOK_AGAIN_NS (1 * NS_PER_S)       /* at what tells nothing: see settled */
 #define REMOVAL_NS (7 * NS_PER_S)          /* the toolstack waits 10 s for Closed */
 #define REMOVAL_KILL_NS (1500 * NS_PER_MS) /* then, for a drain that does not end */
 
@@ -307,8 +307,11 @@ static int read_stale(struct device *dev)
 	struct error err = {""};
 	int rc = read_frontend(dev->d, dev->backend, dev->domid, frontend, sizeof frontend);
 
-	if (!rc && frontend[0] && (strcmp(frontend, dev->frontend) || !dev->token[0]))
-		rc = discovery_watch_frontend(dev, frontend);
+	/* Where that is refused, watch_frontend tries again. */
+	if (!rc && frontend[0] && strcmp(frontend, dev->frontend)) {
+		discovery_watch_frontend(dev, frontend);
+		dev->ring_stale = true;
+	}
 	/* A script may be writing them just now: seen half-way, its path would lose to params. */
 	if (!rc)
 		rc = store_begin(dev->d->store, &arg.t);
@@ -357,6 +360,21 @@ static bool may_start(const struct device *dev)
 	return !timer_armed(&dev->worker.backoff) && !(dev->worker.pid && dev->worker.killed);
 }
 
+/* xenstored has a quota of watches for a driver domain. Without one the front end is looked at now
+ * and then (settled): slow, but no disk waits in silence. */
+static void watch_frontend(struct device *dev)
+{
+	int rc = dev->token[0] ? 0 : discovery_watch_frontend(dev, dev->frontend);
+
+	if (!rc)
+		return;
+	dev->ring_stale = true;
+	device_warn(dev,
+	            "cannot watch the front end, %s: %s; it is looked at once a second instead; "
+	            "raise xenstored's quota of watches for this domain",
+	            dev->frontend, error_name(rc));
+}
+
 /* All keys that are read each time, or are stale. */
 static int read_keys(struct device *dev)
 {
@@ -399,6 +417,7 @@ static int read_all(struct device *dev, struct snapshot *s)
 		    dev->worker.other, WM_VERSION,
 		    dev->worker.why_other[0] ? dev->worker.why_other : "not replaced yet");
 	patience_warn(dev);
+	watch_frontend(dev);
 	rc = read_keys(dev);
 	if (rc)
 		return rc;
@@ -466,9 +485,9 @@ static void settled(struct device *dev)
 	 */
 	if (dev->claim >= 0 && dev->ours == XS_CLOSED && !dev->online && !dev->worker.pid)
 		image_unclaim(dev);
-	/* Nobody tells of a domain's name. */
-	if (dev->away)
-		loop_timer_arm(&dev->d->loop, &dev->retry, AWAY_NS);
+	/* Nobody tells of a domain's name, or of a front end that is not watched. */
+	if (dev->away || !dev->token[0])
+		loop_timer_arm(&dev->d->loop, &dev->retry, LOOK_AGAIN_NS);
 	if (!removes_itself(dev))
 		return;
 	int rc = publish_removal(dev->d->store, dev->backend);

@@ -282,7 +282,8 @@ int discovery_watch_frontend(struct device *dev, const char *path)
 	int rc;
 
 	discovery_unwatch_frontend(dev);
-	snprintf(dev->frontend, sizeof dev->frontend, "%s", path);
+	if (path != dev->frontend)
+		snprintf(dev->frontend, sizeof dev->frontend, "%s", path);
 	snprintf(dev->token, sizeof dev->token, "f %u %u %u", dev->domid, dev->devid,
 	         ++d->last_watch);
 	rc = store_watch(d->store, dev->frontend, dev->token);

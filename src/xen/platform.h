@@ -127,6 +127,7 @@ int xen_gntshr_revoke(struct xen_gntshr *s, const uint32_t *refs, uint32_t count
  *   conflict COUNT                 the next COUNT xenstore commits fail with EAGAIN
  *   read ERRNO PATH COUNT          the next COUNT reads of nodes whose path ends with PATH fail
  *                                  with that number (5: EIO); of one PATH at a time
+ *   read ERRNO watch:PATH COUNT    the same of watches on such nodes
  *   refuse-copies DOMID ERRNO COUNT  the next COUNT calls of xen_gnttab_copy with that domain fail
  *                                  as a whole with that number (12: ENOMEM), half done
  *   delay-store MS                 every xenstore answer is delayed by MS (0: not any more)

@@ -227,6 +227,30 @@ static void revoked(void **state)
 	xenblkfront_close(f);
 }
 
+/* The front end cannot be watched, for want of quota in a driver domain: the disk works, slowly,
+ * and says why. */
+static void unwatched(void **state)
+{
+	struct host *h = *state;
+	const char *image = make_image(h);
+
+	cannot_read(h, ENOSPC, "watch:/device/vbd/51712", FOR_EVER);
+	host_attach(h, &(struct disk){.params = image}, image);
+	wait_warning(h, "cannot watch the front end, /local/domain/1/device/vbd/51712: No space");
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	assert_reads(f);
+	assert_front(f, xenblkfront_disconnect(f));
+	xenblkfront_close(f);
+	/* Tried again. */
+	again(h);
+	wait_warning(h, "");
+	f = host_front_connected(h, 1, "xvda");
+	assert_reads(f);
+	assert_front(f, xenblkfront_disconnect(f));
+	xenblkfront_close(f);
+	host_detach(h, 1, XVDA);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,6 +260,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(adopted_later, host_setup, host_teardown),
 	    cmocka_unit_test_setup_teardown(removed, host_setup, host_teardown),
 	    cmocka_unit_test_setup_teardown(revoked, host_setup, host_teardown),
+	    cmocka_unit_test_setup_teardown(unwatched, host_setup, host_teardown),
 	};
 
 	return cmocka_run_group_tests_name("unread", tests, NULL, NULL);

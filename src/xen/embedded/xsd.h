@@ -38,7 +38,8 @@ void xsd_domain_released(struct xsd *x, uint16_t domid);
 /* Fault on request: the next n commits fail with EAGAIN. */
 void xsd_fault_conflicts(struct xsd *x, unsigned n);
 /* Fault on request: the next n reads of nodes whose path ends with `path` (copied, cut) fail with
- * -error. Of one path at a time. */
+ * -error. Of one path at a time. Behind XSD_FAULT_WATCH: not reads, but watches of such a path. */
+#define XSD_FAULT_WATCH "watch:"
 void xsd_fault_reads(struct xsd *x, int error, const char *path, unsigned n);
 
 unsigned xsd_connections(const struct xsd *x);

@@ -30,6 +30,18 @@ static int watch_args(struct xsd_request *rq, const char **token, bool *relative
 	return 0;
 }
 
+/* What a test wants it to fail with: 0 or -errno. */
+static int watch_fault(struct xsd *x, const char *path)
+{
+	size_t mark = strlen(XSD_FAULT_WATCH), n = strlen(path), tail = strlen(x->fault_path);
+
+	if (!x->fault_reads || strncmp(x->fault_path, XSD_FAULT_WATCH, mark) || n < tail - mark ||
+	    strcmp(path + n - (tail - mark), x->fault_path + mark))
+		return 0;
+	x->fault_reads--;
+	return -x->fault_error;
+}
+
 int xsd_do_watch(struct xsd_request *rq)
 {
 	struct xsd_watch *w;
@@ -37,6 +49,8 @@ int xsd_do_watch(struct xsd_request *rq)
 	bool relative;
 	int rc = watch_args(rq, &token, &relative);
 
+	if (!rc)
+		rc = watch_fault(rq->c->x, rq->path);
 	if (!rc)
 		rc = xsd_watch_add(rq->c, rq->path, relative, token, &w);
 	if (rc)
