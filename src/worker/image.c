@@ -12,6 +12,7 @@
 #include "storage/claim.h"
 #include "storage/engines.h"
 #include "storage/parcel.h"
+#include "worker/inherited.h"
 #include "worker/peer.h"
 #include "worker/ring.h"
 #include "worker/sandbox.h"
@@ -185,6 +186,7 @@ static int confine(struct worker *w, struct error *err)
 		return 0;
 	w->sandboxed = true;
 	w->memory_used = sandbox_memory_used();
+	inherited_lower_files();
 	int rc = sandbox_enter(&s, err);
 	w->unfit = rc;
 	if (w->net_fd >= 0)

@@ -55,8 +55,12 @@ void inherited_reset(void)
 	/* How large an image may be, and how long a worker may live, is not for a shell to say. */
 	limit_lift(RLIMIT_FSIZE);
 	limit_lift(RLIMIT_CPU);
-	limit_lower(RLIMIT_NOFILE, DESCRIPTORS);
 	limit_lower(RLIMIT_STACK, STACK_BYTES);
 	/* It would hold a guest's data. */
 	limit_lower(RLIMIT_CORE, 0);
+}
+
+void inherited_lower_files(void)
+{
+	limit_lower(RLIMIT_NOFILE, DESCRIPTORS);
 }

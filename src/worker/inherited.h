@@ -5,5 +5,8 @@
 
 /* Undoes it. Once, before faults_init. */
 void inherited_reset(void);
+/* Few descriptors from now on. Once, before a guest is met, and after the claim was put into its
+ * parcel: the kernel then compares the limit with all that the user has in parcels. */
+void inherited_lower_files(void);
 
 #endif

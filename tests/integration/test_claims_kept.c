@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -138,6 +139,37 @@ static void hold_many(struct host *h, const char *image, char parcels[64])
 	close(parcel);
 	wait_until(held(h, parcels) == MANY);
 	close(sock);
+}
+
+/* The kernel counts a user's descriptors that wait in sockets, and compares with the limit of the
+ * process that sends one more: a worker's is low, once it meets its guest. */
+static void one_of_many(void **state)
+{
+	struct host *h = *state;
+	struct rlimit files;
+	int fd, parcel[MANY];
+	char path[200];
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = files.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	make_image(h, "many.img", 3, path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (int i = 0; i < MANY; i++)
+		assert_true((parcel[i] = parcel_make(fd)) >= 0);
+	make_image(h, "a.img", 3, path);
+	attached(h, path, "w");
+	wait_until(owned(path));
+	pid_t worker = host_worker(h, ID);
+	assert_int_equal(kill(h->daemon, SIGSTOP), 0);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	usleep(QUIET_MS * 1000);
+	assert_true(owned(path));
+	assert_int_equal(kill(h->daemon, SIGCONT), 0);
+	for (int i = 0; i < MANY; i++)
+		close(parcel[i]);
+	close(fd);
+	host_detach(h, 1, XVDA);
 }
 
 /* A new holder gets all of them, and is not there yet when the first one comes. */
@@ -433,13 +465,21 @@ static void no_zombie(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    case_of(no_zombie),         owner_case(no_worker),
-	    owner_case(holder_dies),    owner_case(holder_ends),
-	    owner_case(holder_stops),   owner_case(holder_of_many_dies),
-	    owner_case(last_words),     owner_case(closed_before),
-	    owner_case(free_at_once),   owner_case(claimed_unseen),
-	    owner_case(others_fence),   owner_case(run_directory_removed),
-	    owner_case(gone_meanwhile), owner_case(another_of_its_name),
+	    case_of(no_zombie),
+	    owner_case(no_worker),
+	    owner_case(holder_dies),
+	    owner_case(holder_ends),
+	    owner_case(holder_stops),
+	    owner_case(one_of_many),
+	    owner_case(holder_of_many_dies),
+	    owner_case(last_words),
+	    owner_case(closed_before),
+	    owner_case(free_at_once),
+	    owner_case(claimed_unseen),
+	    owner_case(others_fence),
+	    owner_case(run_directory_removed),
+	    owner_case(gone_meanwhile),
+	    owner_case(another_of_its_name),
 	};
 
 	return cmocka_run_group_tests_name("claims_kept", tests, NULL, NULL);
