@@ -166,6 +166,29 @@ static void dies_in_disconnect(void **state)
 	disk_end(h, &t);
 }
 
+/* And it has come again before the successor does: our state has not left Connected, its ring is
+ * the one on record, and of that the journal is not lost, but done with. */
+static void comes_before_the_successor(void **state)
+{
+	struct host *h = *state;
+	struct disk_under_test t;
+
+	disk_start(h, &t);
+	assert_int_equal(kill(t.worker, SIGSTOP), 0);
+	front_state(h, 1, XVDA, XS_CLOSED);
+	wait_until(status_is(h, "1:xvda", "ring_state", "disconnecting"));
+	supervisor_dies(h);
+	assert_int_equal(kill(t.worker, SIGCONT), 0);
+	wait_until(!has_journal(h));
+	assert_int_equal(host_state(h, 1, XVDA), XS_CONNECTED);
+	front_state(h, 1, XVDA, XS_CONNECTED);
+	host_daemon_start(h, NULL);
+	assert_reads(t.front, 0, SEED);
+	assert_string_equal(status_text(h, "1:xvda", "error"), "");
+	assert_int_equal(host_state(h, 1, XVDA), XS_CONNECTED);
+	disk_end(h, &t);
+}
+
 /* A worker that hangs is not waited for: connecting takes no time, and a drain not for ever. */
 static void hung_in_connect(void **state)
 {
@@ -283,9 +306,15 @@ static void dies_between_two_rings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    case_of(dies_in_open),       case_of(stopped_worker),         case_of(hung_in_open),
-	    case_of(dies_in_connect),    case_of(dies_in_disconnect),     case_of(hung_in_connect),
-	    case_of(hung_in_disconnect), case_of(dies_between_two_rings),
+	    case_of(dies_in_open),
+	    case_of(stopped_worker),
+	    case_of(hung_in_open),
+	    case_of(dies_in_connect),
+	    case_of(dies_in_disconnect),
+	    case_of(hung_in_connect),
+	    case_of(hung_in_disconnect),
+	    case_of(dies_between_two_rings),
+	    case_of(comes_before_the_successor),
 	};
 
 	return cmocka_run_group_tests_name("adopt_halfway", tests, NULL, NULL);
