@@ -84,6 +84,8 @@ static void resized(struct device *dev, const struct wm *m)
 	device_log(dev, "size is %llu sectors, was %llu", (unsigned long long)m->opened.size / 512,
 	           (unsigned long long)dev->caps.size / 512);
 	dev->caps.size = now.size;
+	/* Before the guest hears of it. */
+	size_allow(dev, now.size);
 	if (timer_armed(&dev->resized))
 		return;
 	tell_size(dev);

@@ -244,6 +244,9 @@ bool ring_adopt(struct device *dev, const struct wm_connect *c);
  * look. size_forget is idempotent. Neither waits for a file system. */
 void size_watch(struct device *dev);
 void size_forget(struct device *dev);
+/* The worker may write as far as its image goes, no further (docs/sandbox.md): raises its limit.
+ * said: the size, by the worker. */
+void size_allow(struct device *dev, uint64_t said);
 
 /* patience.c: what the worker does now must end, or show that it is alive */
 void patience_start(struct device *dev);

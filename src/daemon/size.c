@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,15 +38,50 @@ static void not_watched(struct device *dev, const char *why)
 	    why, dev->id);
 }
 
-/* Without asking a server. */
-static void look(struct device *dev)
+/* Without asking a server. False: it is not known. */
+static bool size_now(const struct device *dev, uint64_t *size)
 {
 	struct statx sx;
 
-	if (statx(dev->size.path, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &sx) ||
-	    sx.stx_size == dev->size.seen)
+	if (dev->size.path < 0 ||
+	    statx(dev->size.path, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &sx))
+		return false;
+	*size = sx.stx_size;
+	return true;
+}
+
+/* Where we cannot look ourselves, its word must do, which is in the log. */
+void size_allow(struct device *dev, uint64_t said)
+{
+	struct rlimit r;
+	uint64_t size;
+
+	if (!dev->worker.pid || dev->source.readonly)
 		return;
-	dev->size.seen = sx.stx_size;
+	if (!size_now(dev, &size))
+		size = said;
+	/* Never lowered: what it has under way must not fail. */
+	if (prlimit(dev->worker.pid, RLIMIT_FSIZE, NULL, &r) || r.rlim_cur >= size)
+		return;
+	r.rlim_cur = size < r.rlim_max ? size : r.rlim_max;
+	if (prlimit(dev->worker.pid, RLIMIT_FSIZE, &r, NULL))
+		device_warn(dev,
+		            "cannot raise the worker's limit of file sizes (RLIMIT_FSIZE): %s; the "
+		            "guest cannot write beyond the image's old end; `xenblkctl upgrade %s` "
+		            "starts a worker that can",
+		            error_name(errno), dev->id);
+}
+
+static void look(struct device *dev)
+{
+	uint64_t size;
+
+	if (!size_now(dev, &size))
+		return;
+	size_allow(dev, size);
+	if (size == dev->size.seen)
+		return;
+	dev->size.seen = size;
 	change_ask_size(dev);
 }
 

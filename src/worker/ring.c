@@ -179,7 +179,9 @@ static int open_queues(struct worker *w, const struct wm_connect *m, struct erro
 	}
 	for (unsigned i = 0; i < w->nr_queues && !rc; i++)
 		rc = queue_spawn(w->queue[i], err);
-	return rc ? rc : sandbox_seal(memory_needed(w, m), err);
+	/* The image is the only file that it can write to. Devices know no such limit. */
+	uint64_t size = w->readonly ? 0 : storage_size(w->storage);
+	return rc ? rc : sandbox_seal(memory_needed(w, m), size, err);
 }
 
 int ring_connect(struct worker *w, const struct wm_connect *m, struct error *err)

@@ -241,13 +241,27 @@ static int memory_limit(uint64_t bytes)
 	return setrlimit(RLIMIT_DATA, &r) ? -errno : 0;
 }
 
-int sandbox_seal(uint64_t memory, struct error *err)
+/* The soft limit, because whoever is not root may raise no other. No system call to do so is left
+ * to us. */
+static int size_limit(uint64_t bytes)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_FSIZE, &r))
+		return -errno;
+	r.rlim_cur = bytes < r.rlim_max ? bytes : r.rlim_max;
+	return setrlimit(RLIMIT_FSIZE, &r) ? -errno : 0;
+}
+
+int sandbox_seal(uint64_t memory, uint64_t file_size, struct error *err)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	int rc = ctx ? seal_calls(ctx) : -ENOMEM;
 
 	if (!rc)
 		rc = memory_limit(memory);
+	if (!rc)
+		rc = size_limit(file_size);
 	if (!rc)
 		rc = seccomp_load(ctx);
 	seccomp_release(ctx);

@@ -16,9 +16,9 @@ struct sandbox {
  * process is not what it was, and good for nothing but its end. */
 int sandbox_enter(const struct sandbox *s, struct error *err);
 /* The second step, before anything of a guest is mapped: gives up what opening the queues needs,
- * and all private memory but so many bytes. All threads, for good. 0 or -errno with *err, as above.
- */
-int sandbox_seal(uint64_t memory, struct error *err);
+ * all private memory but so many bytes, and all writes to files beyond that size, which only the
+ * supervisor can raise again. All threads, for good. 0 or -errno with *err, as above. */
+int sandbox_seal(uint64_t memory, uint64_t file_size, struct error *err);
 /* Bytes of private memory that the process has by now. Before sandbox_enter. */
 uint64_t sandbox_memory_used(void);
 

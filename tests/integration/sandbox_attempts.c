@@ -125,6 +125,43 @@ int try_ring_open(const void *arg)
 	return rc < 0 ? -rc : 0;
 }
 
+/* As a worker does; else the signal is the answer. */
+static void no_signal(void)
+{
+	signal(SIGXFSZ, SIG_IGN);
+}
+
+int try_grow_file(const void *arg)
+{
+	const struct growth *g = arg;
+
+	no_signal();
+	return pwrite(g->fd, "x", 1, g->at) == 1 ? 0 : errno;
+}
+
+static void prep_growth(struct io_uring_sqe *sqe, const void *arg)
+{
+	const struct growth *g = arg;
+
+	io_uring_prep_write(sqe, g->fd, "x", 1, (uint64_t)g->at);
+}
+
+int try_ring_grow_file(const void *arg)
+{
+	int rc;
+
+	no_signal();
+	rc = ring_op(prep_growth, arg);
+	return rc < 0 ? -rc : 0;
+}
+
+int try_raise_size(const void *arg)
+{
+	const struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
+
+	return setrlimit(RLIMIT_FSIZE, &r) ? errno : 0;
+}
+
 static void prep_mkdir(struct io_uring_sqe *sqe, const void *path)
 {
 	io_uring_prep_mkdirat(sqe, AT_FDCWD, path, 0755);

@@ -56,6 +56,15 @@ struct kill_by_socket {
 int try_ioctl_owner(const void *kill_by_socket);
 int try_fcntl_owner(const void *kill_by_socket);
 
+struct growth {
+	int fd;
+	off_t at;
+};
+/* One byte more of a file. */
+int try_grow_file(const void *growth);
+int try_ring_grow_file(const void *growth);
+int try_raise_size(const void *nothing); /* the limit of file sizes */
+
 struct memory {
 	size_t bytes;
 	int flags; /* of mmap */

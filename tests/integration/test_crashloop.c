@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "control.h"
+#include "needs.h"
 
 #define SEED 5
 
@@ -38,13 +39,10 @@ static void die_by(struct host *h, int sig, bool another)
 
 static int write_sector(struct xenblkfront *f, uint64_t sector)
 {
-	static uint32_t ref;
-	static void *page;
-	static struct xenblkfront *owner;
+	uint32_t ref;
+	void *page;
 
-	if (owner != f)
-		assert_front(f, xenblkfront_alloc(f, 1, true, &page, &ref));
-	owner = f;
+	assert_front(f, xenblkfront_alloc(f, 1, true, &page, &ref));
 	struct xenblkfront_request req = {
 	    .op = BLKIF_OP_WRITE, .sector = sector, .nr_segments = 1, .seg = {{ref, 0, 7}}};
 	return host_request(f, &req);
@@ -205,7 +203,7 @@ static void signals_that_do_nothing(void **state)
  * request that met it. */
 static void limit_of_file_size(void **state)
 {
-	const struct rlimit soft = {2 * MIB, RLIM_INFINITY};
+	const struct rlimit soft = {2 * MIB, RLIM_INFINITY}, hard = {2 * MIB, 2 * MIB};
 	struct host *h = *state;
 	struct xenblkfront *f;
 	struct rlimit r;
@@ -216,12 +214,54 @@ static void limit_of_file_size(void **state)
 	f = host_front_connected(h, 1, "xvda");
 	pid_t worker = host_worker(h, "1:xvda");
 	assert_int_equal(prlimit(worker, RLIMIT_FSIZE, NULL, &r), 0);
-	assert_true(r.rlim_cur == RLIM_INFINITY);
+	assert_true(r.rlim_cur == (SANITIZED ? RLIM_INFINITY : 4 * MIB));
+	assert_true(r.rlim_max == RLIM_INFINITY);
 	assert_int_equal(write_sector(f, 3 * MIB / 512), BLKIF_RSP_OKAY);
-	assert_int_equal(prlimit(worker, RLIMIT_FSIZE, &soft, NULL), 0);
+	assert_int_equal(prlimit(worker, RLIMIT_FSIZE, &hard, NULL), 0);
 	assert_int_equal(write_sector(f, 3 * MIB / 512), BLKIF_RSP_ERROR);
 	assert_int_equal(write_sector(f, 0), BLKIF_RSP_OKAY);
 	assert_int_equal(host_worker(h, "1:xvda"), worker);
+	front_end(f);
+	host_detach(h, 1, XVDA);
+}
+
+static bool limit_is(pid_t worker, rlim_t bytes)
+{
+	struct rlimit r;
+
+	return !prlimit(worker, RLIMIT_FSIZE, NULL, &r) && r.rlim_cur == bytes;
+}
+
+/* A worker cannot make its image longer. When somebody else does, it may write there, also if that
+ * happened while there was no supervisor. */
+static void limit_follows_size(void **state)
+{
+	struct host *h = *state;
+	struct xenblkfront *f;
+	char image[200];
+
+	needs(lacks_sandbox());
+	snprintf(image, sizeof image, "%s", host_image(h, "b.img", 4 * MIB));
+	host_attach(h, &(struct disk){.params = image}, image);
+	f = host_front_connected(h, 1, "xvda");
+	pid_t worker = host_worker(h, "1:xvda");
+	assert_true(limit_is(worker, 4 * MIB));
+	assert_int_equal(truncate(image, 8 * MIB), 0);
+	wait_until(limit_is(worker, 8 * MIB));
+	wait_until(status_number(h, "1:xvda", "sectors") == 8 * MIB / 512);
+	assert_int_equal(write_sector(f, 7 * MIB / 512), BLKIF_RSP_OKAY);
+	host_daemon_kill(h, SIGKILL);
+	assert_int_equal(truncate(image, 16 * MIB), 0);
+	host_daemon_start(h, NULL);
+	wait_until(limit_is(worker, 16 * MIB));
+	wait_until(status_number(h, "1:xvda", "sectors") == 16 * MIB / 512);
+	assert_int_equal(write_sector(f, 15 * MIB / 512), BLKIF_RSP_OKAY);
+	assert_int_equal(host_worker(h, "1:xvda"), worker);
+	front_end(f);
+	host_detach(h, 1, XVDA);
+	host_attach(h, &(struct disk){.params = image, .mode = "r"}, image);
+	f = host_front_connected(h, 1, "xvda");
+	assert_true(limit_is(host_worker(h, "1:xvda"), 0));
 	front_end(f);
 	host_detach(h, 1, XVDA);
 }
@@ -263,6 +303,7 @@ int main(void)
 	    case_of(failed_disk_goes),        case_of(killed_for_ever),
 	    case_of(error_survives),          case_of(killed_at_work),
 	    case_of(signals_that_do_nothing), case_of(limit_of_file_size),
+	    case_of(limit_follows_size),
 	};
 
 	return cmocka_run_group_tests_name("crashloop", tests, NULL, NULL);

@@ -34,7 +34,8 @@
 
 #define FORBIDDEN 254      /* not an errno: the attempt ended the process */
 #define MEMORY (32u << 20) /* bytes that it may take once it is connected */
-#define NOT_SANDBOXED 255  /* exit status of a child that did not get there */
+#define FILE_BYTES (1u << 20)
+#define NOT_SANDBOXED 255 /* exit status of a child that did not get there */
 
 static struct host host;
 static char folder[160], abstract_name[64];
@@ -80,7 +81,7 @@ static int inside(int (*attempt)(const void *arg), const void *arg)
 			fprintf(stderr, "# %s\n", err.text);
 			_exit(NOT_SANDBOXED);
 		}
-		if (connected && sandbox_seal(used + MEMORY, &err)) {
+		if (connected && sandbox_seal(used + MEMORY, FILE_BYTES, &err)) {
 			fprintf(stderr, "# %s\n", err.text);
 			_exit(NOT_SANDBOXED);
 		}
@@ -482,6 +483,21 @@ static void sealed_calls(void **state)
 	connected = false;
 }
 
+/* Its image does not grow by it, whoever it has the descriptor from. */
+static void sealed_size(void **state)
+{
+	int fd = open(host_image(&host, "grow.img", FILE_BYTES), O_RDWR | O_CLOEXEC);
+	struct growth fits = {fd, FILE_BYTES - 1}, more = {fd, FILE_BYTES};
+
+	connected = true;
+	assert_int_equal(inside(try_grow_file, &fits), 0);
+	assert_int_equal(inside(try_grow_file, &more), EFBIG);
+	assert_int_equal(inside(try_ring_grow_file, &more), EFBIG);
+	assert_int_equal(inside(try_raise_size, NULL), FORBIDDEN);
+	connected = false;
+	close(fd);
+}
+
 /* It has the memory that its disk needs, and no threads besides its queues'. */
 static void sealed_memory(void **state)
 {
@@ -630,6 +646,7 @@ int main(void)
 	    cmocka_unit_test(sealed_calls),
 	    cmocka_unit_test(sealed_rings),
 	    cmocka_unit_test(sealed_memory),
+	    cmocka_unit_test(sealed_size),
 	    cmocka_unit_test(one_connection),
 	};
 
