@@ -19,6 +19,7 @@
 #include "disk/queue.h"
 #include "storage/engine.h"
 #include "xen_process.h"
+#include "../lib/needs.h"
 
 /* ---- a storage that does nothing, and some things not ---- */
 

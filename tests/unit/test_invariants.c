@@ -183,5 +183,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(each_is_noticed, setup_by_hand, teardown_by_hand),
 	};
 
+	program_needs(lacks_io_uring());
 	return cmocka_run_group_tests_name("invariants", tests, start_xen, stop_xen);
 }

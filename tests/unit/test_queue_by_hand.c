@@ -191,5 +191,6 @@ int main(void)
 	    T(replayed_answers_are_checked),
 	};
 
+	program_needs(lacks_io_uring());
 	return cmocka_run_group_tests_name("queue_by_hand", tests, start_xen, stop_xen);
 }

@@ -373,5 +373,6 @@ int main(void)
 	                                    teardown),
 	};
 
+	program_needs(lacks_io_uring());
 	return cmocka_run_group_tests_name("queue_copies", tests, start_xen, stop_xen);
 }

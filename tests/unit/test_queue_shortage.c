@@ -89,5 +89,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(refused_for_a_while, setup, teardown),
 	};
 
+	program_needs(lacks_io_uring());
 	return cmocka_run_group_tests_name("queue_shortage", tests, start_xen, stop_xen);
 }

@@ -76,5 +76,6 @@ int main(void)
 	    T(an_event_channel_that_is_gone),
 	};
 
+	program_needs(lacks_io_uring());
 	return cmocka_run_group_tests_name("queue_sleep", tests, start_xen, stop_xen);
 }

@@ -66,5 +66,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(secure_discards, setup, teardown),
 	};
 
+	program_needs(lacks_io_uring());
 	return cmocka_run_group_tests_name("queue_withdraw", tests, start_xen, stop_xen);
 }
