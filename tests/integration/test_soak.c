@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fifty disks and one supervisor, to which everything happens at random: attach, connect, detach,
- * kills and upgrades of workers and of itself, storage that is not there or fails, conflicts in
- * xenstore, guests that write keys without end. All along it answers; a disk that is not where it
- * was asked to be says why; and at the end nothing is left over. SOAK_SECONDS=N: how long (120);
- * SEED=N repeats a run as far as the machine's timing allows; BAR=1 shows how far it is.
+ * kills and upgrades of workers and of itself, storage that is not there or falls silent, conflicts
+ * in xenstore, guests that write keys without end, a configuration that is read again. All along it
+ * answers; a disk that is not where it was asked to be says why; and at the end nothing is left
+ * over. SOAK_SECONDS=N: how long (120); SEED=N repeats a run as far as the machine's timing allows;
+ * BAR=1 shows how far it is.
  */
 #include <dirent.h>
 #include <poll.h>
@@ -14,11 +15,14 @@
 #include <time.h>
 
 #include "control.h"
+#include "slow_mount.h"
 
 #define DISKS 50u
 #define DISKS_A_GUEST 5u
 #define ANSWER_MS 20000 /* a list while everything happens; it is measured, too */
 #define NOISY_KEYS 40u
+#define SLOW_SLOT 42u /* its image is on slowfs */
+#define SILENCE_MS 3000
 #define RSS_MORE_KIB 2048 /* that the last third may cost the supervisor */
 
 enum place { GONE, WAITING, CONNECTED };
@@ -27,7 +31,7 @@ struct slot {
 	unsigned domid, devid;
 	char id[16], target[256];
 	enum place at;
-	bool bad; /* its image is not there, or fails */
+	bool bad; /* its image is not there */
 	struct xenblkfront *front;
 };
 
@@ -37,6 +41,8 @@ struct soak {
 	uint64_t rng, begun, seconds, worst_ns;
 	bool bar, calm; /* calm: the supervisor is not replaced */
 	unsigned counts[16];
+	struct slow_mount slow; /* server 0: cannot be mounted here */
+	uint64_t silent_until;  /* clock_ns(); 0: it answers */
 };
 
 static uint64_t rnd(struct soak *s)
@@ -143,8 +149,10 @@ static void detach(struct soak *s, struct slot *v)
 static void kill_worker(struct soak *s, struct slot *v)
 {
 	pid_t pid = host_worker(s->h, v->id);
-	/* Faults in a row would take away a disk that no guest has yet. */
-	int sig = rnd(s) % 4 || v->at != CONNECTED ? SIGKILL : SIGILL;
+	/* Faults in a row would take away a disk that no guest has yet; and what waits for a silent
+	 * file system does not end before that answers. */
+	bool bear = v->at == CONNECTED && !s->silent_until;
+	int sig = rnd(s) % 4 || !bear ? SIGKILL : SIGILL;
 
 	if (!pid)
 		return;
@@ -214,12 +222,29 @@ static void conflict(struct soak *s, struct slot *v)
 	assert_int_equal(xen_fault(s->h->xen, "clear", &err), 0);
 }
 
-enum event { MOVE, USE, DETACH, KILL, UPGRADE, NOISE, CONFLICT, SUPERVISOR };
+/* Its file system is waited for by nobody else. */
+static void fall_silent(struct soak *s)
+{
+	if (!s->slow.server || s->silent_until)
+		return;
+	slow_silent(&s->slow, true);
+	s->silent_until = clock_ns() + rnd(s) % SILENCE_MS * NS_PER_MS;
+}
+
+static void speak_again(struct soak *s, bool now)
+{
+	if (!s->silent_until || (!now && clock_ns() < s->silent_until))
+		return;
+	slow_silent(&s->slow, false);
+	s->silent_until = 0;
+}
+
+enum event { MOVE, USE, DETACH, KILL, UPGRADE, NOISE, CONFLICT, SUPERVISOR, RELOAD, SILENCE };
 /* Of 32. */
 static const uint8_t dice[32] = {
-    MOVE, MOVE, MOVE, MOVE,   MOVE,   MOVE,  MOVE,    MOVE,    MOVE,     MOVE,       MOVE,
-    USE,  USE,  USE,  USE,    USE,    USE,   USE,     USE,     USE,      USE,        NOISE,
-    KILL, KILL, KILL, DETACH, DETACH, NOISE, UPGRADE, UPGRADE, CONFLICT, SUPERVISOR,
+    SILENCE, MOVE, MOVE, MOVE,   MOVE,   MOVE,  MOVE,    MOVE,    MOVE,     MOVE,       MOVE,
+    USE,     USE,  USE,  USE,    USE,    USE,   USE,     USE,     USE,      USE,        RELOAD,
+    KILL,    KILL, KILL, DETACH, DETACH, NOISE, UPGRADE, UPGRADE, CONFLICT, SUPERVISOR,
 };
 
 static void happen(struct soak *s)
@@ -227,6 +252,10 @@ static void happen(struct soak *s)
 	enum event e = dice[rnd(s) % 32];
 	struct slot *v = &s->slot[rnd(s) % DISKS];
 
+	speak_again(s, false);
+	/* What waits for an answer of that file system would make the test wait, too. */
+	if (s->silent_until && v == &s->slot[SLOW_SLOT] && e != KILL)
+		return;
 	s->counts[e]++;
 	switch (e) {
 	case MOVE:
@@ -258,6 +287,12 @@ static void happen(struct soak *s)
 	case SUPERVISOR:
 		if (!s->calm)
 			replace_supervisor(s);
+		break;
+	case RELOAD:
+		kill(s->h->daemon, SIGHUP);
+		break;
+	case SILENCE:
+		fall_silent(s);
 		break;
 	}
 	ask(s);
@@ -339,6 +374,7 @@ static struct left look(struct soak *s)
 /* With nothing attached; once nothing changes any more. */
 static struct left empty(struct soak *s)
 {
+	speak_again(s, true);
 	for (unsigned i = 0; i < DISKS; i++)
 		if (s->slot[i].at != GONE)
 			detach(s, &s->slot[i]);
@@ -391,8 +427,11 @@ static void soak_for(struct soak *s, uint64_t seconds)
 
 static void prepare(struct soak *s)
 {
+	const char *why = slow_try(&s->slow, s->h);
 	char name[16];
 
+	if (why)
+		print_message("# without a file system that falls silent: %s\n", why);
 	for (unsigned i = 0; i < DISKS; i++) {
 		struct slot *v = &s->slot[i];
 		unsigned unit = i % DISKS_A_GUEST;
@@ -406,7 +445,8 @@ static void prepare(struct soak *s)
 		else
 			snprintf(v->target, sizeof v->target, "%s%s",
 			         unit == 4 ? "fault:delay=1/2000,late=1/2000:" : "",
-			         host_image(s->h, name, MIB));
+			         s->slow.server && i == SLOW_SLOT ? s->slow.image
+			                                          : host_image(s->h, name, MIB));
 	}
 }
 
@@ -437,13 +477,16 @@ static void everything_at_once(void **state)
 	assert_no_leak(&first, &after);
 	print_message(
 	    "# events: %u moves, %u uses, %u detached, %u kills, %u upgrades, %u of noise, "
-	    "%u conflicts, %u supervisors; slowest answer %llu ms; supervisor %ld KiB, "
+	    "%u conflicts, %u supervisors, %u reloads, %u silences; slowest answer %llu ms; "
+	    "supervisor %ld KiB, "
 	    "%ld KiB before the last third\n",
 	    s.counts[MOVE], s.counts[USE], s.counts[DETACH], s.counts[KILL], s.counts[UPGRADE],
-	    s.counts[NOISE], s.counts[CONFLICT], s.counts[SUPERVISOR],
-	    (unsigned long long)(s.worst_ns / NS_PER_MS), after.rss_kib, before.rss_kib);
+	    s.counts[NOISE], s.counts[CONFLICT], s.counts[SUPERVISOR], s.counts[RELOAD],
+	    s.counts[SILENCE], (unsigned long long)(s.worst_ns / NS_PER_MS), after.rss_kib,
+	    before.rss_kib);
 	if (!SANITIZED)
 		assert_true(after.rss_kib < before.rss_kib + RSS_MORE_KIB);
+	slow_stop(&s.slow);
 }
 
 static int setup(void **state)
