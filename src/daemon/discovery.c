@@ -120,6 +120,9 @@ static void backend_event(struct daemon *d, unsigned kind, const char *path)
 	uint16_t domid;
 	uint32_t devid;
 
+	/* There were too many to tell them apart. */
+	if (!*path)
+		path = d->roots[kind];
 	switch (path_parse(path, d->roots[kind], &domid, &devid)) {
 	case PATH_OTHER:
 		return;
@@ -208,7 +211,11 @@ static void frontend_event(struct daemon *d, const char *path, const char *token
 		return;
 	struct device *dev = table_find(d, (uint16_t)domid, devid);
 	/* Late events of a front end directory that is not this device's any more do not count. */
-	if (!dev || strcmp(dev->token, token) || !path_below(path, dev->frontend))
+	if (!dev || strcmp(dev->token, token))
+		return;
+	if (!*path)
+		path = dev->frontend;
+	if (!path_below(path, dev->frontend))
 		return;
 	path += strlen(dev->frontend);
 	bool all = !*path, type = !strcmp(path, "/device-type");

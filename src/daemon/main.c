@@ -250,6 +250,11 @@ static int start(struct daemon *d, struct error *err)
 	if (!xen_platform_limits(d->platform).grant_copy)
 		log_warn(
 		    "this kernel has no grant copy: every page is mapped for it, which is slow");
+	int drains = store_drain(d->store);
+	if (drains)
+		log_warn("no thread for the events of xenstore: %s; guests that cause many of "
+		         "them while xenblkd is busy fill its memory",
+		         error_name(drains));
 	image_start(d);
 	rc = claims_start(d, err);
 	if (rc)

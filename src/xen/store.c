@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "xen/drain.h"
 
 /* Owned by the thread that opened it. (libxenstore's own reader thread is its affair.) */
 struct store {
@@ -23,6 +25,7 @@ struct store {
 	int alive; /* an idle connection of our own; its hang-up says that xenstored is gone */
 	int fd;    /* epoll of libxenstore's watch pipe and `alive` */
 	uint64_t calls;
+	struct drain *drain; /* takes the watch events; or NULL */
 };
 
 /* libxenstore takes the socket's path from the environment alone, which is one per process. */
@@ -206,6 +209,7 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
+	drain_stop(s->drain);
 	if (s->fd >= 0)
 		close(s->fd);
 	if (s->alive >= 0)
@@ -444,10 +448,35 @@ int store_fd(struct store *s)
 	return s->fd;
 }
 
+int store_drain(struct store *s)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	int rc = s->drain ? 0 : drain_start(s->xs, &s->drain);
+
+	if (rc)
+		return rc;
+	epoll_ctl(s->fd, EPOLL_CTL_DEL, xs_fileno(s->xs), NULL);
+	return epoll_ctl(s->fd, EPOLL_CTL_ADD, drain_fd(s->drain), &ev) ? -errno : 0;
+}
+
+/* Of the thread's events; that is not told when xenstored goes. */
+static int check_drain(struct store *s, char *path, size_t path_cap, char *token, size_t token_cap)
+{
+	struct pollfd p = {.fd = s->alive, .events = POLLRDHUP};
+	int rc = drain_take(s->drain, path, path_cap, token, token_cap);
+
+	if (!rc && s->alive >= 0 && poll(&p, 1, 0) > 0)
+		return -ENOTCONN;
+	return rc;
+}
+
 int store_check_watch(struct store *s, char *path, size_t path_cap, char *token, size_t token_cap)
 {
-	char **event = xs_check_watch(s->xs);
+	char **event;
 
+	if (s->drain)
+		return check_drain(s, path, path_cap, token, token_cap);
+	event = xs_check_watch(s->xs);
 	if (!event) {
 		if (errno == EAGAIN)
 			return 0;

@@ -84,6 +84,10 @@ int store_state_cas(struct store *s, const char *dir, int from, int to);
 int store_watch(struct store *s, const char *path, const char *token);
 /* Events that came before may still be delivered afterwards: a token must not be a pointer. */
 int store_unwatch(struct store *s, const char *path, const char *token);
+/* From now on a thread of its own takes watch events as they come, and keeps a bounded number of
+ * them: each once, and of a watch that has had very many only one, with an empty path: anything
+ * below it may have changed. For who may be busy while guests write much. 0 or -errno. */
+int store_drain(struct store *s);
 int store_fd(
     struct store *s); /* readable while watch events wait, and when the connection is gone */
 /* One event: 1 with path and token copied (truncation impossible for paths we watch: longer ones

@@ -78,15 +78,54 @@ static void watches(void **state)
 	store_close(other);
 }
 
+/* Nobody takes the events of a storm: they do not pile up. */
+static void drained(void **state)
+{
+	char path[STORE_PATH_MAX], token[32];
+	unsigned writes = 3000, got = 0;
+	bool fence = false;
+	struct store *s;
+
+	assert_int_equal(store_open(sock, &s, NULL), 0);
+	assert_int_equal(store_drain(s), 0);
+	assert_int_equal(store_watch(s, ROOT "/storm", "tok"), 0);
+	assert_int_equal(store_watch(s, ROOT "/fence", "fence"), 0);
+	for (unsigned i = 0; i < writes; i++)
+		assert_int_equal(store_write(store, XBT_NULL, ROOT "/storm", "below", "%u", i), 0);
+	assert_int_equal(store_write(store, XBT_NULL, ROOT "/fence", "below", "1"), 0);
+	usleep(300000);
+	for (int i = 0; i < 100 && !fence; i++) {
+		struct pollfd p = {.fd = store_fd(s), .events = POLLIN};
+		assert_int_equal(poll(&p, 1, 10000), 1);
+		while (store_check_watch(s, path, sizeof path, token, sizeof token) == 1) {
+			got += !strcmp(token, "tok");
+			fence |= !strcmp(path, ROOT "/fence/below");
+		}
+	}
+	assert_true(fence);
+	assert_in_range(got, 1, writes / 2);
+	struct pollfd p = {.fd = store_fd(s), .events = POLLIN};
+	assert_int_equal(poll(&p, 1, 0), 0);
+	store_close(s);
+}
+
 /* Last: kills the server. */
 static void server_gone(void **state)
 {
 	char path[STORE_PATH_MAX], token[32], buf[8];
 	int rc;
 
+	struct store *s;
+
+	assert_int_equal(store_open(sock, &s, NULL), 0);
+	assert_int_equal(store_drain(s), 0);
 	assert_int_equal(store_watch(store, ROOT, "t"), 0);
 	expect_event(ROOT, "t");
 	stop_server();
+	struct pollfd p = {.fd = store_fd(s), .events = POLLIN};
+	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(store_check_watch(s, path, sizeof path, token, sizeof token), -ENOTCONN);
+	store_close(s);
 	assert_true(readable(5000)); /* the loop hears of it */
 	for (int i = 0; i < 50; i++) {
 		rc = store_check_watch(store, path, sizeof path, token, sizeof token);
@@ -103,7 +142,7 @@ static void server_gone(void **state)
 
 static int run(void)
 {
-	const struct CMUnitTest tests[] = {CASE(watches), CASE(server_gone)};
+	const struct CMUnitTest tests[] = {CASE(watches), CASE(drained), CASE(server_gone)};
 
 	return cmocka_run_group_tests_name("store_watch", tests, NULL, NULL);
 }
