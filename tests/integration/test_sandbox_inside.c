@@ -325,14 +325,19 @@ static void xen_socket(void **state)
 	assert_reach(local(SOCK_SEQPACKET, "%s/xen.sock", ""), 0, 0);
 }
 
-static void abstract_socket(void **state)
+static struct target abstract(void)
 {
 	struct target t = {.family = AF_UNIX, .type = SOCK_STREAM};
 
 	t.addr.un.sun_family = AF_UNIX;
 	strcpy(t.addr.un.sun_path + 1, abstract_name);
 	t.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(abstract_name));
-	assert_reach(t, ECONNREFUSED, ECONNREFUSED);
+	return t;
+}
+
+static void abstract_socket(void **state)
+{
+	assert_reach(abstract(), ECONNREFUSED, ECONNREFUSED);
 }
 
 static void loopback(void **state)
@@ -455,6 +460,27 @@ static void no_namespaces(void **state)
 	without_admin = false;
 	assert_int_equal(reached, 0);
 	assert_int_equal(opened, EACCES);
+}
+
+/* A network of its own does without it. Where there is none, Landlock's scopes are what there is.
+ */
+static void no_namespaces_but_scopes(void **state)
+{
+	struct target t = abstract();
+
+	if (landlock_version() < 6) {
+		print_message("# this kernel's Landlock does not know %s\n",
+		              landlock_lacks(landlock_version()));
+		skip();
+	}
+	without_admin = true;
+	int by_call = inside(try_connect, &t);
+	t.by_ring = true;
+	int by_ring = inside(try_connect, &t);
+	without_admin = false;
+	assert_int_equal(by_call, EPERM);
+	assert_int_equal(by_ring, EPERM);
+	assert_int_equal(try_connect(&t), 0);
 }
 
 /* What Xen's libraries ask when they open /dev/xen/gntdev has an answer; it is no way to end a
@@ -641,6 +667,7 @@ int main(void)
 	    cmocka_unit_test(sandbox_fails),
 	    cmocka_unit_test(caller_has_ended),
 	    cmocka_unit_test(no_namespaces),
+	    cmocka_unit_test(no_namespaces_but_scopes),
 	    cmocka_unit_test(failed_half_way),
 	    cmocka_unit_test(libraries),
 	    cmocka_unit_test(sealed_calls),

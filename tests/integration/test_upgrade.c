@@ -390,6 +390,9 @@ static void dies_at(struct host *h, struct xenblkfront *f, unsigned step, unsign
 		}
 		if (!who)
 			host_daemon_kill(h, SIGKILL);
+		/* How it ended says more than that it does not listen any more. */
+		if (who == 2)
+			assert_null(strstr(ctl_said(h), "takes no message"));
 	}
 	unsetenv("XENBLKD_DIE_AT");
 	if (!h->daemon || !who)

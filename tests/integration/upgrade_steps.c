@@ -25,6 +25,6 @@ void upgrade_step(enum upgrade_step step, pid_t old, pid_t new)
 		fprintf(stderr, "nobody to kill at step %u: %u\n", at, who);
 	/* One of ours, which is reaped elsewhere, is gone for good when this returns. */
 	siginfo_t info;
-	if (pid && at == STEP_SPAWNED)
+	if (pid && (at == STEP_SPAWNED || (at == STEP_STARTED && who == 2)))
 		waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
 }
