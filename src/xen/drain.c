@@ -11,12 +11,18 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "xen/events.h"
 
-#define MEMORY_US 10000 /* until memory is asked for again */
+#define SLOW_NS (3 * NS_PER_S) /* for an answer; the usual one takes less than a millisecond */
+#define LOOK_MS 2000           /* and so often it is looked whether one is waited for */
+#define MEMORY_US 10000        /* until memory is asked for again */
 
 struct drain {
 	struct xs_handle *xs;
+	const _Atomic uint64_t *asked_ns;
+	uint64_t told_ns; /* *asked_ns of the call that was logged; 0: none */
 	pthread_t thread;
 	atomic_bool stopping;
 	int stop_fd;          /* wakes the thread */
@@ -63,6 +69,23 @@ static int take_all(struct drain *d)
 	return errno == EINVAL ? -ENOTCONN : -errno; /* EINVAL: its socket is closed */
 }
 
+/* Who asked cannot say it: it waits. */
+static void check_answer(struct drain *d)
+{
+	uint64_t now = clock_ns(), asked = *d->asked_ns;
+
+	if (d->told_ns && asked != d->told_ns) {
+		log_info("xenstored answers again");
+		d->told_ns = 0;
+	} else if (!d->told_ns && asked && now > asked + SLOW_NS) {
+		log_warn(
+		    "xenstored has not answered for %u s: no disk connects or disconnects, and "
+		    "commands wait, until it does; guests' requests are served",
+		    (unsigned)((now - asked) / NS_PER_S));
+		d->told_ns = asked;
+	}
+}
+
 static void *run(void *arg)
 {
 	struct drain *d = arg;
@@ -70,9 +93,11 @@ static void *run(void *arg)
 	                      {.fd = d->stop_fd, .events = POLLIN}};
 	int rc = 0;
 
-	while (!rc && !d->stopping)
-		if (poll(p, 2, -1) > 0)
+	while (!rc && !d->stopping) {
+		if (poll(p, 2, LOOK_MS) > 0)
 			rc = take_all(d);
+		check_answer(d);
+	}
 	pthread_mutex_lock(&d->lock);
 	d->gone = rc;
 	tell(d);
@@ -91,7 +116,7 @@ static void drain_free(struct drain *d)
 	free(d);
 }
 
-int drain_start(struct xs_handle *xs, struct drain **out)
+int drain_start(struct xs_handle *xs, const _Atomic uint64_t *asked_ns, struct drain **out)
 {
 	struct drain *d = calloc(1, sizeof *d);
 	int rc = 0;
@@ -99,6 +124,7 @@ int drain_start(struct xs_handle *xs, struct drain **out)
 	if (!d)
 		return -ENOMEM;
 	d->xs = xs;
+	d->asked_ns = asked_ns;
 	pthread_mutex_init(&d->lock, NULL);
 	d->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	d->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -8,12 +8,14 @@
 #define XEN_DRAIN_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <xenstore.h>
 
 struct drain;
 
-/* xs is lent, and its watch events are this thread's until drain_stop. 0 or -errno. */
-int drain_start(struct xs_handle *xs, struct drain **out);
+/* xs is lent, and its watch events are this thread's until drain_stop. *asked_ns: when the call of
+ * xs began that another thread is in, or 0; one that takes long is logged. 0 or -errno. */
+int drain_start(struct xs_handle *xs, const _Atomic uint64_t *asked_ns, struct drain **out);
 void drain_stop(struct drain *d);    /* NULL is fine */
 int drain_fd(const struct drain *d); /* readable while events wait */
 /* As store_check_watch, but that it may not notice that the connection is gone. Any thread. */

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/parse.h"
 #include "xen/drain.h"
 
@@ -25,7 +26,8 @@ struct store {
 	int alive; /* an idle connection of our own; its hang-up says that xenstored is gone */
 	int fd;    /* epoll of libxenstore's watch pipe and `alive` */
 	uint64_t calls;
-	struct drain *drain; /* takes the watch events; or NULL */
+	_Atomic uint64_t asked_ns; /* when the call began that goes on now; 0: none does */
+	struct drain *drain;       /* takes the watch events; or NULL */
 };
 
 /* libxenstore takes the socket's path from the environment alone, which is one per process. */
@@ -73,12 +75,17 @@ static int join(char *path, const char *dir, const char *name)
 	return n < 0 || n >= STORE_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-/* Each call of libxenstore that asks xenstored goes through this. */
-static struct xs_handle *calling(struct store *s)
-{
-	s->calls++;
-	return s->xs;
-}
+/* Each call of libxenstore that asks xenstored: counted, and its beginning noted for the thread
+ * that says that xenstored does not answer. */
+#define ASK(s, call)                        \
+	({                                  \
+		__typeof__(call) answer_;   \
+		(s)->calls++;               \
+		(s)->asked_ns = clock_ns(); \
+		answer_ = (call);           \
+		(s)->asked_ns = 0;          \
+		answer_;                    \
+	})
 
 uint64_t store_calls(const struct store *s)
 {
@@ -231,7 +238,7 @@ int store_read(struct store *s, xs_transaction_t t, const char *dir, const char 
 
 	if (rc)
 		return rc;
-	value = xs_read(calling(s), t, path, &len);
+	value = ASK(s, xs_read(s->xs, t, path, &len));
 	if (!value)
 		return failed();
 	if (memchr(value, '\0', len))
@@ -289,7 +296,7 @@ bool store_exists(struct store *s, xs_transaction_t t, const char *dir, const ch
 
 	if (join(path, dir, name))
 		return false;
-	value = xs_read(calling(s), t, path, &len);
+	value = ASK(s, xs_read(s->xs, t, path, &len));
 	free(value);
 	return value != NULL;
 }
@@ -321,7 +328,7 @@ int store_list(struct store *s, xs_transaction_t t, const char *path, char ***ou
 
 	*out = NULL;
 	*n = 0;
-	names = xs_directory(calling(s), t, path, n);
+	names = ASK(s, xs_directory(s->xs, t, path, n));
 	if (!names) {
 		*n = 0;
 		return failed();
@@ -351,12 +358,12 @@ int store_write(struct store *s, xs_transaction_t t, const char *dir, const char
 	va_end(ap);
 	if (n < 0 || (size_t)n >= sizeof value)
 		return -EMSGSIZE;
-	return xs_write(calling(s), t, path, value, (unsigned)n) ? 0 : failed();
+	return ASK(s, xs_write(s->xs, t, path, value, (unsigned)n)) ? 0 : failed();
 }
 
 int store_mkdir(struct store *s, xs_transaction_t t, const char *path)
 {
-	return xs_mkdir(calling(s), t, path) ? 0 : failed();
+	return ASK(s, xs_mkdir(s->xs, t, path)) ? 0 : failed();
 }
 
 int store_rm(struct store *s, xs_transaction_t t, const char *dir, const char *name)
@@ -364,7 +371,7 @@ int store_rm(struct store *s, xs_transaction_t t, const char *dir, const char *n
 	char path[STORE_PATH_MAX];
 	int rc = join(path, dir, name);
 
-	if (rc || xs_rm(calling(s), t, path))
+	if (rc || ASK(s, xs_rm(s->xs, t, path)))
 		return rc;
 	rc = failed();
 	return rc == -ENOENT ? 0 : rc;
@@ -378,20 +385,20 @@ int store_set_perms(struct store *s, xs_transaction_t t, const char *path, unsig
 	    {.id = reader < 0 ? 0 : (unsigned)reader, .perms = XS_PERM_READ},
 	};
 
-	return xs_set_permissions(calling(s), t, path, perms, reader < 0 ? 1 : 2) ? 0 : failed();
+	return ASK(s, xs_set_permissions(s->xs, t, path, perms, reader < 0 ? 1 : 2)) ? 0 : failed();
 }
 
 /* ---- transactions ---- */
 
 int store_begin(struct store *s, xs_transaction_t *t)
 {
-	*t = xs_transaction_start(calling(s));
+	*t = ASK(s, xs_transaction_start(s->xs));
 	return *t != XBT_NULL ? 0 : failed();
 }
 
 int store_end(struct store *s, xs_transaction_t t, bool commit)
 {
-	return xs_transaction_end(calling(s), t, !commit) ? 0 : failed();
+	return ASK(s, xs_transaction_end(s->xs, t, !commit)) ? 0 : failed();
 }
 
 /* What state_cas does inside its transaction: 0 if there is something to commit. */
@@ -435,12 +442,12 @@ int store_state_cas(struct store *s, const char *dir, int from, int to)
 
 int store_watch(struct store *s, const char *path, const char *token)
 {
-	return xs_watch(calling(s), path, token) ? 0 : failed();
+	return ASK(s, xs_watch(s->xs, path, token)) ? 0 : failed();
 }
 
 int store_unwatch(struct store *s, const char *path, const char *token)
 {
-	return xs_unwatch(calling(s), path, token) ? 0 : failed();
+	return ASK(s, xs_unwatch(s->xs, path, token)) ? 0 : failed();
 }
 
 int store_fd(struct store *s)
@@ -451,7 +458,7 @@ int store_fd(struct store *s)
 int store_drain(struct store *s)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
-	int rc = s->drain ? 0 : drain_start(s->xs, &s->drain);
+	int rc = s->drain ? 0 : drain_start(s->xs, &s->asked_ns, &s->drain);
 
 	if (rc)
 		return rc;

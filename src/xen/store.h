@@ -86,7 +86,8 @@ int store_watch(struct store *s, const char *path, const char *token);
 int store_unwatch(struct store *s, const char *path, const char *token);
 /* From now on a thread of its own takes watch events as they come, and keeps a bounded number of
  * them: each once, and of a watch that has had very many only one, with an empty path: anything
- * below it may have changed. For who may be busy while guests write much. 0 or -errno. */
+ * below it may have changed. For who may be busy while guests write much.
+ * It also logs when xenstored does not answer for seconds. 0 or -errno. */
 int store_drain(struct store *s);
 int store_fd(
     struct store *s); /* readable while watch events wait, and when the connection is gone */

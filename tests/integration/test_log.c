@@ -175,12 +175,29 @@ static void stderr_is_full(void **state)
 	host_daemon_start(h, NULL);
 }
 
+/* The loop waits for xenstored; the log says so. */
+static void xenstored_is_silent(void **state)
+{
+	struct host *h = *state;
+	struct disk_under_test t;
+
+	disk_start(h, &t);
+	assert_int_equal(xen_fault(h->xen, "delay-store 6000", NULL), 0);
+	host_write(h, host_fe(1, XVDA), "state", "%d", XS_CONNECTED);
+	wait_until(host_log_has(h, "warning: xenstored has not answered for"));
+	assert_reads(t.front, 0, SEED);
+	assert_int_equal(xen_fault(h->xen, "delay-store 0", NULL), 0);
+	wait_until(host_log_has(h, "xenstored answers again"));
+	disk_end(h, &t);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, host_setup, host_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(lines_have_its_name), T(endless_line), T(flood), T(nobody_reads), T(stderr_is_full),
+	    T(lines_have_its_name), T(endless_line),   T(flood),
+	    T(nobody_reads),        T(stderr_is_full), T(xenstored_is_silent),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
