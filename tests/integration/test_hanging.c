@@ -26,6 +26,7 @@ static void begin(struct hanging *t, struct host *h)
 {
 	struct xenblkfront_request req = {.op = BLKIF_OP_FLUSH_DISKCACHE};
 
+	*t = (struct hanging){0};
 	slow_start(&t->slow, h);
 	bystander_start(h, &t->other);
 	host_attach(h, &(struct disk){.params = t->slow.image}, t->slow.image);
