@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "scratch.h"
 
 static char limit_path[80];
 
@@ -33,7 +34,7 @@ static inline int limited_setup(void **state)
 	*strrchr(self, '/') = '\0';
 	snprintf(worker, sizeof worker, "%.400s/../../xenblkd-worker", self);
 	setenv("TEST_WORKER", worker, 1);
-	snprintf(limit_path, sizeof limit_path, "/tmp/xb-limit-%d", getpid());
+	snprintf(limit_path, sizeof limit_path, "%s/xb-limit-%d", scratch_dir(), getpid());
 	setenv("TEST_LIMIT", limit_path, 1);
 	limit("");
 	host_start_with(h, "tests/integration/worker_limited", NULL);
