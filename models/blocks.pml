@@ -16,7 +16,7 @@
 #define WHOLE 2
 #endif
 
-byte whole, listed; /* of the bucket */
+byte whole, parts; /* of the bucket */
 bit mutex;
 byte place[WRITES]; /* in the list: the order they came; 0: not in it */
 byte next_place = 1;
@@ -39,14 +39,14 @@ inline is_free(r)
 #ifdef MUT_PART_DOES_NOT_LOOK
 	ok = true;
 #else
-	ok = whole == 0;
+	ok = r < WHOLE || whole == 0;
 #endif
 	d_step {
 		j = 0;
 		do
 		:: j < WRITES ->
 			if
-			:: place[j] && place[j] < place[r] -> ok = false
+			:: place[j] && place[j] < place[r] && (r >= WHOLE || j >= WHOLE) -> ok = false
 			:: else
 			fi;
 			j++
@@ -56,13 +56,14 @@ inline is_free(r)
 	}
 }
 
-inline grant_beside()
+/* Of those whose place is after that one. */
+inline grant(after)
 {
 	k = 0;
 	do
 	:: k < WRITES ->
 		if
-		:: place[k] && !held[k] ->
+		:: place[k] > after && !held[k] ->
 			is_free(k);
 			held[k] = ok;
 			ok = false
@@ -83,7 +84,7 @@ proctype write(byte r)
 	:: r < WHOLE ->
 		/* enter_whole */
 		whole++;
-		seen = listed;
+		seen = parts;
 #ifdef MUT_WHOLE_DOES_NOT_LOOK
 		seen = 0;
 #endif
@@ -93,7 +94,7 @@ proctype write(byte r)
 			take_mutex();
 			whole--;
 #ifndef MUT_JOINS_IN_SILENCE
-			grant_beside();
+			grant(0);
 #endif
 			give_mutex()
 		fi;
@@ -107,10 +108,10 @@ proctype write(byte r)
 		/* leave_whole */
 		whole--;
 #ifndef MUT_LEAVES_IN_SILENCE
-		seen = listed;
+		seen = parts;
 #endif
 		if
-		:: seen -> take_mutex(); grant_beside(); give_mutex()
+		:: seen -> take_mutex(); grant(0); give_mutex()
 		:: else
 		fi
 	:: else ->
@@ -119,9 +120,9 @@ proctype write(byte r)
 		atomic { place[r] = next_place; next_place++ }
 		is_free(r);
 		held[r] = ok;
-		listed++;
+		parts = parts + (r >= WHOLE);
 #else
-		listed++;
+		parts = parts + (r >= WHOLE);
 		atomic { place[r] = next_place; next_place++ }
 		is_free(r);
 		held[r] = ok;
@@ -137,9 +138,9 @@ proctype write(byte r)
 			parts_busy--
 		fi;
 		take_mutex();
-		atomic { place[r] = 0; held[r] = false }
-		listed--;
-		grant_beside();
+		atomic { seen = place[r]; place[r] = 0; held[r] = false }
+		parts = parts - (r >= WHOLE);
+		grant(seen);
 		give_mutex()
 	fi
 }

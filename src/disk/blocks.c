@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Ranges in the order they came: one is held when none before it overlaps, and no write of whole
- * blocks is counted beside it. All lists are under one lock, so that order is the same in each. */
+/* Ranges in the order they came: a part is held when none before it overlaps and no write of whole
+ * blocks is counted beside it, a write of whole blocks when no part before it overlaps. All lists
+ * are under one lock, so that order is the same in each. */
 #include "disk/blocks.h"
 
 #include <stddef.h>
@@ -25,7 +26,8 @@ static void put(struct blocks *b, struct block_range *r)
 	for (unsigned i = 0; i < r->links; i++) {
 		struct block_bucket *in = bucket(b, r, i);
 		/* Before is_free looks for whole ones: sequentially consistent with enter_whole. */
-		__atomic_add_fetch(&in->listed, 1, __ATOMIC_SEQ_CST);
+		if (!r->whole)
+			__atomic_add_fetch(&in->parts, 1, __ATOMIC_SEQ_CST);
 		r->link[i] = (struct block_link){.range = r, .here = in->last};
 		*in->last = &r->link[i];
 		in->last = &r->link[i].next;
@@ -41,7 +43,8 @@ static void take_out(struct blocks *b, struct block_range *r)
 			l->next->here = l->here;
 		else
 			bucket(b, r, i)->last = l->here;
-		__atomic_sub_fetch(&bucket(b, r, i)->listed, 1, __ATOMIC_SEQ_CST);
+		if (!r->whole)
+			__atomic_sub_fetch(&bucket(b, r, i)->parts, 1, __ATOMIC_SEQ_CST);
 	}
 }
 
@@ -50,14 +53,15 @@ static bool overlap(const struct block_range *a, const struct block_range *b)
 	return a->at < b->end && b->at < a->end;
 }
 
+/* Whole ones wait for parts alone, those that came before them; parts, for whatever came before. */
 static bool is_free(struct blocks *b, const struct block_range *r)
 {
 	for (unsigned i = 0; i < r->links; i++) {
 		const struct block_bucket *in = bucket(b, r, i);
-		if (__atomic_load_n(&in->whole, __ATOMIC_SEQ_CST))
+		if (!r->whole && __atomic_load_n(&in->whole, __ATOMIC_SEQ_CST))
 			return false;
 		for (const struct block_link *l = in->first; l != &r->link[i]; l = l->next)
-			if (overlap(l->range, r))
+			if (!(r->whole && l->range->whole) && overlap(l->range, r))
 				return false;
 	}
 	return true;
@@ -72,17 +76,17 @@ static void grant(struct blocks *b, struct block_range *r)
 
 /* ---- writes of whole blocks ---- */
 
-static bool ranges_listed(struct blocks *b, const struct block_range *r)
+static bool parts_listed(struct blocks *b, const struct block_range *r)
 {
 	for (unsigned i = 0; i < r->links; i++)
-		if (__atomic_load_n(&bucket(b, r, i)->listed, __ATOMIC_SEQ_CST))
+		if (__atomic_load_n(&bucket(b, r, i)->parts, __ATOMIC_SEQ_CST))
 			return true;
 	return false;
 }
 
 static void count_whole(struct blocks *b, const struct block_range *r, uint32_t by)
 {
-	/* Before ranges_listed looks: sequentially consistent with put and is_free. */
+	/* Before parts_listed looks: sequentially consistent with put and is_free. */
 	for (unsigned i = 0; i < r->links; i++)
 		__atomic_add_fetch(&bucket(b, r, i)->whole, by, __ATOMIC_SEQ_CST);
 }
@@ -102,11 +106,11 @@ static uint32_t grant_beside(struct blocks *b, const struct block_range *r)
 	return queues;
 }
 
-/* False: there are others, it must join them. */
+/* False: there are parts, it must join them. */
 static bool enter_whole(struct blocks *b, struct block_range *r, uint32_t *wake)
 {
 	count_whole(b, r, 1);
-	if (!ranges_listed(b, r))
+	if (!parts_listed(b, r))
 		return true;
 	pthread_mutex_lock(&b->lock);
 	count_whole(b, r, -1u);
@@ -120,7 +124,7 @@ static uint32_t leave_whole(struct blocks *b, struct block_range *r)
 	uint32_t queues = 0;
 
 	count_whole(b, r, -1u);
-	if (!ranges_listed(b, r))
+	if (!parts_listed(b, r))
 		return 0;
 	pthread_mutex_lock(&b->lock);
 	queues = grant_beside(b, r);

@@ -6,10 +6,10 @@
  * one's bytes could be lost to the first one's old copy of the block. Writes of whole blocks have
  * no old copy, and do not wait for each other. Only such disks use this.
  *
- * Writes of whole blocks are counted, by region, without a lock, as long as no other range is in
- * their regions. Each side makes itself seen before it looks for the other: a range in the list
- * that finds whole writes waits until there are none, and a whole write that finds ranges in the
- * list joins them.
+ * Writes of whole blocks are counted, by region, without a lock, as long as no part is in their
+ * regions. Each side makes itself seen before it looks for the other: a part that finds whole
+ * writes counted waits until there are none, wherever in its regions they write; and a whole write
+ * that finds parts in the list joins them, and waits for those that it overlaps.
  *
  * Ranges are found by the regions of the disk that they lie in, hashed: what is compared is what
  * lies near each other, however much is in flight. Memory is fixed. bench/blocks measures it: with
@@ -50,8 +50,8 @@ struct block_range {
 /* Held and waiting, in the order they came. */
 struct block_bucket {
 	struct block_link *first, **last;
-	uint32_t listed; /* atomic: links in the list. Changed under the lock */
-	uint32_t whole;  /* atomic: writes of whole blocks that are in no list */
+	uint32_t parts; /* atomic: links of parts in the list. Changed under the lock */
+	uint32_t whole; /* atomic: writes of whole blocks that are in no list */
 };
 
 /* Shared by the queues of a disk. */

@@ -30,7 +30,7 @@ static void assert_empty(const struct blocks *b)
 {
 	for (unsigned i = 0; i < BLOCKS_BUCKETS; i++) {
 		assert_null(b->bucket[i].first);
-		assert_int_equal(b->bucket[i].listed, 0);
+		assert_int_equal(b->bucket[i].parts, 0);
 		assert_int_equal(b->bucket[i].whole, 0);
 		assert_ptr_equal(b->bucket[i].last, &b->bucket[i].first);
 	}
@@ -194,28 +194,52 @@ static void whole_ones_wait_for_parts_only(void **state)
 {
 	struct blocks b;
 	struct block_range one = whole(0, 8, 0), same = whole(0, 8, 1), part = range(4, 8, 2),
-	                   later = whole(4, 8, 3), beside = whole(8, 12, 4),
+	                   later = whole(4, 8, 3), beside = whole(8, 12, 4), twin = beside,
 	                   far = whole(BLOCKS_REGION, BLOCKS_REGION + 8, 5);
 
 	blocks_init(&b);
 	assert_true(lock(&b, &one) && lock(&b, &same));
 	assert_true(one.counted && same.counted);
 	assert_false(lock(&b, &part));
-	/* Now in order: in what came after the part, too. */
+	/* Now in order: in what came after the part, too. What it does not touch goes on. */
 	assert_false(lock(&b, &later));
-	assert_false(lock(&b, &beside));
+	assert_true(lock(&b, &beside) && lock(&b, &twin));
+	assert_false(beside.counted || twin.counted);
 	assert_true(lock(&b, &far) && far.counted);
 	assert_int_equal(blocks_unlock(&b, &same), 0);
-	assert_int_equal(blocks_unlock(&b, &one), 1u << 2 | 1u << 4);
+	assert_int_equal(blocks_unlock(&b, &one), 1u << 2);
 	assert_ptr_equal(blocks_granted(&b, 2), &part);
-	assert_ptr_equal(blocks_granted(&b, 4), &beside);
 	assert_int_equal(blocks_unlock(&b, &part), 1u << 3);
 	assert_ptr_equal(blocks_granted(&b, 3), &later);
+	/* The part is gone: who comes now takes the short way, whatever joined meanwhile. */
+	assert_true(lock(&b, &same) && same.counted);
+	assert_int_equal(blocks_unlock(&b, &same), 0);
 	assert_int_equal(blocks_unlock(&b, &later), 0);
 	assert_int_equal(blocks_unlock(&b, &beside), 0);
+	assert_int_equal(blocks_unlock(&b, &twin), 0);
 	assert_int_equal(blocks_unlock(&b, &far), 0);
 	assert_true(lock(&b, &one) && one.counted);
 	assert_int_equal(blocks_unlock(&b, &one), 0);
+	assert_empty(&b);
+}
+
+/* A part waits for those that joined, too, and for those that are counted beside them. */
+static void a_part_waits_for_both(void **state)
+{
+	struct blocks b;
+	struct block_range first = range(0, 4, 0), joined = whole(4, 12, 1), part = range(8, 12, 2),
+	                   counted = whole(16, 24, 3);
+
+	blocks_init(&b);
+	assert_true(lock(&b, &first));
+	assert_true(lock(&b, &joined) && !joined.counted);
+	assert_int_equal(blocks_unlock(&b, &first), 0);
+	assert_true(lock(&b, &counted) && counted.counted);
+	assert_false(lock(&b, &part));
+	assert_int_equal(blocks_unlock(&b, &joined), 0);
+	assert_int_equal(blocks_unlock(&b, &counted), 1u << 2);
+	assert_ptr_equal(blocks_granted(&b, 2), &part);
+	assert_int_equal(blocks_unlock(&b, &part), 0);
 	assert_empty(&b);
 }
 
@@ -312,6 +336,7 @@ int main(void)
 	                                   cmocka_unit_test(random_use),
 	                                   cmocka_unit_test(random_use_across_regions),
 	                                   cmocka_unit_test(whole_ones_wait_for_parts_only),
+	                                   cmocka_unit_test(a_part_waits_for_both),
 	                                   cmocka_unit_test(who_joins_wakes_others),
 	                                   cmocka_unit_test(crowd_of_threads)};
 
