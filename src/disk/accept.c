@@ -1,8 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of a request that was taken: its descriptors are copied, it is checked, and waits
  * for its turn or is refused. */
+#include <errno.h>
+
 #include "base/clock.h"
+#include "base/shortage.h"
 #include "disk/request.h"
+
+/* status: of the piece; rc: of the whole batch. */
+static int why_unreadable(int16_t status, int rc)
+{
+	if (!status)
+		return 0;
+	return shortage_pause_ns(rc, 0) ? rc : -EFAULT;
+}
 
 /* Copies the descriptors of the first requests of q->taken: what is checked later is what was
  * copied here. How many of these can be accepted: those before the first that has to be tried
@@ -16,7 +27,7 @@ static uint32_t copy_descriptors(struct queue *q)
 		uint32_t count = blkif_descriptors(&r->req, &q->c.limits);
 		r->seg = r->req.seg;
 		r->nr_copies = 0;
-		r->unreadable = false;
+		r->unreadable = 0;
 		if (!count)
 			continue;
 		struct blkif_seg *seg = q->descriptors + (size_t)r->slot * BLKIF_MAX_INDIRECT_SEGS;
@@ -33,7 +44,7 @@ static uint32_t copy_descriptors(struct queue *q)
 	r = q->taken.head;
 	for (uint32_t i = 0; i < all; i++, r = r->next) {
 		if (r->nr_copies)
-			r->unreadable = q->copies[n++].status != 0;
+			r->unreadable = why_unreadable(q->copies[n++].status, rc);
 		if (r->unreadable && copies_again(r, rc) && ready > i)
 			ready = i;
 	}
@@ -67,6 +78,17 @@ static struct blkif_limits limits_now(const struct queue *q)
 	return lim;
 }
 
+/* The kernel was short of memory for too long: not the guest's fault, so the host hears of it. */
+static void give_up(struct queue *q, struct request *r)
+{
+	r->plan = (struct blkif_plan){.kind = r->req.inner_op == BLKIF_OP_READ ? BLKIF_KIND_READ
+	                                                                       : BLKIF_KIND_WRITE,
+	                              .offset = r->req.sector << BLKIF_SECTOR_SHIFT};
+	request_note_failed(q, r, r->unreadable);
+	r->refusal = BLKIF_OK;
+	request_finish_at_once(q, r, BLKIF_RSP_ERROR);
+}
+
 /* Checks the private copy; refused requests are finished at once. */
 static void accept_one(struct queue *q, struct request *r, const struct blkif_limits *lim)
 {
@@ -76,6 +98,10 @@ static void accept_one(struct queue *q, struct request *r, const struct blkif_li
 	r->refusal = (uint8_t)why;
 	r->started = r->waited = false;
 	r->tries = 0;
+	if (r->unreadable && r->unreadable != -EFAULT) {
+		give_up(q, r);
+		return;
+	}
 	if (why) {
 		request_finish_at_once(q, r, blkif_refusal_status(why));
 		return;
@@ -92,7 +118,7 @@ void queue_accept(struct queue *q)
 	if (!q->taken.head)
 		return;
 	lim = limits_now(q);
-	while (q->taken.head && q->taken.head->due_ns <= clock_ns())
+	while (q->taken.head && (!q->taken.head->due_ns || q->taken.head->due_ns <= clock_ns()))
 		for (uint32_t n = copy_descriptors(q); n; n--)
 			accept_one(q, fifo_get(&q->taken), &lim);
 }

@@ -257,9 +257,9 @@ void queue_start(struct queue *q)
 	sem_post(&q->go);
 }
 
-void queue_stop(struct queue *q)
+void queue_stop_soon(struct queue *q)
 {
-	if (!q->running)
+	if (!q->running || q->stopping)
 		return;
 	/* Pairs with the thread's acquire loads: it takes nothing after it saw this. */
 	__atomic_store_n(&q->stopping, true, __ATOMIC_RELEASE);
@@ -267,6 +267,13 @@ void queue_stop(struct queue *q)
 		shared_wake(q->c.shared, q->c.index);
 	else
 		sem_post(&q->go);
+}
+
+void queue_stop(struct queue *q)
+{
+	if (!q->running)
+		return;
+	queue_stop_soon(q);
 	pthread_join(q->thread, NULL);
 	q->running = false;
 }

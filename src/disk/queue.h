@@ -60,6 +60,9 @@ size_t queue_memory(uint32_t slots, uint32_t persistent_grants);
 /* Takes no more, answers all that was taken, joins the thread. Waits for the storage. Idempotent.
  */
 void queue_stop(struct queue *q);
+/* The same, without waiting for it: where several are stopped, none is to go on taking requests
+ * while another one is waited for. Idempotent. */
+void queue_stop_soon(struct queue *q);
 /* After queue_stop of all the disk's queues: unmaps, unbinds, closes the journal and (keep_journal
  * false) deletes it. */
 void queue_free(struct queue *q, bool keep_journal);

@@ -34,14 +34,15 @@ struct request {
 	uint8_t step;       /* index into the kind's steps */
 	uint8_t tries;      /* how often the kernel had no memory for its copies */
 	uint64_t due_ns;    /* when these are tried again */
-	bool unreadable;    /* its descriptors could not be copied */
-	bool locked;        /* range is held or waited for */
-	bool started;       /* passed its turn: it was not finished before */
-	uint8_t refusal;    /* enum blkif_refusal; BLKIF_OK: it was not */
-	bool replayed;      /* a worker before us took it, and counted it */
-	bool waited;        /* … for memory */
-	bool suspect;       /* a worker fell with it in hand */
-	bool alone;         /* starts when nothing else is in flight, holds back all later ones */
+	int unreadable;  /* why its descriptors could not be copied: -EFAULT: by the guest's fault,
+	                  * or what the kernel was short of; or 0 */
+	bool locked;     /* range is held or waited for */
+	bool started;    /* passed its turn: it was not finished before */
+	uint8_t refusal; /* enum blkif_refusal; BLKIF_OK: it was not */
+	bool replayed;   /* a worker before us took it, and counted it */
+	bool waited;     /* … for memory */
+	bool suspect;    /* a worker fell with it in hand */
+	bool alone;      /* starts when nothing else is in flight, holds back all later ones */
 };
 
 /* Adds to a field of struct stats_queue, which others read meanwhile. */

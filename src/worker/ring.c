@@ -228,6 +228,8 @@ int ring_connect(struct worker *w, const struct wm_connect *m, struct error *err
 void ring_disconnect(struct worker *w, bool keep_journal)
 {
 	for (unsigned i = 0; i < w->nr_queues; i++)
+		queue_stop_soon(w->queue[i]);
+	for (unsigned i = 0; i < w->nr_queues; i++)
 		queue_stop(w->queue[i]);
 	for (unsigned i = 0; i < w->nr_queues; i++) {
 		struct queue *q = w->queue[i];

@@ -65,20 +65,23 @@ static inline const char *slow_try(struct slow_mount *s, const struct host *h)
 	return "slowfs does not come up";
 }
 
-/* What waits goes on. */
+/* What waits goes on. A server that is told to end unmounts, which root alone may do otherwise.
+ * Idempotent. */
 static inline void slow_stop(struct slow_mount *s)
 {
 	if (s->fs) {
 		__atomic_store_n(&s->fs->silent, 0, __ATOMIC_RELEASE);
 		__atomic_store_n(&s->fs->release, 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&s->fs->sync, 0, __ATOMIC_RELEASE);
 	}
-	umount2(s->mount, MNT_DETACH);
 	if (s->server) {
-		kill(s->server, SIGKILL);
+		kill(s->server, umount2(s->mount, MNT_DETACH) ? SIGTERM : SIGKILL);
 		waitpid(s->server, NULL, 0);
 	}
 	if (s->fs)
 		munmap(s->fs, sizeof *s->fs);
+	s->server = 0;
+	s->fs = NULL;
 }
 
 /* Skips the test where it cannot be mounted. */

@@ -16,6 +16,15 @@ struct hanging {
 	pid_t worker;
 };
 
+static struct slow_mount mounted; /* that of the case, also when it has failed */
+
+/* First the file system: nothing that waits for it can be ended. */
+static int teardown(void **state)
+{
+	slow_stop(&mounted);
+	return host_teardown(state);
+}
+
 static void hang_syncs(struct hanging *t, bool on)
 {
 	__atomic_store_n(&t->slow.fs->sync, on, __ATOMIC_RELEASE);
@@ -28,6 +37,7 @@ static void begin(struct hanging *t, struct host *h)
 
 	*t = (struct hanging){0};
 	slow_start(&t->slow, h);
+	mounted = t->slow;
 	bystander_start(h, &t->other);
 	host_attach(h, &(struct disk){.params = t->slow.image}, t->slow.image);
 	t->f = host_front_connected(h, 1, "xvda");
@@ -70,7 +80,7 @@ static void end(struct host *h, struct hanging *t)
 	front_end(t->f);
 	host_detach(h, 1, XVDA);
 	bystander_stop(h, &t->other);
-	slow_stop(&t->slow);
+	slow_stop(&mounted);
 }
 
 /* Asked to end for an upgrade, and made to when it does not. */
@@ -132,12 +142,16 @@ static void detached(void **state)
 	hang_syncs(&t, false);
 	host_detach(h, 1, XVDA);
 	bystander_stop(h, &t.other);
-	slow_stop(&t.slow);
+	slow_stop(&mounted);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {case_of(upgraded), case_of(adopted), case_of(detached)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(upgraded, host_setup, teardown),
+	    cmocka_unit_test_setup_teardown(adopted, host_setup, teardown),
+	    cmocka_unit_test_setup_teardown(detached, host_setup, teardown),
+	};
 
 	program_needs(lacks_io_uring());
 	return cmocka_run_group_tests_name("hanging", tests, NULL, NULL);
