@@ -74,6 +74,8 @@ static const struct {
     {ENOMEM, "free memory, or raise the limit of locked memory (ulimit -l, systemd's "
              "LimitMEMLOCK)"},
     {ENOSPC, "free room in the run directory"},
+    {ETOOMANYREFS,
+     "raise the limit of open files (ulimit -n, systemd's LimitNOFILE): each disk's claim counts"},
 };
 
 bool error_is_transient(int rc)

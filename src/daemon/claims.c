@@ -29,7 +29,7 @@ _Static_assert(DEVICE_ID_MAX <= HOLDER_NAME_MAX, "claims have the names of their
 struct held {
 	struct list link;
 	char name[HOLDER_NAME_MAX];
-	int fd; /* a parcel */
+	int fd; /* a parcel; < 0: could not be taken over, the holder is to let go of it */
 };
 
 /* A holder that was started by an earlier version may have the claim itself. */
@@ -49,13 +49,14 @@ static void keep(struct daemon *d, const char *name, int fd)
 {
 	struct held *h = calloc(1, sizeof *h);
 
-	fd = in_parcel(fd);
-	if (!h || fd < 0) {
+	if (fd >= 0)
+		fd = in_parcel(fd);
+	if (!h || fd < 0)
 		log_error("%s: the claim of disk %s is let go of", error_name(h ? fd : -ENOMEM),
 		          name);
+	if (!h) {
 		if (fd >= 0)
 			close(fd);
-		free(h);
 		return;
 	}
 	snprintf(h->name, sizeof h->name, "%s", name);
@@ -81,8 +82,8 @@ static int fetch(struct daemon *d, int sock)
 		if (rc <= 0)
 			return rc ? rc : -ECONNRESET;
 		rc = 0;
-		if (m.op == HOLDER_ITEM && fd >= 0)
-			keep(d, m.name, fd);
+		if (m.op == HOLDER_ITEM)
+			keep(d, m.name, fd < 0 ? -EMFILE : fd);
 		else if (fd >= 0)
 			close(fd);
 		if (m.op == HOLDER_END) {
@@ -345,7 +346,9 @@ int claims_find(struct daemon *d, const char *id)
 		int fd = h->fd;
 		list_remove(&h->link);
 		free(h);
-		return fd;
+		if (fd < 0)
+			claims_drop(d, id);
+		return fd < 0 ? -1 : fd;
 	}
 	return -1;
 }
@@ -356,7 +359,8 @@ void claims_settle(struct daemon *d)
 	{
 		struct held *h = container_of(it, struct held, link);
 		list_remove(&h->link);
-		close(h->fd);
+		if (h->fd >= 0)
+			close(h->fd);
 		claims_drop(d, h->name);
 		free(h);
 	}

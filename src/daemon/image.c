@@ -123,7 +123,13 @@ bool image_awaits_claim(const struct device *dev)
  */
 static void check_kept_mode(struct device *dev)
 {
-	if (dev->claim < 0 || parcel_has_mode(dev->claim, dev->source.readonly))
+	struct parcel_label label;
+
+	/* Without a record of the mode, or if it cannot be looked at now, the worker that opens it
+	 * checks. */
+	if (dev->claim < 0 || dev->source.kind == SOURCE_WAIT ||
+	    error_is_transient(parcel_read(dev->claim, &label)) ||
+	    parcel_has_mode(dev->claim, dev->source.readonly))
 		return;
 	log_error("%s: the claim of the image that was kept is not open as mode %s says: it is let "
 	          "go of, and the image claimed again",
@@ -145,7 +151,7 @@ void image_claimed(struct device *dev, int fd)
 		         dev->id);
 		return;
 	}
-	if (!parcel_has_mode(fd, dev->source.readonly)) {
+	if (dev->source.kind != SOURCE_WAIT && !parcel_has_mode(fd, dev->source.readonly)) {
 		log_error("%s: the worker (process %d) sent a claim that is not open as mode %s "
 		          "says; killed",
 		          dev->id, dev->worker.pid, dev->source.mode);

@@ -43,8 +43,7 @@ void reap(struct loop *loop, pid_t pid, int pidfd)
 			list_remove(&dead->link);
 			free(dead);
 		}
-		/* Short of memory. */
-		waitpid(pid, NULL, 0);
+		/* Short of memory: it stays a zombie, which costs less than to wait. */
 	}
 	if (pidfd >= 0)
 		close(pidfd);

@@ -94,7 +94,8 @@ static int look(int fd, struct parcel_label *label, int *claim)
 
 	if (claim) {
 		h.msg_control = &control;
-		h.msg_controllen = sizeof control;
+		/* Without the padding, in which the kernel would find room for another one. */
+		h.msg_controllen = CMSG_LEN(sizeof *claim);
 		*claim = -1;
 	}
 	ssize_t n = recvmsg(fd, &h, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

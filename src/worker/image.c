@@ -33,6 +33,22 @@ struct opening {
 	struct error err;
 };
 
+/* A disk whose claim nobody can keep is not served: it would be anybody's once this worker is dead.
+ */
+static int pack_claim(struct opening *o)
+{
+	int rc = parcel_make(o->spec.fd);
+
+	if (rc >= 0) {
+		o->parcel = rc;
+		return 0;
+	}
+	storage_close(o->storage);
+	o->storage = NULL;
+	return error_set(&o->err, rc, "the claim of image %.200s cannot be kept: %s",
+	                 o->spec.target.path, error_name(rc));
+}
+
 static int open_claimed(struct opening *o)
 {
 	bool file = o->spec.target.engine == STORAGE_FILE;
@@ -53,8 +69,8 @@ static int open_claimed(struct opening *o)
 		rc = storage_open(&o->spec, &o->storage, &o->err);
 	if (!rc && file && !ours)
 		claim_check_name(o->spec.fd, o->spec.target.path, &o->note);
-	if (!rc && ours && (o->parcel = parcel_make(o->spec.fd)) < 0)
-		log_warn("cannot hand over the claim of the image: %s", error_name(o->parcel));
+	if (!rc && ours)
+		rc = pack_claim(o);
 	/* Here, where it may wait for its file system. */
 	if (o->spec.fd >= 0)
 		close(o->spec.fd);

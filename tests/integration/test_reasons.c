@@ -118,6 +118,23 @@ static void forbidden_at_attach(void **state)
 	host_wait_gone(h, "1:xvda");
 }
 
+/* Its claim would end with its worker: others could have the image while the guest has the disk. */
+static void claim_cannot_be_kept(void **state)
+{
+	struct host *h = *state;
+	char text[4096];
+
+	limit("parcel");
+	assert_int_equal(attach(h, text, sizeof text, "20"), 1);
+	assert_says(text, "cannot attach 1:xvda: the claim of image ");
+	assert_says(text, " cannot be kept: Operation not permitted");
+	host_wait_gone(h, "1:xvda");
+	limit("");
+	if (attach(h, text, sizeof text, "20"))
+		fail_msg("%s", text);
+	host_detach(h, 1, XVDA);
+}
+
 /* A worker that cannot start: its own last words are the reason. Something ran short, so it is
  * tried again, and whoever waits for the disk hears meanwhile what it waits for. */
 static void worker_lacks(void **state)
@@ -171,6 +188,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(forbidden_at_start, limited_setup, limited_teardown),
 	    cmocka_unit_test_setup_teardown(no_locked_memory, limited_setup, limited_teardown),
 	    cmocka_unit_test_setup_teardown(forbidden_at_attach, limited_setup, limited_teardown),
+	    cmocka_unit_test_setup_teardown(claim_cannot_be_kept, limited_setup, limited_teardown),
 	    cmocka_unit_test_setup_teardown(worker_lacks, limited_setup, limited_teardown),
 	    cmocka_unit_test_setup_teardown(no_number, limited_setup, limited_teardown),
 	};

@@ -27,6 +27,7 @@ static const struct call {
     {"privileges", SYS_capset, 0},
     {"seal", SYS_seccomp, SECCOMP_FILTER_FLAG_TSYNC},
     {"landlock", SYS_landlock_restrict_self, 0},
+    {"parcel", SYS_socketpair, 0}, /* what a claim is kept in */
 };
 
 static int forbid(const struct call *c)
