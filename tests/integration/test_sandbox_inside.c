@@ -4,108 +4,15 @@
  * does, on a host with a second disk, and then tries one thing. By system calls, and by io_uring,
  * which no filter of system calls sees.
  */
-#include <cap-ng.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
-#include <seccomp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "base/landlock.h"
-#include "blkif/abi.h"
-#include "disk/message.h"
-#include "disk/uring.h"
-#include "host.h"
-#include "sandbox_attempts.h"
-#include "worker/root.h"
-#include "worker/sandbox.h"
-#include "needs.h"
+#include "sandbox_child.h"
 
-#define FORBIDDEN 254      /* not an errno: the attempt ended the process */
-#define MEMORY (32u << 20) /* bytes that it may take once it is connected */
-#define FILE_BYTES (1u << 20)
-#define NOT_SANDBOXED 255 /* exit status of a child that did not get there */
-
-static struct host host;
 static char folder[160], abstract_name[64];
 static const char *image;
 static int abstract_fd, tcp_fd;
 static uint16_t tcp_port;
-
-/* ---- the child ---- */
-
-static bool without_admin; /* enter it as one who may not make namespaces */
-static bool connected;     /* and then a front end connects */
-static bool real_xen;      /* as on a real Xen, which is not reached through a socket */
-
-/* What the attempt returned in the sandbox. */
-static int inside(int (*attempt)(const void *arg), const void *arg)
-{
-	static const char *const none[] = {NULL};
-	struct sandbox s = {
-	    .xen = real_xen ? none : xen_platform_paths(host.xen),
-	    .net_fd = -1,
-	};
-	pid_t pid = fork();
-	struct io_uring ring;
-	struct error err;
-	int status;
-
-	if (!pid) {
-		prctl(PR_SET_DUMPABLE, 0); /* no core files */
-		signal(SIGSYS, SIG_DFL);   /* cmocka has a handler */
-		close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-		if (without_admin &&
-		    (capng_get_caps_process() ||
-		     capng_update(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_SYS_ADMIN) ||
-		     capng_apply(CAPNG_SELECT_CAPS)))
-			_exit(NOT_SANDBOXED);
-		if (connected && uring_make(&ring, 32, &err)) {
-			fprintf(stderr, "# %s\n", err.text);
-			_exit(NOT_SANDBOXED);
-		}
-		sealed_ring = connected ? &ring : NULL;
-		uint64_t used = sandbox_memory_used();
-		if (sandbox_enter(&s, &err)) {
-			fprintf(stderr, "# %s\n", err.text);
-			_exit(NOT_SANDBOXED);
-		}
-		if (connected && sandbox_seal(used + MEMORY, FILE_BYTES, &err)) {
-			fprintf(stderr, "# %s\n", err.text);
-			_exit(NOT_SANDBOXED);
-		}
-		_exit(attempt(arg));
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
-		return FORBIDDEN;
-	assert_true(WIFEXITED(status));
-	assert_int_not_equal(WEXITSTATUS(status), NOT_SANDBOXED);
-	return WEXITSTATUS(status);
-}
-
-/* ---- cases ---- */
-
-static struct target local(int type, const char *fmt, const char *name)
-{
-	struct target t = {.family = AF_UNIX, .type = type};
-
-	t.addr.un.sun_family = AF_UNIX;
-	snprintf(t.addr.un.sun_path, sizeof t.addr.un.sun_path, fmt, host.dir, name);
-	t.length = sizeof t.addr.un;
-	return t;
-}
 
 /* Both ways; and as a check of the check: outside they reach it. */
 static void assert_reach(struct target t, int by_call, int by_ring)
@@ -493,78 +400,6 @@ static void libraries(void **state)
 	assert_int_equal(rc, ENOTTY);
 }
 
-/* What it gave up when it opened its image it did not get back, and it makes no descriptor any more
- * that leads somewhere; not even to its own Xen. */
-static void sealed_calls(void **state)
-{
-	struct target xen = local(SOCK_SEQPACKET, "%s/xen.sock", "");
-	struct file f = {.path = "/etc/passwd", .flags = O_RDONLY};
-
-	connected = true;
-	assert_int_equal(inside(try_connect, &xen), FORBIDDEN);
-	assert_int_equal(inside(try_new_ring, NULL), FORBIDDEN);
-	assert_int_equal(inside(try_register, NULL), FORBIDDEN);
-	assert_int_equal(inside(try_open, &f), ENOENT);
-	assert_int_equal(inside(try_unshare, NULL), FORBIDDEN);
-	connected = false;
-}
-
-/* Its image does not grow by it, whoever it has the descriptor from. */
-static void sealed_size(void **state)
-{
-	int fd = open(host_image(&host, "grow.img", FILE_BYTES), O_RDWR | O_CLOEXEC);
-	struct growth fits = {fd, FILE_BYTES - 1}, more = {fd, FILE_BYTES};
-
-	connected = true;
-	assert_int_equal(inside(try_grow_file, &fits), 0);
-	assert_int_equal(inside(try_grow_file, &more), EFBIG);
-	assert_int_equal(inside(try_ring_grow_file, &more), EFBIG);
-	assert_int_equal(inside(try_raise_size, NULL), FORBIDDEN);
-	connected = false;
-	close(fd);
-}
-
-/* It has the memory that its disk needs, and no threads besides its queues'. */
-static void sealed_memory(void **state)
-{
-	struct memory fits = {MEMORY / 2, MAP_PRIVATE | MAP_ANONYMOUS};
-	struct memory more = {2 * MEMORY, MAP_PRIVATE | MAP_ANONYMOUS};
-	struct memory shared = {4096, MAP_SHARED | MAP_ANONYMOUS};
-	struct memory stack = {4096, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN};
-
-	connected = true;
-	assert_int_equal(inside(try_memory, &fits), 0);
-	assert_int_equal(inside(try_memory, &more), ENOMEM);
-	assert_int_equal(inside(try_protect, &more), ENOMEM);
-	assert_int_equal(inside(try_grow, &more), ENOMEM);
-	assert_int_equal(inside(try_memory, &shared), FORBIDDEN);
-	assert_int_equal(inside(try_memory, &stack), FORBIDDEN);
-	assert_int_equal(inside(try_no_limit, NULL), FORBIDDEN);
-	assert_int_equal(inside(try_thread, NULL), FORBIDDEN);
-	connected = false;
-	assert_int_equal(inside(try_thread, NULL), 0);
-}
-
-/* Its rings do what serving a disk needs, one by one, and nothing else. */
-static void sealed_rings(void **state)
-{
-	static const uint8_t allowed[] = {IORING_OP_READ, IORING_OP_WRITE, IORING_OP_FSYNC,
-	                                  IORING_OP_POLL_ADD};
-	uint8_t operation = 0;
-
-	connected = true;
-	for (; operation < IORING_OP_LAST; operation++) {
-		bool ours = memchr(allowed, operation, sizeof allowed);
-		if (operation == IORING_OP_TIMEOUT)
-			continue; /* would wait */
-		assert_int_equal(inside(try_operation, &operation), ours ? EBADF : EACCES);
-	}
-	assert_int_equal(inside(try_flags, NULL), EACCES);
-	struct target t = {.family = AF_INET, .type = SOCK_STREAM, .by_ring = true};
-	assert_int_equal(inside(try_connect, &t), EACCES);
-	connected = false;
-}
-
 static ino_t mounts_of_self(void)
 {
 	struct stat st;
@@ -670,10 +505,6 @@ int main(void)
 	    cmocka_unit_test(no_namespaces_but_scopes),
 	    cmocka_unit_test(failed_half_way),
 	    cmocka_unit_test(libraries),
-	    cmocka_unit_test(sealed_calls),
-	    cmocka_unit_test(sealed_rings),
-	    cmocka_unit_test(sealed_memory),
-	    cmocka_unit_test(sealed_size),
 	    cmocka_unit_test(one_connection),
 	};
 
