@@ -304,6 +304,35 @@ static void gone_meanwhile(void **state)
 	can_be_attached(h, path);
 }
 
+/* The next supervisor cannot read just now which image the disk had: that is no reason to let go of
+ * it. A lease makes whoever does not wait for it hear EAGAIN, as if something ran short. */
+static void record_unread(void **state)
+{
+	struct host *h = *state;
+	char path[200], record[160];
+
+	make_image(h, "a.img", 3, path);
+	attached(h, path, "w");
+	struct xenblkfront *f = host_front_connected(h, 1, "xvda");
+	pid_t worker = host_worker(h, ID);
+	host_daemon_kill(h, SIGKILL);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	snprintf(record, sizeof record, "%s/disks/" ID "/source", h->dir);
+	signal(SIGIO, SIG_IGN); /* that somebody waits for the lease */
+	int fd = open(record, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
+	host_daemon_start(h, NULL);
+	host_wait_error(h, ID, "cannot read which image the disk had: ");
+	assert_true(owned(path));
+	assert_int_equal(fcntl(fd, F_SETLEASE, F_UNLCK), 0);
+	close(fd);
+	assert_reads(f, 0, 3);
+	wait_until(status_is(h, ID, "error", ""));
+	front_end(f);
+	host_detach(h, 1, XVDA);
+}
+
 /* It stays as long as there is something to hold, and then leaves nothing. */
 static void holder_ends(void **state)
 {
@@ -479,6 +508,7 @@ int main(void)
 	    owner_case(others_fence),
 	    owner_case(run_directory_removed),
 	    owner_case(gone_meanwhile),
+	    owner_case(record_unread),
 	    owner_case(another_of_its_name),
 	};
 
